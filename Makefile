@@ -1,0 +1,49 @@
+# exmedic: `make demo` shows it working, `make test` proves it. Both install what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
+
+.PHONY: demo test lint venv dev system-python system-test clean
+
+demo: venv
+	@$(BIN)/exmedic demo
+
+test: dev system-test
+	$(BIN)/python -m pytest -q -n 2
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+venv: $(VENV)/.installed
+dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: pyproject.toml | system-python
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip --disable-pip-version-check -q install -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@$(BIN)/pip --disable-pip-version-check -q install -e '.[dev]'
+	@touch $@
+
+# A Debian python3 comes without ensurepip, which `python3 -m venv` needs.
+system-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "exmedic needs Python 3.11 or newer as $(PYTHON)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory debian PACKAGES=python3-venv
+
+# The real parts the tests run against: a broker, and systemd's journald, journalctl and systemd-analyze.
+system-test:
+	@missing=; command -v mosquitto /usr/sbin/mosquitto >/dev/null || missing="$$missing mosquitto"; \
+	{ [ -x /lib/systemd/systemd-journald ] && command -v journalctl systemd-analyze >/dev/null; } || missing="$$missing systemd"; \
+	[ -z "$$missing" ] || $(MAKE) --no-print-directory debian PACKAGES="$$missing"
+
+debian:
+	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "Missing Debian packages. Install them, then run make again: apt-get install $(PACKAGES)"; exit 1; }
+	@$(APT) update >/dev/null && $(APT) install -y --no-install-recommends $(PACKAGES) >/dev/null
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis

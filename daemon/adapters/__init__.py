@@ -1,0 +1,1 @@
+"""One file for each vendor library, its only importer; vendor errors are translated there and nowhere else."""

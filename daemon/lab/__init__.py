@@ -1,0 +1,4 @@
+"""A simulated Exchange organisation behind real WinRM endpoints, and an embedded broker.
+
+For the demo, the tests and training.
+"""

@@ -1,0 +1,192 @@
+"""What each shipped script takes and answers: the contract between `daemon/scripts/*.ps1`, the actions and the lab.
+
+Every script writes one JSON line, the envelope; its `result` has the shape given here. An answer that does not fit
+is not understood, which is `unknown`, never healthy and never unhealthy. Shapes follow Microsoft's cmdlet reference;
+extra fields are ignored, missing ones are not.
+
+Arguments, by script (all JSON; `not_after` is a time on the executing server's own clock, after which the script
+refuses with the error kind `expired` and does nothing):
+
+| script            | runs on | effect     | arguments                                          |
+|-------------------|---------|------------|----------------------------------------------------|
+| server_health     | a peer  | read       | server, health_set                                 |
+| invoke_probe      | a peer  | read       | server, health_set, probe                          |
+| database_copies   | a peer  | read       | server                                             |
+| set_activation    | a peer  | set value  | server, expected, value, not_after                 |
+| server_state      | itself  | read       | services                                           |
+| restart_service   | itself  | disruptive | service, stop_timeout (seconds), not_after         |
+| reboot            | a peer  | disruptive | server, not_after                                  |
+| step_running      | any     | read       | step                                               |
+
+"A peer" is another server than the one the script is about: Exchange answers for every server, and a server that is
+going down cannot report its own reboot. When no credential travels on stdin, scripts that need a second hop (all that
+run on a peer) work only under CredSSP or Kerberos delegation; otherwise they answer with the error kind `second_hop`.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _aware(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("a time needs its offset from UTC")
+    return value
+
+
+Moment = Annotated[datetime, AfterValidator(_aware)]
+
+ErrorKind = Literal["expired", "conflict", "not_found", "denied", "second_hop", "hung", "failed"]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
+
+
+class ScriptError(_Answer):
+    """Why a script said no. `expired`, `conflict` and `second_hop` mean that it changed nothing."""
+
+    kind: ErrorKind
+    message: str
+
+
+class Envelope(_Answer):
+    """The line that every script writes. `host` is the executing server's FQDN, `clock` its own time."""
+
+    exmedic: Literal[1]
+    script: str
+    step: str
+    host: str
+    clock: Moment
+    ok: bool
+    result: dict[str, object] | None = None
+    error: ScriptError | None = None
+
+
+class HealthRow(_Answer):
+    """One row of Get-ServerHealth. The same `name` can come twice with another `target_resource`."""
+
+    server: str
+    name: str
+    target_resource: str = ""
+    health_set: str
+    alert_value: str
+    is_stale: bool
+    current_health_set_state: str = ""
+    last_transition: Moment | None = None
+    error: str = ""
+
+
+class ServerHealth(_Answer):
+    """Get-ServerHealth -Identity SERVER -HealthSet HEALTH_SET."""
+
+    rows: tuple[HealthRow, ...]
+
+
+class ProbeResult(_Answer):
+    """One object of Invoke-MonitoringProbe. `result_type` as Microsoft spells it: Succeeded, Failed, Timeout ..."""
+
+    server: str
+    monitor_identity: str
+    request_id: str = ""
+    started: Moment | None = None
+    ended: Moment | None = None
+    result_type: str
+    error: str = ""
+    exception: str = ""
+    failure_context: str = ""
+    execution_context: str = ""
+
+
+class ProbeRun(_Answer):
+    """Invoke-MonitoringProbe. A probe that cannot run writes a warning and no object."""
+
+    objects: tuple[ProbeResult, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class MailboxServer(_Answer):
+    """Get-MailboxServer, for the server asked about and for every other member of its DAG."""
+
+    server: str
+    activation_blocked: bool  #: DatabaseCopyActivationDisabledAndMoveNow
+    activation_policy: str  #: DatabaseCopyAutoActivationPolicy: Unrestricted, IntrasiteOnly, Blocked
+
+
+class DatabaseCopy(_Answer):
+    """One row of Get-MailboxDatabaseCopyStatus."""
+
+    database: str
+    server: str
+    status: str
+    active: bool
+    activation_suspended: bool
+    copy_queue: int
+    replay_queue: int
+    lagged: bool  #: ReplayLagStatus is enabled, or the copy has a configured replay lag
+    content_index: str = ""
+
+
+class DatabaseCopies(_Answer):
+    """All copies, on all servers, of every database that has a copy on the server asked about.
+
+    `dag` is None for a standalone server. `databases` counts the databases with a copy on the server, from
+    Get-MailboxDatabase -Server, so that a truncated list of copies shows. A server without the Mailbox role
+    answers `mailbox_role: false` and nothing else.
+    """
+
+    server: str
+    mailbox_role: bool
+    dag: str | None = None
+    databases: int = 0
+    members: tuple[MailboxServer, ...] = ()
+    copies: tuple[DatabaseCopy, ...] = ()
+
+
+class Activation(_Answer):
+    """Set-MailboxServer -DatabaseCopyActivationDisabledAndMoveNow, as a compare-and-set.
+
+    The value before equal to `value`: nothing to do, `changed` false. Neither `value` nor `expected`: error `conflict`.
+    """
+
+    server: str
+    before: bool
+    after: bool
+    changed: bool
+
+
+class ServiceState(_Answer):
+    """Win32_Service and its process. `pid` 0 and `started_at` None while it does not run."""
+
+    name: str
+    status: str  #: Running, Stopped, StopPending, StartPending ...
+    start_type: str  #: Automatic, Manual, Disabled
+    pid: int
+    started_at: Moment | None = None
+
+
+class ServerState(_Answer):
+    """The Windows side of a server. `restart_requested_at`: its latest event User32/1074 since it booted."""
+
+    boot_time: Moment
+    restart_requested_at: Moment | None = None
+    services: tuple[ServiceState, ...]
+
+
+class RestartedService(_Answer):
+    """Restart of a service. Error `hung`: it did not stop in time; it is left as it is."""
+
+    service: ServiceState
+
+
+class Rebooting(_Answer):
+    """A reboot that Windows has accepted; it has not happened yet."""
+
+    accepted: bool = Field(strict=True)
+
+
+class StepRunning(_Answer):
+    """Whether a process that exmedic started for a step still runs on the executing server."""
+
+    running: bool
