@@ -10,25 +10,23 @@ ExmedicError
 └── OperatorError      a command an operator gave cannot be carried out
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from statemachines.mistake import Mistake
+
+__all__ = [
+    "BusDown",
+    "ConfigError",
+    "Conflict",
+    "ExmedicError",
+    "Mistake",
+    "NotifyFailed",
+    "OperatorError",
+    "SinkDown",
+    "StoreError",
+]
 
 
 class ExmedicError(Exception):
     """Base of everything exmedic raises on purpose."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """One thing wrong in a file: where, what, and what to do."""
-
-    file: Path
-    line: int  #: counted from 1; 0 when the file as a whole is meant
-    message: str
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else str(self.file)
-        return f"{place}: {self.message}"
 
 
 class ConfigError(ExmedicError):

@@ -90,7 +90,7 @@ _SPECS = (
         summary="reboot the server",
         effect=Effect.DISRUPTIVE,
         outcomes=("done",),
-        produces=("boot_time",),
+        produces=("since",),
         deadline=_minutes(30),
         evidence="the server's boot time, and its own record of a requested restart",
     ),

@@ -1,0 +1,109 @@
+"""The shape of a runbook file, and of the definition it becomes once its fragments are expanded.
+
+The grammar stays small: a state does one action or uses one named fragment, its parameters are literals or a field
+that an earlier state produced, and it names one next state per outcome. `then`, not `on`: YAML 1.1 reads `on` as true.
+"""
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+RunbookName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+Literal_ = str | int | float | bool
+
+#: The ends a state may name as its next.
+ENDS = ("resolved", "escalated")
+
+
+class UndoPolicy(StrEnum):
+    """When a changed setting is put back on the way out."""
+
+    ALWAYS = "always"
+    #: Restoring would be unsafe on a server that is still sick after its reboot: then it stays, and is reported.
+    UNLESS_SICK_AFTER_REBOOT = "unless_sick_after_reboot"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Handled(_Model):
+    """A monitor that a runbook handles. `role`: only on servers that have it."""
+
+    health_set: str
+    monitor: str
+    probe: str | None = None  #: None: the monitor has none, its rows decide
+    role: str | None = None
+
+
+class StateModel(_Model):
+    """One state of a runbook file."""
+
+    do: Name | None = None
+    use: Name | None = None
+    with_: dict[Name, Literal_] = Field(default_factory=dict, alias="with")
+    within: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[smhd]$")] | None = None
+    then: dict[Name, Name]
+
+
+class RunbookFile(_Model):
+    """A file with a runbook."""
+
+    runbook: RunbookName
+    title: str
+    source: str
+    handles: list[Handled] = Field(min_length=1)
+    undo: dict[Name, UndoPolicy] = Field(default_factory=dict)
+    states: dict[Name, StateModel] = Field(min_length=1)
+
+
+class FragmentFile(_Model):
+    """A file with a fragment: states that several runbooks use. `exits` are the outcomes it offers to its user."""
+
+    fragment: Name
+    title: str
+    params: list[Name] = Field(default_factory=list)
+    exits: list[Name] = Field(min_length=1)
+    states: dict[Name, StateModel] = Field(min_length=1)
+
+
+class State(_Model):
+    """One state after expansion. A parameter that starts with `$` is `$state.field`, produced by an earlier state."""
+
+    do: str
+    params: dict[str, Literal_]
+    within: int | None = None  #: seconds; None: the action's own deadline
+    then: dict[str, str]
+
+
+class Definition(_Model):
+    """A runbook as it is run: fragments expanded. An incident is pinned to its hash, and its text is stored."""
+
+    runbook: str
+    title: str
+    source: str
+    handles: list[Handled]
+    undo: dict[str, UndoPolicy]
+    start: str
+    states: dict[str, State]
+
+    @property
+    def text(self) -> str:
+        """The definition as JSON with one spelling."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of `text`, in hex."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def handled(self, health_set: str, monitor: str) -> Handled | None:
+        """The entry of `handles` for these names, compared without regard to case."""
+        for entry in self.handles:
+            if entry.health_set.lower() == health_set.lower() and entry.monitor.lower() == monitor.lower():
+                return entry
+        return None
