@@ -143,6 +143,7 @@ class Alert:
     raised_at: datetime | None
     closed: bool  #: the source says that the problem is over; never trusted by itself
     summary: str
+    suppress: str = ""  #: why it must never be remediated, although it was understood; empty when it may be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +209,7 @@ class Incident:
     reason: str = ""
     latched: bool = False
     verify_requested: bool = False
+    close_by: str = ""  #: the operator who closed it; the way out is taken at the next step
     version: int = 0
 
     @property
@@ -348,16 +350,16 @@ class Commit:
     """One unit of work: all of it becomes durable, or none of it.
 
     `incident` is inserted when its version is 0, otherwise it replaces the stored one of that same version; the store
-    counts the version up. `step` is inserted or replaced by id. `claim` takes its server for the incident, `release`
-    gives it back. `quarantine` and `lift` set and end a quarantine.
+    counts the version up. `step` is inserted or replaced by id. `claim` takes scopes (a server's name, `dag:NAME`) for
+    the incident, `release` gives back all it holds. `quarantine` and `lift` set and end a server's quarantine.
     """
 
     at: datetime
     incident: Incident | None = None
     step: Step | None = None
     undo: tuple[UndoItem, ...] = ()
-    claim: str | None = None
-    release: str | None = None
+    claim: tuple[str, ...] = ()
+    release: bool = False
     quarantine: Quarantine | None = None
     lift: str | None = None
     routing: Routing | None = None
