@@ -4,6 +4,7 @@ One contract suite per port runs against every implementation, so that a fake ca
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -149,8 +150,8 @@ class Store(Protocol):
         """What an incident changed, in the order it was changed."""
         ...
 
-    async def claim_holder(self, server: str) -> str | None:
-        """The id of the incident that claims a server."""
+    async def claim_holder(self, scope: str) -> str | None:
+        """The id of the incident that claims a server, or a DAG (`dag:NAME`)."""
         ...
 
     async def quarantine(self, server: str) -> Quarantine | None:
@@ -232,7 +233,9 @@ class Reply:
     clock: datetime | None = None
 
 
-Permit = Callable[[], bool]
+#: Entered, in the sending thread, around the request that starts the effect. Yields whether it may start. A pause
+#: waits for those inside to leave, so that after it no effect starts.
+Permit = Callable[[], AbstractContextManager[bool]]
 
 
 class Shell(Protocol):
@@ -241,7 +244,7 @@ class Shell(Protocol):
     async def run(self, call: Call, permit: Permit | None = None) -> Reply:
         """Run one script to its answer or its deadline; never raises for what a server or network does.
 
-        `permit` is asked once, in the sending thread, immediately before the command is sent: False withholds it.
+        `permit` is entered once, in the sending thread, around sending the command: False withholds it.
         Retries happen only while nothing can have been sent, or when the call only reads.
         """
         ...
