@@ -91,6 +91,7 @@ class Timing(_Settings):
     observe_deadline: PositiveFloat = 24 * 3600.0  #: how long mode observe watches an unhealthy server
     latch_recheck: PositiveFloat = 1800.0  #: when an escalated incident looks whether it is over
     facts_age: PositiveFloat = 30.0  #: how old a gate's facts may be, in real seconds
+    send_window: PositiveFloat = 300.0  #: until when an effect may begin, on the executing server's own clock
     back_apart: PositiveFloat = 60.0  #: how far apart a rebooted server must twice be found back
 
 

@@ -1,0 +1,25 @@
+"""What carries the actions of `statemachines.actions` out: one object each, over the Shell port only."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from daemon.actions.action import EffectAction, ReadAction
+from daemon.actions.activation import CheckMoved, HoldsCopies, StopActivation
+from daemon.actions.reboot import Reboot, WaitUntilBack
+from daemon.actions.restart import RestartService
+from daemon.actions.undo import Undo
+from daemon.actions.verify import Verify
+
+READS: Mapping[str, ReadAction] = MappingProxyType({
+    "verify": Verify(),
+    "holds_copies": HoldsCopies(),
+    "check_moved": CheckMoved(),
+    "wait_until_back": WaitUntilBack(),
+})  # fmt: skip
+
+EFFECTS: Mapping[str, EffectAction] = MappingProxyType({
+    "restart_service": RestartService(),
+    "stop_activation": StopActivation(),
+    "reboot": Reboot(),
+    "undo": Undo(),
+})  # fmt: skip

@@ -1,0 +1,227 @@
+"""What an action is given, how it asks servers, and what it may answer.
+
+A read polls: each poll is one durable wait apart from the next. An effect has three parts: `prepare` reads the facts
+and asks the gates before the intent is committed; `accept` understands the answer; `settle` finds out from evidence
+what became of an effect whose answer was lost. None of them raises for what a server does.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from daemon.config import Timing
+from daemon.domain import Incident, Json, Step, UndoItem, moment, timestamp
+from daemon.gates import Hold, Refuse
+from daemon.inventory import Inventory, Server
+from daemon.ports import Call, Clock, Reply, ReplyKind, Shell
+from daemon.wire.answers import StepRunning
+
+T = TypeVar("T", bound=BaseModel)
+PEERS_ASKED = 2  #: how many servers one poll asks about another before it gives up until the next poll
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The step is over."""
+
+    outcome: str
+    detail: str
+    result: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Ask again after `after` seconds; at the deadline the outcome is `if_late`."""
+
+    after: float
+    detail: str
+    memo: Json = field(default_factory=dict)
+    if_late: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """Proven: the effect did not happen and no longer can. The state is entered afresh."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unready:
+    """The facts could not be read, so nothing was sent: ask again shortly; at the deadline the outcome is `if_late`."""
+
+    detail: str
+    if_late: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Ready to be sent: what to run where, what was read before, and since when the facts are known."""
+
+    executor: str
+    script: str
+    args: Json
+    baseline: Json
+    figures: Json
+    heard_at: float  #: Clock.monotonic() when the oldest fact was read
+    changes: tuple[str, Json, Json] | None = None  #: setting, earlier value, value after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard(Generic[T]):
+    """An understood answer."""
+
+    answer: T
+    executor: str
+    clock: datetime  #: the executing server's own time
+    heard_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unheard:
+    """No usable answer. `kind` is UNREACHABLE when nothing was sent, FAILED when the script said no, else UNKNOWN."""
+
+    kind: ReplyKind
+    detail: str
+
+    @property
+    def outcome(self) -> str:
+        """The common outcome that a read ends with if it stays so."""
+        return "unreachable" if self.kind is ReplyKind.UNREACHABLE else "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Asks servers by read-only scripts, and understands the answers."""
+
+    shell: Shell
+    clock: Clock
+    inventory: Inventory
+    timeout: float
+    avoid: frozenset[str] = frozenset()  #: servers that are being worked on: asked last about others
+
+    async def ask(self, executor: str, script: str, args: Json, model: type[T], step_id: str) -> Heard[T] | Unheard:
+        """Run a reading script on one server."""
+        heard_at = self.clock.monotonic()
+        reply = await self.shell.run(
+            Call(executor=executor, script=script, args=args, step_id=step_id, timeout=self.timeout, read_only=True)
+        )
+        return understand(reply, executor, script, model, heard_at)
+
+    async def about(self, server: Server, script: str, args: Json, model: type[T], step_id: str) -> Heard[T] | Unheard:
+        """Ask another server about `server`; the first two that may answer are tried."""
+        peers = sorted(self.inventory.peers(server), key=lambda peer: peer.name in self.avoid)
+        answer: Heard[T] | Unheard = Unheard(
+            kind=ReplyKind.UNREACHABLE, detail=f"the inventory has no other server to ask about {server.name}"
+        )
+        for peer in peers[:PEERS_ASKED]:
+            answer = await self.ask(peer.name, script, args, model, step_id)
+            if isinstance(answer, Heard) or answer.kind is ReplyKind.FAILED:
+                break
+        return answer
+
+
+def understand(reply: Reply, executor: str, script: str, model: type[T], heard_at: float) -> Heard[T] | Unheard:
+    """A reply as an answer of the expected shape; what does not fit is not understood."""
+    if reply.kind is not ReplyKind.OK:
+        return Unheard(kind=reply.kind, detail=f"{script} on {executor}: {reply.detail or reply.kind.value}")
+    try:
+        answer = model.model_validate(reply.result)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return Unheard(
+            kind=ReplyKind.UNKNOWN, detail=f"{script} on {executor}: answer not understood: {place}: {first['msg']}"
+        )
+    if reply.clock is None:
+        return Unheard(kind=ReplyKind.UNKNOWN, detail=f"{script} on {executor}: the answer has no time")
+    return Heard(answer=answer, executor=executor, clock=reply.clock, heard_at=heard_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What an action works with. `params` has the `$state.field` references filled in."""
+
+    incident: Incident
+    server: Server
+    probe: str | None
+    step_id: str
+    params: Json
+    now: datetime
+    timing: Timing
+    ask: Asker
+    item: UndoItem | None = None  #: for `undo`: what to put back
+
+    async def itself(self, script: str, args: Json, model: type[T]) -> Heard[T] | Unheard:
+        """Ask the incident's server about itself."""
+        return await self.ask.ask(self.server.name, script, args, model, self.step_id)
+
+    async def peer(self, script: str, args: Json, model: type[T]) -> Heard[T] | Unheard:
+        """Ask another server about the incident's server."""
+        return await self.ask.about(self.server, script, {"server": self.server.name, **args}, model, self.step_id)
+
+    def not_after(self, clock: datetime) -> str:
+        """Until when, on the executing server's own clock, an effect may still begin."""
+        return timestamp(clock + timedelta(seconds=self.timing.send_window))
+
+
+class ReadAction(Protocol):
+    """An action that only reads."""
+
+    async def poll(self, ctx: Context, memo: Json) -> Done | Again:
+        """Look once. `memo` is what the last poll left, empty at first."""
+        ...
+
+
+class EffectAction(Protocol):
+    """An action with an effect."""
+
+    async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
+        """Read the facts and ask the gates. Done: it turned out that there is nothing to do."""
+        ...
+
+    def accept(self, step: Step, result: Json) -> Done | Again:
+        """Understand the script's answer. Again: not understood, so settle by evidence."""
+        ...
+
+    async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
+        """Find out from evidence what became of a step whose answer was lost."""
+        ...
+
+
+def backoff(memo: Json, first: float = 5.0, most: float = 60.0) -> float:
+    """Seconds to the next poll, doubling with each one counted in `memo["polls"]`."""
+    return float(min(most, first * 2 ** min(int(memo.get("polls", 0)), 10)))
+
+
+def polled(memo: Json, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - a memo holds any JSON
+    """The memo after one more poll, with `changes`."""
+    return {**memo, **changes, "polls": int(memo.get("polls", 0)) + 1}
+
+
+async def still_possible(ctx: Context, step: Step) -> str:
+    """Why a lost effect may still happen, as far as its executor can tell; empty when it no longer can.
+
+    Two things together prove that it cannot: the executor's own clock is past the moment after which the script
+    refuses to begin, and no process started for the step runs there any more.
+    """
+    heard = await ctx.ask.ask(step.executor, "step_running", {"step": step.id}, StepRunning, f"{step.id}.settle")
+    if isinstance(heard, Unheard):
+        return f"cannot tell whether {step.executor} still runs it: {heard.detail}"
+    if heard.answer.running:
+        return f"{step.executor} still runs it"
+    not_after = moment(str(step.baseline["not_after"]))
+    if heard.clock <= not_after:
+        return f"{step.executor} may still begin it until {not_after:%H:%M:%S} of its own clock"
+    return ""
+
+
+def answer_of(result: Mapping[str, Any], model: type[T]) -> T | None:
+    """The result of an effect's script in its shape; None when it does not fit."""
+    try:
+        return model.model_validate(result)
+    except ValidationError:
+        return None

@@ -1,0 +1,126 @@
+"""Moving active databases away: stop activation on the server, and see that none is left.
+
+The page's step 3 is `Set-MailboxServer -DatabaseCopyActivationDisabledAndMoveNow $true`, which returns nothing and
+works asynchronously; its steps 4 and 5 check the result.
+"""
+
+from daemon.actions.action import (
+    Again,
+    Context,
+    Done,
+    Prepared,
+    Unheard,
+    Unready,
+    Withdrawn,
+    answer_of,
+    backoff,
+    polled,
+    still_possible,
+)
+from daemon.domain import Json, Step
+from daemon.gates import Allow, Hold, Refuse, active_here, blocked_here, may_move
+from daemon.inventory import Role
+from daemon.wire.answers import Activation, DatabaseCopies
+
+SETTING = "activation"
+
+
+class HoldsCopies:
+    """The action `holds_copies`: whatever may hold a database copy counts as a Mailbox server."""
+
+    async def poll(self, ctx: Context, memo: Json) -> Done | Again:
+        """Yes, if either the inventory or the server itself says Mailbox."""
+        if Role.MAILBOX in ctx.server.roles:
+            return Done(outcome="yes", detail=f"{ctx.server.name} is a Mailbox server in the inventory")
+        heard = await ctx.peer("database_copies", {}, DatabaseCopies)
+        if isinstance(heard, Unheard):
+            return Again(after=backoff(memo), detail=heard.detail, memo=polled(memo), if_late=heard.outcome)
+        if heard.answer.mailbox_role:
+            return Done(outcome="yes", detail=f"{ctx.server.name} answers that it has the Mailbox role")
+        return Done(outcome="no", detail=f"{ctx.server.name} has no Mailbox role")
+
+
+class StopActivation:
+    """The action `stop_activation`. Evidence: the flag as read back."""
+
+    async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
+        """Read all copies, and see that each active database has somewhere to go."""
+        heard = await ctx.peer("database_copies", {}, DatabaseCopies)
+        if isinstance(heard, Unheard):
+            return Unready(detail=heard.detail, if_late=heard.outcome)
+        verdict = may_move(heard.answer)
+        if not isinstance(verdict, Allow):
+            return verdict
+        not_after = ctx.not_after(heard.clock)
+        return Prepared(
+            executor=heard.executor,
+            script="set_activation",
+            args={"server": ctx.server.name, "expected": False, "value": True, "not_after": not_after},
+            baseline={"databases": active_here(heard.answer), "not_after": not_after},
+            figures=verdict.figures,
+            heard_at=heard.heard_at,
+            changes=(SETTING, {"blocked": False}, {"blocked": True}),
+        )
+
+    def accept(self, step: Step, result: Json) -> Done | Again:
+        """The script answers with the flag read back."""
+        set_ = answer_of(result, Activation)
+        if set_ is None or not set_.after:
+            return Again(after=5.0, detail="the answer does not show activation blocked")
+        return _stopped(step)
+
+    async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
+        """The flag reads true: done. It reads false and can no longer be set by us: it never happened."""
+        blocked, detail = await _read_back(ctx, step)
+        if blocked:
+            return _stopped(step)
+        possible = detail if blocked is None else await still_possible(ctx, step)
+        if possible:
+            return Again(after=15.0, detail=possible)
+        return Withdrawn(detail=f"activation is not blocked on {ctx.server.name}, and no longer can be by this step")
+
+
+async def _read_back(ctx: Context, step: Step) -> tuple[bool | None, str]:
+    # The executor of the step is asked first: another server may not see its change in Active Directory yet.
+    args = {"server": ctx.server.name}
+    heard = await ctx.ask.ask(step.executor, "database_copies", args, DatabaseCopies, f"{step.id}.settle")
+    if isinstance(heard, Unheard):
+        return None, heard.detail
+    blocked = blocked_here(heard.answer)
+    return blocked, "" if blocked is not None else f"{step.executor} does not show the settings of {ctx.server.name}"
+
+
+def _stopped(step: Step) -> Done:
+    databases = list(step.baseline["databases"])
+    moving = f"; moving away: {', '.join(databases)}" if databases else "; no database was active here"
+    return Done(
+        outcome="done", detail=f"activation is blocked on {step.server}{moving}", result={"databases": databases}
+    )
+
+
+class CheckMoved:
+    """The action `check_moved`. The flag, no active copy here, and every database that was active Mounted elsewhere."""
+
+    async def poll(self, ctx: Context, memo: Json) -> Done | Again:
+        """Look once; a move takes tens of seconds for each database."""
+        heard = await ctx.peer("database_copies", {}, DatabaseCopies)
+        if isinstance(heard, Unheard):
+            return Again(after=backoff(memo), detail=heard.detail, memo=polled(memo), if_late=heard.outcome)
+        missing = not_moved(heard.answer, [str(name) for name in ctx.params["databases"]])
+        if missing:
+            return Again(after=backoff(memo, most=30.0), detail=missing, memo=polled(memo), if_late="stuck")
+        return Done(outcome="moved", detail=f"no active database is left on {ctx.server.name}")
+
+
+def not_moved(facts: DatabaseCopies, databases: list[str]) -> str:
+    """What is still missing of a complete move; empty when nothing is."""
+    if not blocked_here(facts):
+        return f"activation does not read as blocked on {facts.server}"
+    left = active_here(facts)
+    if left:
+        return f"still active on {facts.server}: {', '.join(left)}"
+    for database in databases:
+        mounted = [c for c in facts.copies if c.database == database and c.active and c.status.lower() == "mounted"]
+        if len(mounted) != 1:
+            return f"{database} is not Mounted elsewhere yet"
+    return ""

@@ -1,0 +1,84 @@
+"""Restarting a Windows service, on the server itself."""
+
+from daemon.actions.action import Again, Context, Done, Prepared, Unheard, Unready, Withdrawn, answer_of, still_possible
+from daemon.domain import Json, Step, moment, timestamp
+from daemon.gates import Hold, Refuse
+from daemon.wire.answers import RestartedService, ServerState, ServiceState
+
+STOP_TIMEOUT = 90  #: seconds a service gets to stop before it counts as hung
+
+
+class RestartService:
+    """The action `restart_service`. Evidence: the service's process, by id and start time."""
+
+    async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
+        """Read the service as it is, and refuse where nobody meant it to run."""
+        name = str(ctx.params["service"])
+        heard = await ctx.itself("server_state", {"services": [name]}, ServerState)
+        if isinstance(heard, Unheard):
+            return Unready(detail=heard.detail, if_late=heard.outcome)
+        service = _find(heard.answer, name)
+        if service is None:
+            return Refuse(reason=f"{ctx.server.name} has no service {name}")
+        if service.start_type.lower() != "automatic":
+            # Exchange installs POP and IMAP as Manual and stopped: then nobody meant the service to run.
+            return Refuse(
+                reason=f"{name} on {ctx.server.name} starts {service.start_type}, not Automatic: not meant to run"
+            )
+        not_after = ctx.not_after(heard.clock)
+        return Prepared(
+            executor=ctx.server.name,
+            script="restart_service",
+            args={"service": name, "stop_timeout": STOP_TIMEOUT, "not_after": not_after},
+            baseline={"pid": service.pid, "clock": timestamp(heard.clock), "not_after": not_after},
+            figures={"status": service.status, "pid": service.pid},
+            heard_at=heard.heard_at,
+        )
+
+    def accept(self, step: Step, result: Json) -> Done | Again:
+        """The script answers once the service runs again."""
+        restarted = answer_of(result, RestartedService)
+        if restarted is None or not _restarted(restarted.service, step):
+            return Again(after=5.0, detail="the answer does not show a new process")
+        return _done(restarted.service)
+
+    async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
+        """A new process: done. The old one, and the restart no longer possible: it never happened."""
+        name = str(ctx.params["service"])
+        heard = await ctx.itself("server_state", {"services": [name]}, ServerState)
+        if isinstance(heard, Unheard):
+            return Again(after=15.0, detail=heard.detail)
+        service = _find(heard.answer, name)
+        if service is None:
+            return Again(after=15.0, detail=f"{ctx.server.name} shows no service {name}")
+        if _restarted(service, step):
+            return _done(service)
+        possible = await still_possible(ctx, step)
+        if possible:
+            return Again(after=15.0, detail=possible)
+        if service.status.lower() != "running":
+            return Done(outcome="failed", detail=f"{name} was stopped and is {service.status}")
+        return Withdrawn(detail=f"{name} still has process {service.pid}, and the restart can no longer begin")
+
+
+def _find(state: ServerState, name: str) -> ServiceState | None:
+    return next((service for service in state.services if service.name.lower() == name.lower()), None)
+
+
+def _restarted(service: ServiceState, step: Step) -> bool:
+    """Running in a process that began after the intent, both times on the server's own clock."""
+    return (
+        service.status.lower() == "running"
+        and service.pid != step.baseline["pid"]
+        and service.started_at is not None
+        and service.started_at > moment(str(step.baseline["clock"]))
+    )
+
+
+def _done(service: ServiceState) -> Done:
+    started = "" if service.started_at is None else timestamp(service.started_at)
+    return Done(
+        outcome="done",
+        detail=f"{service.name} runs in process {service.pid}",
+        result={"pid": service.pid, "started_at": started},
+    )
