@@ -1,0 +1,55 @@
+"""Fixtures of all tests: the real parts, and the check that a test leaves no task behind."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from tests.realparts.journald import Journald
+from tests.realparts.mosquitto import Mosquitto
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A real broker for this test alone."""
+    broker = Mosquitto(tmp_path / "mosquitto")
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def journald() -> Iterator[Journald]:
+    """A real journal for this test alone."""
+    journal = Journald()
+    yield journal
+    journal.remove()
+
+
+@pytest.fixture(autouse=True)
+def _logging_is_reset() -> Iterator[None]:
+    """A test that configures structlog must not change what the next one sees."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _leaks(request: pytest.FixtureRequest) -> None:
+    """Ask for the check below in tests that have an event loop."""
+    if inspect.iscoroutinefunction(getattr(request.node, "function", None)):
+        request.getfixturevalue("_no_task_left")
+
+
+@pytest.fixture
+async def _no_task_left() -> AsyncIterator[None]:
+    """Fail a test that ends with tasks still running: in the daemon each would be a loop nobody stops."""
+    before = asyncio.all_tasks()
+    yield
+    for _ in range(3):  # tasks that are cancelled already need a turn or two to end
+        await asyncio.sleep(0)
+    left = [task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()]
+    for task in left:
+        task.cancel()
+    assert not left, f"tasks left running: {left}"
