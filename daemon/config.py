@@ -1,52 +1,141 @@
 """The daemon's settings: what the administrator writes in exmedic.toml, validated as a whole.
 
 Every field has the default that is safest for the servers. Durations are seconds. Relative paths are relative to
-the file that names them.
+the file that names them. docs/configuration.md explains every field; a test holds the two together.
 """
 
+import ipaddress
+import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from daemon.complaints import validated
 from daemon.domain import Mode
+from daemon.errors import ConfigError, Mistake
+from daemon.site_paths import PrivateFile, SiteDirectory, SiteFile, SitePath
+from daemon.toml_source import TomlSource, read_toml
+from daemon.topics import filter_problem, overlap
+from statemachines.actions import ACTIONS
 
 Transport = Literal["ntlm", "kerberos", "credssp", "basic"]
 
+#: A longer wait is a mistake: nothing may wait as good as for ever.
+MAX_WAIT: Final = 30 * 24 * 3600
+
+# Strict: TOML has types of its own, so "60" or true where a number is meant is a mistake. Infinity is a TOML number.
+Seconds = Annotated[float, Field(strict=True, gt=0, le=MAX_WAIT, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1)]
+
+_CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its address or as `localhost`; no name is looked up."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Defaults are validated too, so that a relative one is anchored like a written one.
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class Secret(_Settings):
     """A secret, by where it is kept: a file, or a systemd credential (LoadCredential=) of that name. Never inline."""
 
-    file: Path | None = None
+    file: PrivateFile | None = None
     credential: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _never_inline(cls, value: object) -> object:
+        if isinstance(value, str):
+            # Not a word about the value: it is the secret.
+            raise ValueError('must say where the secret is kept: { file = "..." } or { credential = "..." }')  # noqa: TRY004 - pydantic reports ValueError only
+        return value
+
+    @field_validator("credential")
+    @classmethod
+    def _plain_name(cls, value: str | None) -> str | None:
+        if value is not None and not _CREDENTIAL_NAME.fullmatch(value):
+            raise ValueError("must be the name of a systemd credential: letters, digits, . _ and -")
+        return value
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.file is None) == (self.credential is None):
+            raise ValueError("must have either file or credential, one of them")
+        return self
 
 
 class BusTls(_Settings):
     """TLS to the broker. `ca` None uses the system's certificate authorities."""
 
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
+    ca: SiteFile | None = None
+    certificate: SiteFile | None = None
+    key: PrivateFile | None = None
+
+    @field_validator("key")
+    @classmethod
+    def _with_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if "certificate" in info.data and (value is None) != (info.data["certificate"] is None):
+            raise ValueError("must come with certificate: a client shows both or neither")
+        return value
 
 
 class BusSettings(_Settings):
     """The MQTT broker and the topics. `scom` and `native` are topic filters of the two payload forms."""
 
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 1883
+    host: Name = "127.0.0.1"
+    port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 1883
     client_id: Annotated[str, Field(min_length=1, max_length=64)] = "exmedic"
     username: str | None = None
     password: Secret | None = None
     tls: BusTls | None = None
-    session_expiry: PositiveInt = 7 * 24 * 3600
-    connect_timeout: PositiveFloat = 20.0
+    session_expiry: Annotated[int, Field(strict=True, ge=3600, le=2**32 - 1)] = 7 * 24 * 3600
+    connect_timeout: Seconds = 20.0
     scom: str = "alerts/scom/#"
     native: str = "alerts/exmedic/#"
     prefix: str = "exmedic"  #: of everything published
+
+    @field_validator("scom", "native")
+    @classmethod
+    def _filter(cls, value: str) -> str:
+        if problem := filter_problem(value):
+            raise ValueError(problem)
+        return value
+
+    @field_validator("native")
+    @classmethod
+    def _own_form(cls, value: str, info: ValidationInfo) -> str:
+        if overlap(value, info.data.get("scom", "")):
+            raise ValueError("must not overlap with bus.scom: a topic says which form its payloads have")
+        return value
+
+    @field_validator("prefix")
+    @classmethod
+    def _no_loop(cls, value: str, info: ValidationInfo) -> str:
+        if filter_problem(value) or not {"#", "+"}.isdisjoint(value):
+            raise ValueError("must be a topic, such as exmedic")
+        for name in ("scom", "native"):
+            if overlap(info.data.get(name, ""), f"{value}/#"):
+                # A dead letter that comes back is rejected again, which is a dead letter, for ever.
+                raise ValueError(f"must not be below bus.{name}: exmedic would receive what it publishes")
+        return value
 
 
 class Credential(_Settings):
@@ -57,42 +146,84 @@ class Credential(_Settings):
     """
 
     transport: Transport = "ntlm"
-    username: str
+    username: Name
     password: Secret | None = None  #: not needed with a Kerberos ticket cache
     second_hop: Literal["credential", "delegated"] = "credential"
-    ca: Path | None = None  #: for https endpoints; None uses the system's certificate authorities
+    ca: SiteFile | None = None  #: for https endpoints; None uses the system's certificate authorities
+
+    @field_validator("password")
+    @classmethod
+    def _needed(cls, value: Secret | None, info: ValidationInfo) -> Secret | None:
+        transport = info.data.get("transport", "kerberos")
+        if value is None and transport != "kerberos":
+            raise ValueError(f"is missing: {transport} cannot log on without one")
+        return value
+
+    @field_validator("second_hop")
+    @classmethod
+    def _possible(cls, value: str, info: ValidationInfo) -> str:
+        transport = info.data.get("transport")
+        if value == "delegated" and transport in ("ntlm", "basic"):
+            raise ValueError(
+                f'must be "credential": {transport} delegates nothing, so Exchange would refuse every call'
+            )
+        if value == "credential" and transport == "kerberos" and info.data.get("password", ...) is None:
+            raise ValueError('must be "delegated" where there is no password that could be sent')
+        return value
 
 
 class WinrmSettings(_Settings):
     """The remote calls. `call_timeout` is the hard deadline of one call."""
 
-    call_timeout: PositiveFloat = 120.0
-    connect_timeout: PositiveFloat = 10.0
-    threads: Annotated[int, Field(ge=1, le=256)] = 16
-    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    call_timeout: Seconds = 120.0
+    connect_timeout: Seconds = 10.0
+    threads: Annotated[int, Field(strict=True, ge=1, le=256)] = 16
+    attempts: Annotated[int, Field(strict=True, ge=1, le=10)] = 3
+
+
+def _observe(value: object) -> object:
+    if value != Mode.OBSERVE:
+        raise ValueError('must be "observe": auto is granted by server tag only, in auto_tags')
+    return value
 
 
 class Safety(_Settings):
     """Modes and the kill switch. A server's mode is `auto` only if one of its tags says so."""
 
-    mode: Literal[Mode.OBSERVE] = Mode.OBSERVE
-    auto_tags: tuple[str, ...] = ()
-    pause_file: Path = Path("pause")
+    mode: Annotated[Literal[Mode.OBSERVE], BeforeValidator(_observe)] = Mode.OBSERVE
+    auto_tags: tuple[Name, ...] = ()
+    pause_file: SitePath = Path("pause")
 
 
 class Timing(_Settings):
     """The waits of a ladder. Deadlines of actions are in statemachines.actions."""
 
-    probe_failures: PositiveInt = 3  #: how often the probe must fail ...
-    probe_span: PositiveFloat = 180.0  #: ... over how long
-    monitor_wait: PositiveFloat = 900.0  #: how long a passing probe waits for its monitor to agree
-    hold_recheck: PositiveFloat = 300.0  #: when a held incident asks again
-    hold_deadline: PositiveFloat = 8 * 3600.0  #: when it escalates instead
-    observe_deadline: PositiveFloat = 24 * 3600.0  #: how long mode observe watches an unhealthy server
-    latch_recheck: PositiveFloat = 1800.0  #: when an escalated incident looks whether it is over
-    facts_age: PositiveFloat = 30.0  #: how old a gate's facts may be, in real seconds
-    send_window: PositiveFloat = 300.0  #: until when an effect may begin, on the executing server's own clock
-    back_apart: PositiveFloat = 60.0  #: how far apart a rebooted server must twice be found back
+    probe_failures: Annotated[int, Field(strict=True, ge=1, le=100)] = 3  #: how often the probe must fail ...
+    probe_span: Seconds = 180.0  #: ... over how long
+    monitor_wait: Seconds = 900.0  #: how long a passing probe waits for its monitor to agree
+    hold_recheck: Seconds = 300.0  #: when a held incident asks again
+    hold_deadline: Seconds = 8 * 3600.0  #: when it escalates instead
+    observe_deadline: Seconds = 24 * 3600.0  #: how long mode observe watches an unhealthy server
+    latch_recheck: Seconds = 1800.0  #: when an escalated incident looks whether it is over
+    facts_age: Seconds = 30.0  #: how old a gate's facts may be, in real seconds
+    send_window: Seconds = 300.0  #: until when an effect may begin, on the executing server's own clock
+    back_apart: Seconds = 60.0  #: how far apart a rebooted server must twice be found back
+
+    @field_validator("monitor_wait")
+    @classmethod
+    def _in_time(cls, value: float, info: ValidationInfo) -> float:
+        deadline = ACTIONS["verify"].deadline.total_seconds()
+        span = info.data.get("probe_span", 0.0)
+        if span + value > deadline:
+            raise ValueError(f"and probe_span must be at most {deadline:.0f} together, the deadline of verify")
+        return value
+
+    @field_validator("hold_deadline")
+    @classmethod
+    def _asked_again(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("hold_recheck", 0.0):
+            raise ValueError("must not be less than hold_recheck: a held incident would never ask again")
+        return value
 
 
 class NotifySettings(_Settings):
@@ -105,16 +236,16 @@ class LabClock(_Settings):
     """A clock that runs fast, for the lab only: refused unless every endpoint and the broker are on loopback."""
 
     epoch: AwareDatetime
-    speed: Annotated[float, Field(ge=1, le=1000)]
+    speed: Annotated[float, Field(strict=True, ge=1, le=1000)]
 
 
 class Settings(_Settings):
     """The whole of exmedic.toml."""
 
-    data: Path = Path("/var/lib/exmedic")  #: the store
-    socket: Path = Path("/run/exmedic/control.sock")
-    inventory: Path = Path("inventory.toml")
-    runbooks: Path | None = None  #: the site's own, beside the shipped ones
+    data: SitePath = Path("/var/lib/exmedic")  #: the store
+    socket: SitePath = Path("/run/exmedic/control.sock")
+    inventory: SitePath = Path("inventory.toml")
+    runbooks: SiteDirectory | None = None  #: the site's own, beside the shipped ones
     bus: BusSettings = BusSettings()
     credentials: dict[str, Credential] = Field(default_factory=dict)
     winrm: WinrmSettings = WinrmSettings()
@@ -122,3 +253,87 @@ class Settings(_Settings):
     timing: Timing = Timing()
     notify: NotifySettings = NotifySettings()
     lab: LabClock | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _anchor_safety(cls, value: object, info: ValidationInfo) -> object:
+        # The default of a whole section was made without a file, so its relative path would stay relative.
+        return {"safety": {}, **value} if isinstance(value, dict) and info.context else value
+
+    @field_validator("lab")
+    @classmethod
+    def _lab_broker(cls, value: LabClock | None, info: ValidationInfo) -> LabClock | None:
+        bus = info.data.get("bus")
+        if value and bus and not is_loopback(bus.host):
+            raise ValueError("is refused: a fast clock is for a lab, and bus.host is not on loopback")
+        return value
+
+
+def load_settings(path: Path) -> Settings:
+    """The settings in a file.
+
+    Raises:
+        ConfigError: everything that is wrong with the file, and with the files it names except the inventory.
+    """
+    _, settings, mistakes = read_settings(path)
+    if settings is None:
+        raise ConfigError(mistakes)
+    return settings
+
+
+def control_socket(path: Path) -> Path:
+    """Where the daemon of a file listens; the default if that cannot be told.
+
+    `exmedic pause` asks this instead of `load_settings`: no mistake in a file may keep anybody from the kill switch.
+    """
+    socket = read_toml(path).values.get("socket")
+    default: Path = Settings.model_fields["socket"].default
+    return path.absolute().parent / socket if isinstance(socket, str) else default
+
+
+def read_settings(path: Path) -> tuple[TomlSource, Settings | None, tuple[Mistake, ...]]:
+    """A file as TOML, its settings if they can be used, and all its mistakes."""
+    source = read_toml(path)
+    settings, mistakes = validated(Settings, source, path.absolute().parent)
+    return source, settings, mistakes
+
+
+def read_secret(secret: Secret) -> str:
+    """The secret itself, without its final newline. Read at each use, so that a changed password needs no restart.
+
+    Raises:
+        ConfigError: it cannot be read. No message, and no exception in its chain, holds any of it.
+    """
+    file = _place(secret)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigError((Mistake(file, 0, f"the secret cannot be read: {error.strerror}"),)) from None
+    text = _decoded(data)
+    if text is None:
+        raise ConfigError((Mistake(file, 0, "the secret is not UTF-8 text; save the file as UTF-8"),))
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise ConfigError((Mistake(file, 0, "the secret is empty; write it into the file"),))
+    return text
+
+
+def _place(secret: Secret) -> Path:
+    if secret.file is not None:
+        return secret.file
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        message = (
+            f"the systemd credential {secret.credential} cannot be found: CREDENTIALS_DIRECTORY is not set; "
+            f"start exmedic from its unit with LoadCredential={secret.credential}:/path/of/the/file"
+        )
+        raise ConfigError((Mistake(Path(str(secret.credential)), 0, message),))
+    return Path(directory) / str(secret.credential)
+
+
+def _decoded(data: bytes) -> str | None:
+    """The text, or None. A UnicodeDecodeError holds the bytes, so none may get into a chain of exceptions."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None

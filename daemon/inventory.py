@@ -1,8 +1,24 @@
-"""The servers that may be contacted, and nothing else may be: names, roles, DAGs, sites, endpoints, credentials."""
+"""The servers that may be contacted, and nothing else may be: names, roles, DAGs, sites, endpoints, credentials.
 
-from collections.abc import Iterator
+Written by the administrator in TOML; docs/configuration.md explains every field.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from daemon.complaints import dotted, in_order, suggestion, validated
+from daemon.config import Name, Safety, Settings, is_loopback, read_settings
+from daemon.domain import Mode
+from daemon.errors import ConfigError, Mistake
+from daemon.toml_source import TomlSource, read_toml
 
 
 class Role(StrEnum):
@@ -52,3 +68,196 @@ class Inventory:
         """The other servers, those of the same site first: who may answer for `server`."""
         others = [other for other in self.servers if other.name != server.name]
         return tuple(sorted(others, key=lambda other: (other.site != server.site, other.name)))
+
+
+class _Entry(BaseModel):
+    """A server as the file has it, under its name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    roles: Annotated[frozenset[Role], Field(min_length=1)]
+    dag: Name | None = None
+    site: Name
+    endpoint: str
+    credential: str
+    tags: frozenset[Name] = frozenset()
+
+
+class _File(BaseModel):
+    """The whole of the inventory."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    servers: Annotated[dict[str, _Entry], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """What the rules for an inventory must know of exmedic.toml.
+
+    `transports` by the name of the credential; None: that file could not be read well enough to tell.
+    """
+
+    transports: Mapping[str, str] | None
+    loopback_only: bool
+
+
+def load_inventory(path: Path, settings: Settings) -> Inventory:
+    """The inventory in a file, under the rules that depend on the settings.
+
+    Raises:
+        ConfigError: everything that is wrong with the file.
+    """
+    transports = {name: credential.transport for name, credential in settings.credentials.items()}
+    inventory, mistakes = _read(path, _Site(transports, settings.lab is not None))
+    if inventory is None:
+        raise ConfigError(mistakes)
+    return inventory
+
+
+def check_site(path: Path) -> tuple[Mistake, ...]:
+    """Everything that is wrong with exmedic.toml at `path` and with the inventory that it names; never raises."""
+    source, settings, mistakes = read_settings(path)
+    if settings is not None:
+        transports = {name: credential.transport for name, credential in settings.credentials.items()}
+        return _read(settings.inventory, _Site(transports, settings.lab is not None))[1]
+    # The inventory is checked as well, against what can be told in spite of the mistakes.
+    named = source.values.get("inventory", Settings.model_fields["inventory"].default)
+    if not isinstance(named, str | Path) or (source.mistakes and not source.values):
+        return mistakes
+    site = _Site(_transports(source), "lab" in source.values)
+    return in_order((*mistakes, *_read(path.absolute().parent / named, site)[1]))
+
+
+def mode_of(server: Server, safety: Safety) -> Mode:
+    """What may be done to a server: `auto` only if one of its tags says so, spelt as in the settings."""
+    return Mode.AUTO if server.tags.intersection(safety.auto_tags) else safety.mode
+
+
+def _transports(source: TomlSource) -> Mapping[str, str] | None:
+    credentials = source.values.get("credentials", {})
+    if source.mistakes or not isinstance(credentials, dict):
+        return None
+    return {
+        name: str(fields.get("transport", "ntlm")) if isinstance(fields, dict) else ""
+        for name, fields in credentials.items()
+    }
+
+
+def _read(path: Path, site: _Site) -> tuple[Inventory | None, tuple[Mistake, ...]]:
+    source = read_toml(path)
+    record, shape = validated(_File, source, None)
+    table = source.values.get("servers")
+    # Over the raw table, so that one server's wrong type does not hide another server's wrong endpoint.
+    rows = {name: row for name, row in table.items() if isinstance(row, dict)} if isinstance(table, dict) else {}
+    mistakes = in_order((*shape, *_rules(source, rows, site)))
+    if record is None or mistakes:
+        return None, mistakes
+    return Inventory(tuple(_server(name, entry) for name, entry in record.servers.items())), ()
+
+
+def _server(name: str, entry: _Entry) -> Server:
+    return Server(
+        name=name.lower(),
+        roles=entry.roles,
+        dag=entry.dag,
+        site=entry.site,
+        endpoint=entry.endpoint,
+        credential=entry.credential,
+        tags=entry.tags,
+    )
+
+
+Rows = Mapping[str, Mapping[str, Any]]
+
+_LABEL = r"(?:[a-z0-9_-]{0,61}[a-z0-9])?"
+_FQDN = re.compile(rf"(?=.{{1,253}}\Z)(?:[a-z0-9]{_LABEL}\.)+[a-z]{_LABEL}", re.IGNORECASE)
+
+
+def _rules(source: TomlSource, rows: Rows, site: _Site) -> Iterator[Mistake]:
+    """What the shape of a row cannot say. A field of the wrong type is left to the shape."""
+    for name, row in rows.items():
+        if not _FQDN.fullmatch(name):
+            yield _at(source, name, "", "is not a fully qualified name, such as mbx1.contoso.com")
+        yield from _credential(source, name, row, site)
+        yield from _endpoint(source, name, row, site)
+        if row.get("dag") is not None and isinstance(row.get("roles"), list) and Role.MAILBOX not in row["roles"]:
+            yield _at(source, name, "dag", 'is for Mailbox servers; add "mailbox" to roles or leave dag out')
+    yield from _given_twice(source, rows)
+    yield from _groups(source, rows)
+
+
+def _credential(source: TomlSource, name: str, row: Mapping[str, Any], site: _Site) -> Iterator[Mistake]:
+    credential = row.get("credential")
+    if isinstance(credential, str) and site.transports is not None and credential not in site.transports:
+        hint = suggestion(credential, site.transports) or "; there are none"
+        yield _at(source, name, "credential", f"names no [credentials.NAME] of exmedic.toml{hint}")
+
+
+def _endpoint(source: TomlSource, name: str, row: Mapping[str, Any], site: _Site) -> Iterator[Mistake]:
+    endpoint = row.get("endpoint")
+    if not isinstance(endpoint, str):
+        return
+    url = _web_address(endpoint)
+    if url is None:
+        yield _at(source, name, "endpoint", f"must be an http or https URL, such as http://{name}:5985/wsman")
+        return
+    if url.username is not None:
+        yield _at(source, name, "endpoint", "must not hold a user name or a password; they belong to the credential")
+    if url.scheme == "http" and (site.transports or {}).get(str(row.get("credential"))) == "basic":
+        yield _at(source, name, "endpoint", "must be https: over http, basic shows the password to the network")
+    if site.loopback_only and not is_loopback(url.hostname or ""):
+        yield _at(source, name, "endpoint", "is not on loopback: [lab] in exmedic.toml is for a lab, remove it")
+
+
+def _web_address(endpoint: str) -> SplitResult | None:
+    """The parts of a URL that can be connected to."""
+    try:
+        url = urlsplit(endpoint)
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # urlsplit, or a port that is none
+        return None
+    return url if usable and not re.search(r"\s", endpoint) else None
+
+
+def _given_twice(source: TomlSource, rows: Rows) -> Iterator[Mistake]:
+    """One server under two spellings, or two servers behind one endpoint: the wrong one would be rebooted."""
+    names: dict[str, str] = {}
+    endpoints: dict[str, str] = {}
+    for name, row in rows.items():
+        first = names.setdefault(name.lower(), name)
+        if first != name:
+            yield _at(source, name, "", f"is the same server as on line {source.line(('servers', first))}; keep one")
+        endpoint = row.get("endpoint")
+        if first == name and isinstance(endpoint, str):
+            other = endpoints.setdefault(endpoint.lower().rstrip("/"), name)
+            if other != name:
+                yield _at(source, name, "endpoint", f"is also the endpoint of {other}; each server has its own")
+
+
+def _groups(source: TomlSource, rows: Rows) -> Iterator[Mistake]:
+    """DAGs and sites: a name spelt in two ways would be two groups, and a DAG of one cannot fail over."""
+    for field in ("dag", "site"):
+        members = _members(rows, field)
+        for spellings in members.values():
+            first = spellings[0]
+            for name, spelling in spellings:
+                if spelling != first[1]:
+                    yield _at(source, name, field, f"is spelt {first[1]} on {first[0]}; spell it the same everywhere")
+            if field == "dag" and len({name.lower() for name, _ in spellings}) == 1:
+                message = f"{first[1]} has no other member here; list its other servers, or leave dag out"
+                yield _at(source, first[0], field, message)
+
+
+def _members(rows: Rows, field: str) -> Mapping[str, list[tuple[str, str]]]:
+    """The servers of each group, by its name in lower case, each with its own spelling of that name."""
+    members: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for name, row in rows.items():
+        if isinstance(row.get(field), str) and row[field]:
+            members[row[field].lower()].append((name, row[field]))
+    return members
+
+
+def _at(source: TomlSource, name: str, field: str, message: str) -> Mistake:
+    loc: tuple[str, ...] = ("servers", name, field) if field else ("servers", name)
+    return source.mistake(loc, f"{dotted(loc)} {message}")
