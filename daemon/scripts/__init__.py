@@ -5,8 +5,12 @@ on stdin the base64 of a JSON object: `script` (the text of `_prelude.ps1` and t
 `args`, and where a second hop needs one `credential` (`username`, `password`).
 """
 
+import base64
 import hashlib
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
@@ -22,6 +26,26 @@ NAMES = (
     "step_running",
 )
 
+EXECUTABLE = "powershell.exe"
+
+#: What a step's id must look like to stand on a command line: nothing that PowerShell or cmd reads as more than text.
+STEP_ID = re.compile(r"[0-9a-z][0-9a-z.-]{0,63}")
+
+#: The same for every call but for the marker. It reads stdin, and runs the script in it as a script block of that fixed
+#: text. powershell.exe hands a redirected stdin to a -Command as `$input`, and reads it away from [Console]::In; where
+#: it does not, [Console]::In still has it.
+BOOTSTRAP = (
+    "$null='exmedic-{step}';"
+    "$ErrorActionPreference='Stop';"
+    "$ProgressPreference='SilentlyContinue';"
+    "$text=-join @($input);"
+    "if(-not $text){{$text=[Console]::In.ReadToEnd()}};"
+    "$utf8=[Text.Encoding]::UTF8;"
+    "$call=ConvertFrom-Json ($utf8.GetString([Convert]::FromBase64String($text)));"
+    "$script=$utf8.GetString([Convert]::FromBase64String($call.script));"
+    "& ([ScriptBlock]::Create($script)) $call"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -30,6 +54,23 @@ class Script:
     name: str
     text: str
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Logon:
+    """What a script logs on with for its second hop."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One call as it travels: the program, its arguments, and what is written to its stdin."""
+
+    executable: str
+    arguments: tuple[str, ...]
+    stdin: bytes = field(repr=False)  #: may hold a password
 
 
 @cache
@@ -44,3 +85,42 @@ def load(name: str) -> Script:
     folder = files(__name__)
     text = (folder / "_prelude.ps1").read_text("utf-8") + "\n" + (folder / f"{name}.ps1").read_text("utf-8")
     return Script(name, text, hashlib.sha256(text.encode()).hexdigest())
+
+
+def arguments(step: str) -> tuple[str, ...]:
+    """The arguments of powershell.exe for a step; together below the 8,191 characters that cmd allows.
+
+    Raises:
+        ValueError: the step's id is not fit for a command line.
+    """
+    if not STEP_ID.fullmatch(step):
+        raise ValueError(f"{step!r} is not a step id: lower-case letters, digits, '.' and '-', at most 64")
+    bootstrap = BOOTSTRAP.format(step=step)
+    return ("-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-Command", f'"{bootstrap}"')
+
+
+def stdin(name: str, step: str, args: Mapping[str, object], logon: Logon | None = None) -> bytes:
+    """What a call writes to stdin: base64, without line breaks, of the JSON object that `BOOTSTRAP` reads.
+
+    Raises:
+        KeyError: exmedic ships no such script.
+    """
+    call: dict[str, object] = {
+        "script": base64.b64encode(load(name).text.encode()).decode("ascii"),
+        "name": name,
+        "step": step,
+        "args": dict(args),
+    }
+    if logon is not None:
+        call["credential"] = {"username": logon.username, "password": logon.password}
+    return base64.b64encode(json.dumps(call).encode())
+
+
+def launch(name: str, step: str, args: Mapping[str, object], logon: Logon | None = None) -> Launch:
+    """A call of a shipped script, ready to travel.
+
+    Raises:
+        KeyError: exmedic ships no such script.
+        ValueError: the step's id is not fit for a command line.
+    """
+    return Launch(EXECUTABLE, arguments(step), stdin(name, step, args, logon))

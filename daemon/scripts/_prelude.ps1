@@ -1,0 +1,391 @@
+# Stands in front of every shipped script: arguments, the Exchange session, and the one line of answer.
+#
+# Windows PowerShell 5.1. A script ends with one call of Complete-Call; that writes exactly one envelope (see
+# daemon/wire/answers.py) and exits 0, or, when nobody can say whether the effect happened, writes none and exits 3.
+# Arguments stay data: they are bound to parameters and never become part of a command.
+param($Call)
+
+Set-StrictMode -Version 2.0
+$ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue'
+$WarningPreference = 'SilentlyContinue'
+$InformationPreference = 'SilentlyContinue'
+# Windows PowerShell may write an array as {"value":[...],"Count":n}; without this type data it cannot.
+Remove-TypeData -TypeName 'System.Array' -ErrorAction 'SilentlyContinue'
+
+$context = @{
+    session    = $null
+    credential = $null
+    secret     = ''
+    warnings   = New-Object 'System.Collections.Generic.List[string]'
+}
+
+# Ends the script with an error kind of the contract, or with 'lost': no envelope, so that nobody takes it for a no.
+function Stop-Call {
+    param([string] $Kind, [string] $Message)
+    $refusal = New-Object 'System.InvalidOperationException' -ArgumentList $Message
+    $refusal.Data['exmedic'] = $Kind
+    throw $refusal
+}
+
+function Hide-Secret {
+    param([string] $Text)
+    $clean = $Text
+    if ($context.secret -ne '') {
+        $clean = $clean.Replace($context.secret, '***')
+    }
+    $clean = ($clean -replace '\s+', ' ').Trim()
+    if ($clean.Length -gt 1000) {
+        $clean = $clean.Substring(0, 1000)
+    }
+    return $clean
+}
+
+function Format-Moment {
+    param($Value)
+    if ($null -eq $Value) {
+        return $null
+    }
+    $utc = ([datetime] $Value).ToUniversalTime()
+    # Exchange fills a time it does not have with the year 1.
+    if ($utc.Year -lt 1900) {
+        return $null
+    }
+    $culture = [System.Globalization.CultureInfo]::InvariantCulture
+    return $utc.ToString('yyyy-MM-ddTHH:mm:ss.ffffffZ', $culture)
+}
+
+# The FQDN of this host, as it knows itself, without asking DNS.
+function Get-HostName {
+    $network = [System.Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties()
+    if ($network.DomainName) {
+        return ($network.HostName + '.' + $network.DomainName).ToLowerInvariant()
+    }
+    return $network.HostName.ToLowerInvariant()
+}
+
+function Get-Argument {
+    param([string] $Name)
+    if ($null -eq $Call.args.PSObject.Properties[$Name]) {
+        Stop-Call 'failed' "The argument '$Name' is missing."
+    }
+    return $Call.args.PSObject.Properties[$Name].Value
+}
+
+# Several Get cmdlets answer for every object when the identity is empty or unknown, so no name passes unchecked.
+function Get-ServerArgument {
+    $name = [string] (Get-Argument 'server')
+    if ($name -notmatch '\A(?=.{3,255}\z)(?!.*\.[0-9]+\z)[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9][A-Za-z0-9-]*)+\z') {
+        Stop-Call 'failed' "The argument 'server' is not the full name of a server."
+    }
+    return $name.ToLowerInvariant()
+}
+
+function Get-NameArgument {
+    param([string] $Name)
+    $text = [string] (Get-Argument $Name)
+    if ($text -notmatch '\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\z') {
+        Stop-Call 'failed' "The argument '$Name' is not a name."
+    }
+    return $text
+}
+
+function Get-FlagArgument {
+    param([string] $Name)
+    $value = Get-Argument $Name
+    if ($value -isnot [bool]) {
+        Stop-Call 'failed' "The argument '$Name' is neither true nor false."
+    }
+    return $value
+}
+
+# Called immediately before an effect: a call that was delayed on its way must not act long after it was decided.
+function Assert-InTime {
+    $value = Get-Argument 'not_after'
+    if ($value -is [datetime]) {
+        $limit = [System.DateTimeOffset] $value.ToUniversalTime()
+    }
+    else {
+        $culture = [System.Globalization.CultureInfo]::InvariantCulture
+        $style = [System.Globalization.DateTimeStyles]::AssumeUniversal
+        $limit = [System.DateTimeOffset]::Parse([string] $value, $culture, $style)
+    }
+    if ([System.DateTimeOffset]::UtcNow -ge $limit) {
+        Stop-Call 'expired' 'It is later than not_after on this server; nothing was done.'
+    }
+}
+
+# A property that the answer depends on: its absence is an error, never a default.
+function Get-Field {
+    param($Row, [string] $Name)
+    $property = $Row.PSObject.Properties[$Name]
+    if ($null -eq $property -or $null -eq $property.Value) {
+        Stop-Call 'failed' "The answer of Exchange has no '$Name'."
+    }
+    return $property.Value
+}
+
+# Enums come back from a session as numbers with a text; the text is what is meant.
+function Get-Text {
+    param($Row, [string] $Name)
+    return (Get-Field $Row $Name).ToString()
+}
+
+function Get-OptionalText {
+    param($Row, [string] $Name)
+    $property = $Row.PSObject.Properties[$Name]
+    if ($null -eq $property -or $null -eq $property.Value) {
+        return ''
+    }
+    return $property.Value.ToString()
+}
+
+function Get-OptionalMoment {
+    param($Row, [string] $Name)
+    $property = $Row.PSObject.Properties[$Name]
+    if ($null -eq $property -or $null -eq $property.Value) {
+        return $null
+    }
+    return Format-Moment $property.Value
+}
+
+function Get-Flag {
+    param($Row, [string] $Name)
+    $value = Get-Field $Row $Name
+    if ($value -is [bool]) {
+        return $value
+    }
+    $text = $value.ToString()
+    if ($text -eq 'True') {
+        return $true
+    }
+    if ($text -eq 'False') {
+        return $false
+    }
+    Stop-Call 'failed' "The answer of Exchange has no clear '$Name'."
+}
+
+# Exchange names servers by short name in some places and by full name in others.
+function Test-SameServer {
+    param([string] $Named, [string] $Asked)
+    if ($Named -eq '') {
+        return $false
+    }
+    if ($Named.Contains('.')) {
+        return $Named -eq $Asked
+    }
+    return $Named -eq $Asked.Split('.')[0]
+}
+
+function Assert-SameServer {
+    param([string] $Named, [string] $Asked)
+    if (-not (Test-SameServer $Named $Asked)) {
+        Stop-Call 'failed' "Asked about $Asked, Exchange answered about '$Named'."
+    }
+}
+
+function Find-Reason {
+    param($Record)
+    $reasons = @([string] $Record.CategoryInfo.Reason)
+    $exception = $Record.Exception
+    while ($null -ne $exception) {
+        $reasons += $exception.GetType().Name
+        if ($null -ne $exception.PSObject.Properties['ErrorRecord'] -and $null -ne $exception.ErrorRecord) {
+            $reasons += [string] $exception.ErrorRecord.CategoryInfo.Reason
+        }
+        $exception = $exception.InnerException
+    }
+    return $reasons
+}
+
+function Stop-OnExchangeError {
+    param([string] $Command, $Record)
+    $reasons = @(Find-Reason $Record)
+    $message = $Command + ': ' + $Record.Exception.Message
+    if ($reasons -contains 'PSRemotingTransportException') {
+        Stop-Call 'lost' $message
+    }
+    if ($reasons -contains 'ManagementObjectNotFoundException') {
+        Stop-Call 'not_found' $message
+    }
+    # A cmdlet that the caller's roles do not grant does not exist in the caller's session.
+    if ($reasons -contains 'CommandNotFoundException' -or $reasons -contains 'ParameterBindingException') {
+        Stop-Call 'denied' $message
+    }
+    Stop-Call 'failed' $message
+}
+
+function Stop-OnOpenError {
+    param($Record)
+    $code = 0
+    if ($null -ne $Record.Exception.PSObject.Properties['ErrorCode']) {
+        $code = [int] $Record.Exception.ErrorCode
+    }
+    $message = 'Opening the Microsoft.Exchange session: ' + $Record.Exception.Message
+    # 5 access denied, 1312 no such logon session, 1326 logon failure, -2144108387 (0x8033809D) Kerberos failed.
+    $refused = (5, 1312, 1326, -2144108387) -contains $code
+    if ($refused -and $null -eq $context.credential) {
+        Stop-Call 'second_hop' $message
+    }
+    if ($refused) {
+        Stop-Call 'denied' $message
+    }
+    Stop-Call 'failed' $message
+}
+
+function Open-Exchange {
+    # A session that this process cannot close any more (it was killed) ends by itself after three minutes.
+    $options = New-PSSessionOption -OpenTimeout 60000 -OperationTimeout 180000 -CancelTimeout 15000 -IdleTimeout 180000
+    $parameters = @{
+        ConfigurationName = 'Microsoft.Exchange'
+        ConnectionUri     = 'http://' + (Get-HostName) + '/PowerShell/'
+        Authentication    = 'Kerberos'
+        SessionOption     = $options
+    }
+    if ($null -ne $context.credential) {
+        $parameters['Credential'] = $context.credential
+    }
+    try {
+        $context.session = New-PSSession @parameters
+    }
+    catch {
+        Stop-OnOpenError $_
+    }
+}
+
+# The session runs no script blocks (no-language mode): one cmdlet with its parameters, and filtering here afterwards.
+function Invoke-Exchange {
+    param([string] $Command, [hashtable] $Parameters)
+    if ($null -eq $context.session) {
+        Open-Exchange
+    }
+    $shell = [System.Management.Automation.PowerShell]::Create()
+    try {
+        $shell.Runspace = $context.session.Runspace
+        [void] $shell.AddCommand($Command)
+        foreach ($name in $Parameters.Keys) {
+            [void] $shell.AddParameter($name, $Parameters[$name])
+        }
+        $rows = @()
+        try {
+            $rows = @($shell.Invoke())
+        }
+        catch {
+            Stop-OnExchangeError $Command $_
+        }
+        foreach ($warning in $shell.Streams.Warning) {
+            $context.warnings.Add((Hide-Secret $warning.Message))
+        }
+        if ($shell.Streams.Error.Count -gt 0) {
+            Stop-OnExchangeError $Command $shell.Streams.Error[0]
+        }
+        foreach ($row in $rows) {
+            if ($null -ne $row) {
+                $row
+            }
+        }
+    }
+    finally {
+        $shell.Dispose()
+    }
+}
+
+# One object, and it is the one asked for.
+function Get-MailboxServerOf {
+    param([string] $Server)
+    $rows = @(Invoke-Exchange 'Get-MailboxServer' @{ Identity = $Server })
+    if ($rows.Count -ne 1) {
+        Stop-Call 'failed' "Get-MailboxServer answered $($rows.Count) objects about $Server."
+    }
+    Assert-SameServer (Get-Text $rows[0] 'Name') $Server
+    return $rows[0]
+}
+
+function Close-Exchange {
+    if ($null -ne $context.session) {
+        Remove-PSSession -Session $context.session -ErrorAction 'SilentlyContinue'
+        $context.session = $null
+    }
+}
+
+function Read-Credential {
+    if ($null -eq $Call.PSObject.Properties['credential'] -or $null -eq $Call.credential) {
+        return
+    }
+    $context.secret = [string] $Call.credential.password
+    $secure = ConvertTo-SecureString -String $context.secret -AsPlainText -Force
+    $arguments = @([string] $Call.credential.username, $secure)
+    $context.credential = New-Object 'System.Management.Automation.PSCredential' -ArgumentList $arguments
+    $Call.credential = $null
+}
+
+function Find-Kind {
+    param($Exception)
+    while ($null -ne $Exception) {
+        if ($Exception.Data.Contains('exmedic')) {
+            return [string] $Exception.Data['exmedic']
+        }
+        # -2147024891 is E_ACCESSDENIED, 5 is ERROR_ACCESS_DENIED.
+        if ($Exception -is [System.UnauthorizedAccessException] -or $Exception.HResult -eq -2147024891) {
+            return 'denied'
+        }
+        if ($Exception -is [System.ComponentModel.Win32Exception] -and $Exception.NativeErrorCode -eq 5) {
+            return 'denied'
+        }
+        $Exception = $Exception.InnerException
+    }
+    return 'failed'
+}
+
+# Bytes, so that neither the console's encoding nor its width can change the line.
+function Write-Envelope {
+    param($Result, $Problem)
+    $envelope = @{
+        exmedic = 1
+        script  = [string] $Call.name
+        step    = [string] $Call.step
+        host    = Get-HostName
+        clock   = Format-Moment ([datetime]::UtcNow)
+        ok      = ($null -eq $Problem)
+        result  = $Result
+        error   = $Problem
+    }
+    $line = ConvertTo-Json -InputObject $envelope -Compress -Depth 6
+    $encoding = New-Object 'System.Text.UTF8Encoding' -ArgumentList $false
+    $bytes = $encoding.GetBytes($line + "`n")
+    $stdout = [System.Console]::OpenStandardOutput()
+    $stdout.Write($bytes, 0, $bytes.Length)
+    $stdout.Flush()
+}
+
+# Runs a script's body, which returns one hashtable, and answers. The only place that writes an envelope.
+function Complete-Call {
+    param([string] $Script, [scriptblock] $Body)
+    $result = $null
+    $problem = $null
+    try {
+        try {
+            Read-Credential
+            if ($Call.name -cne $Script) {
+                Stop-Call 'failed' 'The call names another script.'
+            }
+            $answers = @(& $Body)
+            if ($answers.Count -ne 1 -or $answers[0] -isnot [hashtable]) {
+                Stop-Call 'lost' "The script gave $($answers.Count) answers."
+            }
+            $result = $answers[0]
+        }
+        catch {
+            $problem = @{ kind = (Find-Kind $_.Exception); message = (Hide-Secret $_.Exception.Message) }
+        }
+        if ($null -ne $problem -and $problem.kind -eq 'lost') {
+            [System.Console]::Error.WriteLine($problem.message)
+            exit 3
+        }
+        Write-Envelope $result $problem
+    }
+    finally {
+        Close-Exchange
+    }
+    exit 0
+}

@@ -1,0 +1,24 @@
+# Sets DatabaseCopyActivationDisabledAndMoveNow of one server, if it still has the expected value. Runs on a peer.
+Complete-Call 'set_activation' {
+    $server = Get-ServerArgument
+    $expected = Get-FlagArgument 'expected'
+    $value = Get-FlagArgument 'value'
+    $before = Get-Flag (Get-MailboxServerOf $server) 'DatabaseCopyActivationDisabledAndMoveNow'
+    if ($before -eq $value) {
+        return @{ server = $server; before = $before; after = $before; changed = $false }
+    }
+    if ($before -ne $expected) {
+        Stop-Call 'conflict' "DatabaseCopyActivationDisabledAndMoveNow of $server is $before, not $expected as expected."
+    }
+    $change = @{ Identity = $server; DatabaseCopyActivationDisabledAndMoveNow = $value; Confirm = $false }
+    Assert-InTime
+    [void] @(Invoke-Exchange 'Set-MailboxServer' $change)
+    try {
+        $after = Get-Flag (Get-MailboxServerOf $server) 'DatabaseCopyActivationDisabledAndMoveNow'
+    }
+    catch {
+        # The change was sent; an error of the reading must not pass for an error of the change.
+        Stop-Call 'lost' $_.Exception.Message
+    }
+    return @{ server = $server; before = $before; after = $after; changed = $true }
+}

@@ -1,0 +1,23 @@
+# Whether a process that was started for a step still runs on this server, by the marker in its command line.
+Complete-Call 'step_running' {
+    $step = [string] (Get-Argument 'step')
+    if ($step -cnotmatch '\A[0-9a-z][0-9a-z.-]{0,63}\z') {
+        Stop-Call 'failed' "The argument 'step' is not the id of a step."
+    }
+    # One id may begin with another, so the marker ends where an id can go no further.
+    $marker = 'exmedic-' + [regex]::Escape($step) + '(?![0-9a-z.-])'
+    $running = $false
+    foreach ($process in @(Get-CimInstance -ClassName 'Win32_Process')) {
+        if ([int] $process.ProcessId -eq $PID) {
+            continue
+        }
+        $line = [string] $process.CommandLine
+        if ($line -eq '' -and $process.Name -eq 'powershell.exe') {
+            Stop-Call 'denied' 'The command line of a powershell.exe cannot be read; nobody can say what it runs.'
+        }
+        if ($line -cmatch $marker) {
+            $running = $true
+        }
+    }
+    return @{ running = $running }
+}
