@@ -34,6 +34,7 @@ class ActionSpec:
     produces: tuple[str, ...] = ()  #: fields a later state may use as `$state.field`
     deadline: timedelta  #: for reads: the whole of the polling; for effects: from intent to a proven outcome
     evidence: str = ""  #: how a lost answer is settled
+    dag_wide: bool = False  #: one at a time in the whole DAG: two at once could cost it its quorum
     changes: str = ""  #: the setting it leaves changed, which a runbook's `undo` must name
 
 
@@ -74,6 +75,7 @@ _SPECS = (
         outcomes=("done",),
         produces=("databases",),
         deadline=_minutes(15),
+        dag_wide=True,
         evidence="DatabaseCopyActivationDisabledAndMoveNow as read from Exchange",
         changes="activation",
     ),
@@ -92,6 +94,7 @@ _SPECS = (
         outcomes=("done",),
         produces=("since",),
         deadline=_minutes(30),
+        dag_wide=True,
         evidence="the server's boot time, and its own record of a requested restart",
     ),
     ActionSpec(

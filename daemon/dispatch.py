@@ -1,0 +1,240 @@
+"""Routes stored alerts: joined to the incident that holds their key, a new incident, or suppressed with a reason.
+
+`route` decides; the loop reads what is pending, commits what was decided and wakes the runner.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from daemon.domain import (
+    Alert,
+    AlertStatus,
+    AuditEntry,
+    AuditKind,
+    Commit,
+    Incident,
+    IncidentStatus,
+    Json,
+    Key,
+    Outgoing,
+    Routing,
+    StoredAlert,
+)
+from daemon.errors import Conflict
+from daemon.inventory import Inventory, Server
+from daemon.ladders import Ladders, stored
+from daemon.ports import Clock, Store
+from daemon.wire.messages import escalation_messages, escalation_text, event_message, state_message
+from statemachines.compiler import End, Ladder
+
+BATCH = 100
+POLL = 30.0  #: seconds between looks without a nudge; alerts left over by a crash are found at once at the start
+UNHANDLED_LATCH = timedelta(days=1)  #: a monitor without a runbook escalates at most this often
+
+_log = structlog.get_logger("exmedic.dispatch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppress:
+    """Nothing will be done about the alert."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """The alert belongs to an incident that exists. `verify`: it says that the problem is over, so look again."""
+
+    incident: Incident
+    verify: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open:
+    """A new incident. Without a ladder it escalates at once."""
+
+    key: Key
+    ladder: Ladder | None
+
+
+def route(
+    alert: Alert, server: Server | None, current: Incident | None, ladder: Ladder | None
+) -> Suppress | Join | Open:
+    """What becomes of an alert, given what holds its key and what handles its monitor."""
+    if alert.suppress:
+        return Suppress(reason=alert.suppress)
+    if server is None:
+        return Suppress(reason=f"server {alert.server} is not in the inventory")
+    if current is not None:
+        return Join(incident=current, verify=alert.closed)
+    if alert.closed:
+        return Suppress(reason="closed at its source, and no incident is open")
+    return Open(key=Key.of(server.name, alert.health_set, alert.monitor), ladder=ladder)
+
+
+class Dispatch:
+    """The loop. `new_id` makes incident ids; `wake_runner` and `wake_outbox` are called after each commit."""
+
+    def __init__(  # noqa: PLR0917 - wired once, by keyword, in the composition root
+        self,
+        store: Store,
+        clock: Clock,
+        inventory: Inventory,
+        ladders: Ladders,
+        new_id: Callable[[], str],
+        prefix: str,
+        wake: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._inventory = inventory
+        self._ladders = ladders
+        self._new_id = new_id
+        self._prefix = prefix
+        self._wake = wake
+        self._nudged = asyncio.Event()
+
+    def nudge(self) -> None:
+        """There may be pending alerts."""
+        self._nudged.set()
+
+    async def run(self, beat: Callable[[], None], stopping: asyncio.Event) -> None:
+        """Route pending alerts until told to stop."""
+        while not stopping.is_set():
+            beat()
+            self._nudged.clear()
+            if await self.route_pending() == 0:
+                try:
+                    await asyncio.wait_for(self._nudged.wait(), POLL)
+                except TimeoutError:
+                    continue
+
+    async def route_pending(self) -> int:
+        """Route one batch of what is pending; how many that were."""
+        pending = await self._store.pending_alerts(BATCH)
+        for row in pending:
+            await self._route(row)
+        return len(pending)
+
+    async def _route(self, row: StoredAlert) -> None:
+        while True:
+            try:
+                await self._store.commit(await self._decide(row))
+            except Conflict as conflict:
+                # The incident moved on between the look and the commit: look again. It ends, since each round
+                # follows a commit of the runner's.
+                _log.debug("routing again", alert=row.id, why=str(conflict))
+                continue
+            self._wake()
+            return
+
+    async def _decide(self, row: StoredAlert) -> Commit:
+        alert, now = row.alert, self._clock.now()
+        if alert is None:
+            raise ValueError(f"alert {row.id} is pending but was never understood")
+        server = self._inventory.find(alert.server)
+        current = ladder = None
+        if server is not None:
+            current = await self._store.current_incident(Key.of(server.name, alert.health_set, alert.monitor))
+            ladder = self._ladders.handling(server, alert.health_set, alert.monitor)
+        decision = route(alert, server, current, ladder)
+        if isinstance(decision, Suppress):
+            routing = Routing(alert_id=row.id, status=AlertStatus.SUPPRESSED, reason=decision.reason)
+            return Commit(at=now, routing=routing, audit=(_suppressed(row, alert, decision.reason, now),))
+        if isinstance(decision, Join):
+            return self._join(row, alert, decision, now)
+        return self._open(row, alert, decision, now)
+
+    def _join(self, row: StoredAlert, alert: Alert, decision: Join, now: datetime) -> Commit:
+        incident = decision.incident
+        if decision.verify:
+            waits = incident.waiting_since is not None or incident.status is not IncidentStatus.OPEN
+            incident = replace(incident, verify_requested=True, due_at=now if waits else incident.due_at)
+        entry = _about(
+            AuditKind.ALERT_JOINED, incident, now, f"alert {row.id} joined: {alert.summary}", {"alert": row.id}
+        )
+        return Commit(
+            at=now,
+            # Committed even when unchanged: its version counts up, so a verification that began before this alert
+            # cannot end the incident without looking again.
+            incident=incident,
+            routing=Routing(alert_id=row.id, status=AlertStatus.JOINED, incident_id=incident.id),
+            audit=(entry,),
+        )
+
+    def _open(self, row: StoredAlert, alert: Alert, decision: Open, now: datetime) -> Commit:
+        ladder = decision.ladder
+        incident = Incident(
+            id=self._new_id(),
+            key=decision.key,
+            health_set=alert.health_set,
+            monitor=alert.monitor,
+            status=IncidentStatus.OPEN,
+            state="" if ladder is None else ladder.start,
+            runbook="" if ladder is None else ladder.definition.runbook,
+            runbook_hash="" if ladder is None else ladder.definition.hash,
+            opened_at=now,
+            due_at=now,
+        )
+        fields = {"alert": row.id, "runbook": incident.runbook, "runbook_hash": incident.runbook_hash}
+        audit = [_about(AuditKind.INCIDENT_OPENED, incident, now, f"opened by alert {row.id}: {alert.summary}", fields)]
+        told: list[Outgoing] = []
+        if ladder is None:
+            incident, told = self._unhandled(incident, now)
+            audit.append(_about(AuditKind.ESCALATED, incident, now, incident.reason, {}))
+        opened = {"event": "opened", "to": incident.state, "detail": alert.summary}
+        return Commit(
+            at=now,
+            incident=incident,
+            routing=Routing(alert_id=row.id, status=AlertStatus.JOINED, incident_id=incident.id),
+            runbook=None if ladder is None else stored(ladder),
+            audit=tuple(audit),
+            outgoing=(
+                event_message(self._prefix, incident, now, opened),
+                state_message(self._prefix, incident),
+                *told,
+            ),
+        )
+
+    def _unhandled(self, incident: Incident, now: datetime) -> tuple[Incident, list[Outgoing]]:
+        what = incident.monitor or f"an alert that names only the health set {incident.health_set}"
+        incident = replace(
+            incident,
+            status=IncidentStatus.ESCALATED,
+            state=End.ESCALATED.value,
+            ended_at=now,
+            latched=True,
+            due_at=now + UNHANDLED_LATCH,
+            reason=f"no runbook handles {what} on such a server; nothing was tried",
+        )
+        text = escalation_text(incident, "", (), (), quarantined=False)
+        return incident, list(escalation_messages(self._prefix, incident, now, text))
+
+
+def _suppressed(row: StoredAlert, alert: Alert, reason: str, now: datetime) -> AuditEntry:
+    return AuditEntry(
+        kind=AuditKind.ALERT_SUPPRESSED,
+        at=now,
+        message=f"alert {row.id} suppressed: {reason}",
+        server=alert.server,
+        health_set=alert.health_set,
+        monitor=alert.monitor,
+        fields={"alert": row.id, "reason": reason},
+    )
+
+
+def _about(kind: AuditKind, incident: Incident, now: datetime, message: str, fields: Json) -> AuditEntry:
+    return AuditEntry(
+        kind=kind,
+        at=now,
+        message=message,
+        incident_id=incident.id,
+        server=incident.server,
+        health_set=incident.health_set,
+        monitor=incident.monitor,
+        fields=fields,
+    )

@@ -1,0 +1,48 @@
+"""The compiled runbooks: those on disk now, for new incidents, and those that open incidents are pinned to."""
+
+from collections.abc import Sequence
+
+from daemon.domain import Incident, StoredRunbook
+from daemon.errors import StoreError
+from daemon.inventory import Server
+from daemon.ports import Store
+from statemachines.compiler import Ladder
+from statemachines.model import Definition
+
+
+class Ladders:
+    """Finds the ladder of a monitor, and the ladder of an incident."""
+
+    def __init__(self, definitions: Sequence[Definition], store: Store) -> None:
+        self._store = store
+        self._by_hash = {definition.hash: Ladder(definition) for definition in definitions}
+        self._current = tuple(self._by_hash.values())
+
+    def handling(self, server: Server, health_set: str, monitor: str) -> Ladder | None:
+        """The ladder that handles a monitor on such a server; None when none does."""
+        for ladder in self._current:
+            entry = ladder.definition.handled(health_set, monitor)
+            if entry is not None and (entry.role is None or entry.role in server.roles):
+                return ladder
+        return None
+
+    async def of(self, incident: Incident) -> Ladder:
+        """The ladder an incident is pinned to: the very definition it began with, whatever is on disk now.
+
+        Raises:
+            StoreError: the store has lost it.
+        """
+        ladder = self._by_hash.get(incident.runbook_hash)
+        if ladder is None:
+            stored = await self._store.runbook(incident.runbook_hash)
+            if stored is None:
+                raise StoreError(f"incident {incident.id}: its runbook {incident.runbook_hash} is not in the store")
+            ladder = Ladder(Definition.model_validate_json(stored.text))
+            self._by_hash[incident.runbook_hash] = ladder
+        return ladder
+
+
+def stored(ladder: Ladder) -> StoredRunbook:
+    """A ladder's definition as the store keeps it."""
+    definition = ladder.definition
+    return StoredRunbook(hash=definition.hash, name=definition.runbook, text=definition.text)

@@ -1,0 +1,81 @@
+"""Takes the incidents whose timer is due and gives them turns: one task per incident, many incidents in parallel."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from daemon.errors import StoreError
+from daemon.turn import Parts, Turn
+
+POLL = 5.0  #: seconds between looks at the timers without a nudge
+
+_log = structlog.get_logger("exmedic.runner")
+
+
+class Runner:
+    """The loop over due incidents."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._nudged = asyncio.Event()
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def nudge(self) -> None:
+        """A timer may have become due."""
+        self._nudged.set()
+
+    async def run(self, beat: Callable[[], None], stopping: asyncio.Event) -> None:
+        """Advance due incidents until told to stop; then let what is running reach its next commit."""
+        async with asyncio.TaskGroup() as tasks:
+            while not stopping.is_set():
+                beat()
+                self._nudged.clear()
+                await self._start_due(tasks, stopping)
+                await self._wait()
+            _log.info("stopping", running=len(self._running))
+
+    async def _start_due(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
+        room = self._parts.settings.winrm.threads - len(self._running)
+        # Those that run now are still due in the store, hence the wider look.
+        for incident in await self._parts.store.due_incidents(self._parts.clock.now(), room + len(self._running)):
+            if incident.id in self._running or len(self._running) >= self._parts.settings.winrm.threads:
+                continue
+            task = tasks.create_task(self._advance(incident.id, stopping), name=f"incident {incident.id}")
+            self._running[incident.id] = task
+            task.add_done_callback(partial(self._ended, incident.id))
+
+    def _ended(self, incident_id: str, _task: asyncio.Task[None]) -> None:
+        del self._running[incident_id]
+        self._nudged.set()
+
+    async def _wait(self) -> None:
+        due = await self._parts.store.next_due()
+        seconds = POLL
+        if due is not None and not self._running:
+            seconds = min(seconds, max(0.0, (due - self._parts.clock.now()).total_seconds()))
+        sleeping = asyncio.ensure_future(self._parts.clock.sleep(seconds))
+        nudged = asyncio.ensure_future(self._nudged.wait())
+        try:
+            await asyncio.wait((sleeping, nudged), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in (sleeping, nudged):
+                waiter.cancel()
+            await asyncio.gather(sleeping, nudged, return_exceptions=True)
+
+    async def _advance(self, incident_id: str, stopping: asyncio.Event) -> None:
+        """Take turns with one incident while it is due."""
+        while not stopping.is_set():
+            incident = await self._parts.store.incident(incident_id)
+            if incident is None or incident.due_at is None or incident.due_at > self._parts.clock.now():
+                return
+            turn = Turn(self._parts, incident)
+            try:
+                await turn.take()
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a defect in one ladder must not stop the others; it escalates
+                _log.exception("internal error", incident=incident_id)
+                await turn.escalate_defect(error)
+            self._parts.wake_outbox()

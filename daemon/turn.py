@@ -1,0 +1,397 @@
+"""One turn of one incident: ask servers, commit what the engine decides, send an effect.
+
+For an effect the order is fixed: facts, gates, intent committed, sent, outcome committed. A step with an effect that
+is found open at the start of a turn was sent by a process that is gone, or its answer was lost: it is settled by
+evidence and never sent again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from daemon.actions import EFFECTS, READS
+from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn
+from daemon.config import Settings
+from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatus, Json, Step
+from daemon.engine import Case, Engine
+from daemon.errors import Conflict, StoreError
+from daemon.gates import Hold, Refuse, may_act
+from daemon.inventory import Inventory, Server, mode_of
+from daemon.ladders import Ladders
+from daemon.pause import PauseFile
+from daemon.ports import Call, Clock, Reply, ReplyKind, Shell, Store
+from statemachines.actions import Effect
+
+READ_AGAIN = 3  #: how often alerts that join during a verification make it look again
+RETRY = timedelta(seconds=15)  #: before what provably was not sent, or facts that could not be read, are tried again
+
+_log = structlog.get_logger("exmedic.turn")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the runner works with."""
+
+    store: Store
+    shell: Shell
+    clock: Clock
+    inventory: Inventory
+    ladders: Ladders
+    engine: Engine
+    settings: Settings
+    pause: PauseFile
+    wake_outbox: Callable[[], None]
+
+
+class Turn:
+    """At most one step further."""
+
+    def __init__(self, parts: Parts, incident: Incident) -> None:
+        self._parts = parts
+        self._incident = incident
+        self._server = parts.inventory.find(incident.server)
+
+    async def take(self) -> None:
+        """Do what the incident's state asks for."""
+        incident, store = self._incident, self._parts.store
+        if incident.status is not IncidentStatus.OPEN:
+            await self._watch()
+            return
+        step = await store.open_step(incident.id)
+        reading = step is None or step.effect is Effect.READ
+        if self._server is None:
+            await self._without_server(step)
+        elif incident.close_by and reading and not incident.state.startswith("undo."):
+            await self._commit(lambda case: self._parts.engine.close(case, step))
+        elif step is None:
+            await self._enter()
+        elif step.effect is Effect.READ:
+            await self._poll(step)
+        else:
+            await self._settle(step)
+
+    async def escalate_defect(self, error: Exception) -> None:
+        """Escalate because exmedic itself is at fault; an open effect stays unsettled, so it quarantines."""
+        detail = f"internal error, please report it: {type(error).__name__}: {error}"
+        await self._give_up(await self._parts.store.open_step(self._incident.id), detail)
+
+    async def _give_up(self, step: Step | None, detail: str) -> None:
+        engine = self._parts.engine
+        done = Done(outcome="unknown", detail=detail)
+        if step is not None and step.action == "undo":
+            await self._commit(lambda case: engine.finish_undo(case, step, done))
+        elif step is not None:
+            await self._commit(lambda case: engine.finish(case, step, done))
+        elif self._incident.state.startswith("undo."):
+            await self._commit(lambda case: engine.finish_undo(case, None, done))
+        else:
+            await self._commit(lambda case: engine.move(case, "unknown", detail))
+
+    async def _without_server(self, step: Step | None) -> None:
+        """The server was taken out of the inventory: it is contacted no more, and somebody must know."""
+        await self._give_up(step, f"{self._incident.server} is no longer in the inventory")
+
+    # Reading
+
+    async def _poll(self, step: Step) -> None:
+        case = await self._case(self._incident)
+        seen = await READS[step.action].poll(self._context(case, step.id, step.params), step.memo)
+        for _ in range(READ_AGAIN):
+            try:
+                await self._parts.store.commit(self._after_poll(await self._case(self._incident), step, seen))
+            except Conflict:
+                fresh = await self._parts.store.incident(self._incident.id)
+                if fresh is None or fresh.version == self._incident.version:
+                    raise
+                self._incident = fresh
+                if isinstance(seen, Done) and seen.outcome == "healthy":
+                    return  # an alert came in while we looked: what we saw is older, so the next turn looks again
+            else:
+                return
+        await self._commit(lambda case: self._after_poll(case, step, seen))
+
+    def _after_poll(self, case: Case, step: Step, seen: Done | Again) -> Commit:
+        if isinstance(seen, Done):
+            return self._parts.engine.finish(case, step, seen)
+        if case.now >= step.deadline_at:
+            late = Done(outcome=seen.if_late, detail=f"not within {step.deadline_at - step.started_at}: {seen.detail}")
+            return self._parts.engine.finish(case, step, late)
+        return self._parts.engine.poll_again(case, step, seen)
+
+    async def _watch(self) -> None:
+        """An escalated incident's key is latched until its monitor is proven healthy; look whether it is."""
+        incident, now = self._incident, self._parts.clock.now()
+        healthy, audit = await self._over_by_itself(now)
+        later = now + timedelta(seconds=self._parts.settings.timing.latch_recheck)
+        fresh = replace(incident, latched=not healthy, due_at=None if healthy else later, verify_requested=False)
+        try:
+            await self._parts.store.commit(Commit(at=now, incident=fresh, audit=audit))
+        except Conflict:
+            _log.debug("watching again", incident=incident.id)  # something joined meanwhile; it is still due
+
+    async def _over_by_itself(self, now: datetime) -> tuple[bool, tuple[AuditEntry, ...]]:
+        incident = self._incident
+        if not incident.runbook:
+            return True, (_entry(incident, AuditKind.LATCH_LIFTED, now, "latch lifted: a day has passed"),)
+        if self._server is None:
+            return False, ()
+        case = await self._case(incident)
+        await self._settle_quarantine(case)
+        seen = await READS["verify"].poll(self._context(case, f"{incident.id}-watch", {}), {})
+        if isinstance(seen, Done) and seen.outcome == "healthy":
+            return True, (_entry(incident, AuditKind.LATCH_LIFTED, now, f"latch lifted: {seen.detail}"),)
+        return False, ()
+
+    async def _settle_quarantine(self, case: Case) -> None:
+        """Evidence that has turned up since may end the quarantine that this incident caused."""
+        quarantine = await self._parts.store.quarantine(case.incident.server)
+        step = None if quarantine is None else await self._parts.store.step(quarantine.step_id)
+        if step is None or step.incident_id != case.incident.id:
+            return
+        evidence = await EFFECTS[step.action].settle(self._context(case, step.id, step.params), step)
+        if isinstance(evidence, Done | Withdrawn) and getattr(evidence, "outcome", "") != "unknown":
+            message = f"quarantine lifted by evidence: {evidence.detail}"
+            entry = _entry(case.incident, AuditKind.QUARANTINE_LIFTED, case.now, message)
+            await self._parts.store.commit(Commit(at=case.now, lift=case.incident.server, audit=(entry,)))
+
+    # Acting
+
+    async def _enter(self) -> None:
+        """Begin the state's action."""
+        case = await self._case(self._incident)
+        if case.state.action.effect is Effect.READ:
+            committed = await self._commit(self._parts.engine.read)
+            if committed is not None:
+                self._incident = committed
+                step = await self._parts.store.open_step(committed.id)
+                if step is not None:
+                    await self._poll(step)
+            return
+        afresh = self._verify_first(case)
+        verdict = afresh or await self._gates(case) or await self._prepare(case)
+        if isinstance(verdict, Hold):
+            await self._commit(lambda case: self._parts.engine.hold(case, verdict))
+        elif isinstance(verdict, Refuse | Done):
+            await self._refuse_or_skip(verdict)
+        else:
+            await self._intend(case, verdict)
+
+    def _verify_first(self, case: Case) -> Hold | None:
+        """Before an effect: somebody said that it is over, or what we know is too old; then look again first."""
+        timing = self._parts.settings.timing
+        seen = [step.ended_at for step in case.steps if step.action == "verify" and step.ended_at is not None]
+        if case.state.action.name == "undo":
+            return None
+        if case.incident.verify_requested:
+            reason = "the source of the alert says that it is over"
+        elif not seen or case.now - seen[-1] > timedelta(seconds=timing.verified_age):
+            reason = "the last verification is too old"
+        else:
+            return None
+        return Hold(reason=reason, after=timedelta(0), deadline=timedelta(seconds=timing.hold_deadline))
+
+    async def _gates(self, case: Case) -> Hold | Refuse | None:
+        """The gates that need no server. Undo asks only the kill switch and the quarantine: it is never observed."""
+        timing, server = self._parts.settings.timing, case.incident.server
+        undo = case.state.action.name == "undo"
+        paused, quarantine = self._parts.pause.reason(), await self._parts.store.quarantine(server)
+        if undo and paused is not None:
+            return Hold(reason=f"paused: {paused}", after=RETRY, deadline=case.state.deadline)
+        verdict = may_act(
+            what=case.state.action.summary.format(**case.params()),
+            mode=mode_of(self._here(), self._parts.settings.safety),
+            paused=paused,
+            quarantine=quarantine,
+            recheck=timedelta(seconds=timing.hold_recheck),
+            hold_deadline=timedelta(seconds=timing.hold_deadline),
+            observe_deadline=timedelta(seconds=timing.observe_deadline),
+        )
+        if isinstance(verdict, Refuse) or (isinstance(verdict, Hold) and not undo):
+            return verdict
+        return await self._claimed(case)
+
+    async def _claimed(self, case: Case) -> Hold | None:
+        timing = self._parts.settings.timing
+        for scope in self._scopes(case):
+            holder = await self._parts.store.claim_holder(scope)
+            if holder is not None and holder != case.incident.id:
+                return Hold(
+                    reason=f"{scope} is claimed by incident {holder}",
+                    after=timedelta(seconds=min(60.0, timing.hold_recheck)),
+                    deadline=timedelta(seconds=timing.hold_deadline),
+                    lets_go=True,
+                )
+        return None
+
+    def _scopes(self, case: Case) -> tuple[str, ...]:
+        server = self._here()
+        if case.state.action.dag_wide and server.dag:
+            return (server.name, f"dag:{server.dag.lower()}")
+        return (server.name,)
+
+    async def _prepare(self, case: Case) -> Prepared | Hold | Refuse | Done:
+        action = EFFECTS[case.state.action.name]
+        step_id = case.step().id
+        prepared = await action.prepare(self._context(case, step_id, case.params(), await self._avoid(case)))
+        if isinstance(prepared, Unready):
+            return self._retry(case, prepared.detail, prepared.if_late)
+        return prepared
+
+    async def _avoid(self, case: Case) -> frozenset[str]:
+        """Servers that are being worked on, which may go away any moment: not to be relied on as executors."""
+        claimed = {server.name for server in self._parts.inventory if server.name != case.incident.server}
+        busy = [name for name in claimed if await self._parts.store.claim_holder(name) is not None]
+        return frozenset([*busy, *(quarantine.server for quarantine in await self._parts.store.quarantines())])
+
+    def _retry(self, case: Case, reason: str, outcome: str, *, verify_afresh: bool = False) -> Hold:
+        deadline = case.state.deadline
+        return Hold(reason=reason, after=RETRY, deadline=deadline, verify_afresh=verify_afresh, outcome=outcome)
+
+    async def _refuse_or_skip(self, verdict: Refuse | Done) -> None:
+        done = verdict if isinstance(verdict, Done) else Done(outcome="refused", detail=verdict.reason)
+        engine = self._parts.engine
+        if self._incident.state.startswith("undo."):
+            await self._commit(lambda case: engine.finish_undo(case, None, done))
+        elif isinstance(verdict, Refuse):
+            await self._commit(lambda case: engine.refuse(case, verdict))
+        else:
+            await self._commit(lambda case: engine.finish(case, case.step(), done))
+
+    async def _intend(self, case: Case, prepared: Prepared) -> None:
+        """Commit the intent, then send. Between the two nothing is awaited but the commit itself."""
+        parts = self._parts
+        case = replace(case, now=parts.clock.now())
+        if parts.clock.monotonic() - prepared.heard_at > parts.settings.timing.facts_age:
+            stale = self._retry(case, "the facts were too old by the time they were complete", "unknown")
+            await self._commit(lambda case: parts.engine.hold(case, stale))
+            return
+        commit = parts.engine.intend(case, prepared, self._scopes(case))
+        try:
+            committed = await parts.store.commit(commit)
+        except Conflict as conflict:
+            # The incident moved on, or another one took the claim first: everything is asked afresh.
+            _log.info("asking again", incident=case.incident.id, why=str(conflict))
+            return
+        if committed is None or commit.step is None:
+            raise StoreError("the store did not return the incident of an intent")
+        self._incident = committed
+        call = Call(
+            executor=prepared.executor,
+            script=prepared.script,
+            args=prepared.args,
+            step_id=commit.step.id,
+            timeout=parts.settings.winrm.call_timeout,
+            read_only=False,
+        )
+        await self._sent(commit.step, await parts.shell.run(call, parts.pause.permit))
+
+    async def _sent(self, step: Step, reply: Reply) -> None:
+        """Understand how sending an effect ended."""
+        engine, action = self._parts.engine, EFFECTS[step.action]
+        never = reply.kind in (ReplyKind.UNREACHABLE, ReplyKind.WITHHELD)
+        if never or (reply.kind is ReplyKind.FAILED and reply.error == "expired"):
+            detail = "paused before it was sent" if reply.kind is ReplyKind.WITHHELD else reply.detail
+            await self._commit(
+                lambda case: engine.withdraw(case, step, detail, self._retry(case, detail, "unreachable"))
+            )
+            return
+        if reply.kind is ReplyKind.FAILED:
+            await self._over(step, Done(outcome="failed", detail=reply.detail))
+            return
+        seen = action.accept(step, reply.result) if reply.kind is ReplyKind.OK else None
+        if isinstance(seen, Done):
+            await self._over(step, seen)
+            return
+        lost = seen or Again(after=0.0, detail=f"the answer was lost: {reply.detail}")
+        await self._commit(lambda case: engine.poll_again(case, step, lost))
+
+    async def _settle(self, step: Step) -> None:
+        """What became of an effect whose answer was lost, or whose sender died?"""
+        case = await self._case(self._incident)
+        # `databases` and the like come from the step itself: the incident's facts have them only once it is done.
+        context = self._context(case, step.id, step.params, await self._avoid(case))
+        seen = await EFFECTS[step.action].settle(context, step)
+        engine = self._parts.engine
+        if isinstance(seen, Done):
+            await self._over(step, seen)
+        elif isinstance(seen, Withdrawn):
+            await self._commit(
+                lambda case: engine.withdraw(
+                    case, step, seen.detail, self._retry(case, seen.detail, "unknown", verify_afresh=True)
+                )
+            )
+        elif case.now >= step.deadline_at:
+            await self._over(step, Done(outcome="unknown", detail=seen.detail))
+        else:
+            await self._commit(lambda case: engine.poll_again(case, step, seen))
+
+    async def _over(self, step: Step, done: Done) -> None:
+        engine = self._parts.engine
+        if step.action == "undo":
+            await self._commit(lambda case: engine.finish_undo(case, step, done))
+        else:
+            await self._commit(lambda case: engine.finish(case, step, done))
+
+    # Common ground
+
+    async def _case(self, incident: Incident) -> Case:
+        store = self._parts.store
+        return Case(
+            incident=incident,
+            ladder=await self._parts.ladders.of(incident),
+            steps=tuple(await store.steps(incident.id)),
+            undo=tuple(await store.undo_items(incident.id)),
+            now=self._parts.clock.now(),
+        )
+
+    def _here(self) -> Server:
+        if self._server is None:
+            raise ValueError(f"{self._incident.server} is not in the inventory")
+        return self._server
+
+    def _context(self, case: Case, step_id: str, params: Json, avoid: frozenset[str] = frozenset()) -> Context:
+        parts = self._parts
+        handled = case.ladder.definition.handled(case.incident.health_set, case.incident.monitor)
+        return Context(
+            incident=case.incident,
+            server=self._here(),
+            probe=None if handled is None else handled.probe,
+            step_id=step_id,
+            params=params,
+            now=case.now,
+            timing=parts.settings.timing,
+            ask=Asker(
+                shell=parts.shell,
+                clock=parts.clock,
+                inventory=parts.inventory,
+                timeout=parts.settings.winrm.call_timeout,
+                avoid=avoid,
+            ),
+            item=case.pending[0] if case.pending else None,
+        )
+
+    async def _commit(self, build: Callable[[Case], Commit]) -> Incident | None:
+        """Commit what `build` decides; if an alert joined meanwhile, decide again on the incident as it is now."""
+        while True:
+            case = await self._case(self._incident)
+            try:
+                return await self._parts.store.commit(build(case))
+            except Conflict:
+                fresh = await self._parts.store.incident(self._incident.id)
+                if fresh is None or fresh.version == self._incident.version:
+                    raise
+                self._incident = fresh
+
+
+def _entry(incident: Incident, kind: AuditKind, at: datetime, message: str) -> AuditEntry:
+    return AuditEntry(
+        kind=kind,
+        at=at,
+        message=message,
+        incident_id=incident.id,
+        server=incident.server,
+        health_set=incident.health_set,
+        monitor=incident.monitor,
+    )
