@@ -91,7 +91,7 @@ def _predicate(kind: str, message: str, loc: Loc, model: type[BaseModel]) -> str
 def suggestion(name: str, known: Mapping[str, object]) -> str:
     """What was probably meant by a misspelt name, or what is known here."""
     folded = {candidate.lower(): candidate for candidate in known}
-    close = get_close_matches(name.lower(), folded, n=1)
+    close = get_close_matches(name[:100].lower(), folded, n=1)  # a name may be long on purpose
     if close:
         return f"; did you mean {folded[close[0]]}?"
     return f"; known here: {', '.join(sorted(known))}" if known else ""

@@ -171,7 +171,7 @@ def _server(name: str, entry: _Entry) -> Server:
 Rows = Mapping[str, Mapping[str, Any]]
 
 _LABEL = r"(?:[a-z0-9_-]{0,61}[a-z0-9])?"
-_FQDN = re.compile(rf"(?=.{{1,253}}\Z)(?:[a-z0-9]{_LABEL}\.)+[a-z]{_LABEL}", re.IGNORECASE)
+_FQDN = re.compile(rf"(?=.{{1,253}}\Z)(?:[a-z0-9]{_LABEL}\.)+[a-z]{_LABEL}", re.IGNORECASE | re.ASCII)
 
 
 def _rules(source: TomlSource, rows: Rows, site: _Site) -> Iterator[Mistake]:
