@@ -1,0 +1,121 @@
+"""What can be broken on a server of the lab, and with which options."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from types import MappingProxyType
+
+from daemon.errors import OperatorError
+
+
+class Fault(StrEnum):
+    """A way for a server to be broken. Several can be combined on one server."""
+
+    RESTART_CURES = "restart_cures"
+    REBOOT_CURES = "reboot_cures"
+    INCURABLE = "incurable"
+    HEALS_ITSELF = "heals_itself"
+    PROBE_CANNOT_RUN = "probe_cannot_run"
+    DATABASE_STUCK = "database_stuck"
+    SERVICE_HANGS = "service_hangs"
+    NEVER_BACK = "never_back"
+    SILENT_ENDPOINT = "silent_endpoint"
+    ANSWER_LOST = "answer_lost"
+    CUT_BEFORE = "cut_before"
+    GARBAGE_ANSWER = "garbage_answer"
+    WSMAN_QUOTA = "wsman_quota"
+    LATE_ANSWER = "late_answer"
+
+
+@dataclass(frozen=True, slots=True)
+class FaultKind:
+    """What a fault does, in words, and the options it takes."""
+
+    description: str
+    options: tuple[str, ...] = ()
+
+
+_POP = "the POP back end (on a server without the Mailbox role: the front end) is sick "
+
+FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
+    {
+        Fault.RESTART_CURES: FaultKind(_POP + "until its service is restarted", ("service",)),
+        Fault.REBOOT_CURES: FaultKind(_POP + "until the server is rebooted", ("service",)),
+        Fault.INCURABLE: FaultKind(_POP + "and nothing exmedic does cures it", ("service",)),
+        Fault.HEALS_ITSELF: FaultKind(_POP + "and heals by itself after some minutes", ("service", "minutes")),
+        Fault.PROBE_CANNOT_RUN: FaultKind("probes of this server write a warning and no object"),
+        Fault.DATABASE_STUCK: FaultKind("one of its active databases will not move away", ("database",)),
+        Fault.SERVICE_HANGS: FaultKind("its POP service stays StopPending when it is stopped", ("service",)),
+        Fault.NEVER_BACK: FaultKind("once rebooted, the server does not come back"),
+        Fault.SILENT_ENDPOINT: FaultKind("its WinRM endpoint accepts connections and never answers"),
+        Fault.ANSWER_LOST: FaultKind(
+            "calls run on it or about it do their work, then the connection is cut before the answer",
+            ("script", "count"),
+        ),
+        Fault.CUT_BEFORE: FaultKind(
+            "the connection is cut when a request arrives (Command, or Create or Send), which then does nothing",
+            ("request", "count"),
+        ),
+        Fault.GARBAGE_ANSWER: FaultKind(
+            "calls run on it or about it do their work and answer with text that is no JSON", ("script", "count")
+        ),
+        Fault.WSMAN_QUOTA: FaultKind("no more shells: Create answers fault 2150859174", ("count",)),
+        Fault.LATE_ANSWER: FaultKind(
+            "the first Receives of a call run on it or about it end in fault 2150858793 (operation timed out)",
+            ("script", "count", "timeouts"),
+        ),
+    }
+)
+
+#: Faults that make a POP service sick.
+SICKNESS = frozenset({Fault.RESTART_CURES, Fault.REBOOT_CURES, Fault.INCURABLE, Fault.HEALS_ITSELF})
+
+
+@dataclass(slots=True, kw_only=True)
+class Injected:
+    """A fault on a server. `count` None: until it is cured; otherwise how many more times it strikes."""
+
+    fault: Fault
+    service: str = ""
+    minutes: float = 3.0  #: of lab time
+    database: str = ""
+    script: str = ""  #: empty: any
+    request: str = "Command"
+    count: int | None = field(default=None)
+    timeouts: int = 2  #: operation time-outs before the answer
+
+    def strikes(self, *, script: str = "", request: str = "") -> bool:
+        """Whether it applies to this script or request; counts the strike."""
+        wrong_script = self.script and script != self.script
+        if self.count == 0 or wrong_script or (request and request != self.request):
+            return False
+        if self.count is not None:
+            self.count -= 1
+        return True
+
+
+def injected(fault: Fault | str, options: Mapping[str, object]) -> Injected:
+    """A fault with its options checked.
+
+    Raises:
+        OperatorError: there is no such fault, or it does not take one of the options, or a value has the wrong type.
+    """
+    try:
+        kind = Fault(fault)
+    except ValueError:
+        raise OperatorError(f"The lab has no fault {fault!r}. It has: {', '.join(Fault)}.") from None
+    allowed = FAULTS[kind].options
+    unknown = sorted(set(options) - set(allowed))
+    if unknown:
+        raise OperatorError(
+            f"The fault {kind} takes no option {unknown[0]!r}. It takes: {', '.join(allowed) or 'none'}."
+        )
+    types: dict[str, type | tuple[type, ...]] = {"minutes": (int, float), "count": int, "timeouts": int}
+    for name, value in options.items():
+        if not isinstance(value, types.get(name, str)) or isinstance(value, bool):
+            raise OperatorError(f"The option {name} of the fault {kind} cannot be {value!r}.")
+    result = Injected(fault=kind)
+    for known in fields(Injected):
+        if known.name in options:
+            setattr(result, known.name, options[known.name])
+    return result

@@ -1,0 +1,170 @@
+"""PowerShell on a lab server: takes exmedic's bootstrap, runs the Python twin of a shipped script, and nothing else.
+
+How a script travels is the docstring of `daemon.scripts`. Whatever differs from what is shipped, be it a byte of the
+script, is refused and recorded as a violation.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from daemon import scripts
+from daemon.lab.faults import Fault, Injected
+from daemon.lab.handlers import CHANGING, HANDLERS, Lost, Refusal, ScriptCall
+from daemon.lab.organisation import Machine
+from daemon.lab.process import Process, ProcessKilled
+from daemon.lab.security import Account
+from daemon.lab.simulation import Simulation
+
+#: PowerShell writes progress records to stderr as CLIXML even when all is well: clients must ignore them.
+_PROGRESS = (
+    b'#< CLIXML\r\n<Objs Version="1.1.0.1" xmlns="http://schemas.microsoft.com/powershell/2004/04">'
+    b'<Obj S="progress" RefId="0"><TN RefId="0"><T>System.Management.Automation.PSCustomObject</T></TN><MS>'
+    b'<I64 N="SourceId">1</I64><PR N="Record"><AV>Preparing modules for first use.</AV><AI>0</AI><Nil />'
+    b"<PI>-1</PI><PC>-1</PC><T>Completed</T><SR>-1</SR><SD> </SD></PR></MS></Obj></Objs>"
+)
+
+
+class _Violation(Exception):  # noqa: N818 - what the lab records, in the lab's own word
+    """What was sent is not one of the shipped scripts as exmedic ships it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What came on stdin, checked."""
+
+    name: str
+    step: str
+    args: dict[str, Any]
+    credential: dict[str, Any] | None
+
+
+class ScriptHost:
+    """Runs processes on one server. `siblings` gives all processes on it."""
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        machine: Machine,
+        account: Account,
+        siblings: Callable[[], list[Process]],
+    ) -> None:
+        self._simulation = simulation
+        self._machine = machine
+        self._account = account
+        self._siblings = siblings
+
+    def start(self, process: Process) -> threading.Thread:
+        """Run a process whose stdin is complete, in a thread of its own."""
+        thread = threading.Thread(target=self._run, args=(process,), name=f"lab-process-{self._machine.name}")
+        thread.start()
+        return thread
+
+    def _run(self, process: Process) -> None:
+        try:
+            request = _request(process)
+        except _Violation as violation:
+            self._simulation.record.effect(
+                "violation", self._machine.name, executor=self._machine.name, step="", detail=str(violation)
+            )
+            process.end(1, stderr=f"exmedic lab: {violation}\r\n".encode())
+            return
+        try:
+            self._answer(process, request)
+        except ProcessKilled:
+            return
+        except Lost as lost:
+            process.end(3, stderr=f"{lost}\r\n".encode())
+
+    def _answer(self, process: Process, request: _Request) -> None:
+        if request.name not in CHANGING:
+            self._simulation.record.read(self._machine.name, request.name)
+        self._apply_faults(process, request)
+        result: dict[str, Any] | None = None
+        error: dict[str, str] | None = None
+        with self._simulation.timeline.up_to_date():
+            try:
+                result = HANDLERS[request.name](self._call(process, request))
+            except Refusal as refusal:
+                error = {"kind": refusal.kind, "message": refusal.message}
+            clock = self._simulation.timeline.now() + self._machine.skew
+        envelope = {
+            "exmedic": 1,
+            "script": request.name,
+            "step": request.step,
+            "host": self._machine.name,
+            "clock": clock.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "ok": error is None,
+            "result": result,
+            "error": error,
+        }
+        line = json.dumps(envelope).encode() + b"\r\n"
+        if self._struck(Fault.GARBAGE_ANSWER, request):
+            line = b'{"exmedic": 1, "script": \xff\xfe this is no JSON\r\n'
+        process.end(0, line, _PROGRESS)
+
+    def _call(self, process: Process, request: _Request) -> ScriptCall:
+        return ScriptCall(
+            simulation=self._simulation,
+            process=process,
+            executor=self._machine,
+            step=request.step,
+            args=request.args,
+            exchange=self._second_hop(process, request),
+            siblings=self._siblings,
+        )
+
+    def _second_hop(self, process: Process, request: _Request) -> Refusal | None:
+        """Whether an Exchange session can be opened from here: a network logon alone cannot go further."""
+        if request.credential is not None:
+            username, password = request.credential.get("username"), request.credential.get("password")
+            if self._account.accepts(str(username), str(password)):
+                return None
+            return Refusal("denied", f"Exchange refused the credential of {username}.")
+        if process.delegated:
+            return None
+        return Refusal("second_hop", f"{self._machine.name} has no credential to open an Exchange session with.")
+
+    def _apply_faults(self, process: Process, request: _Request) -> None:
+        """Faults of the way back. They strike calls that run on the broken server and calls about it."""
+        late = self._struck(Fault.LATE_ANSWER, request)
+        with self._simulation.timeline.changed:
+            process.operation_timeouts = late.timeouts if late else 0
+            process.answer_cut = self._struck(Fault.ANSWER_LOST, request) is not None
+
+    def _struck(self, fault: Fault, request: _Request) -> Injected | None:
+        about = self._simulation.organisation.find(request.args.get("server", ""))
+        about = None if about is self._machine else about
+        return self._simulation.strike(fault, self._machine, about, script=request.name)
+
+
+def _request(process: Process) -> _Request:
+    """Check the command line and stdin against what exmedic ships.
+
+    Raises:
+        _Violation: they differ.
+    """
+    try:
+        sent = json.loads(base64.b64decode(bytes(process.stdin).strip(), validate=True))
+        text = base64.b64decode(sent["script"], validate=True)
+        name, step, args = sent["name"], sent["step"], sent["args"]
+    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+        raise _Violation(f"stdin is not the base64 of exmedic's JSON object: {error!r}") from None
+    if not isinstance(args, dict) or not isinstance(step, str) or not scripts.STEP_ID.fullmatch(step):
+        raise _Violation("stdin has no arguments or no step id")
+    if process.command_line != " ".join([scripts.EXECUTABLE, *scripts.arguments(step)]):
+        raise _Violation(f"the command line is not exmedic's bootstrap for step {step}: {process.command_line[:200]}")
+    if name not in scripts.NAMES:
+        raise _Violation(f"exmedic ships no script {name!r}")
+    found = hashlib.sha256(text).hexdigest()
+    if found != scripts.load(name).sha256:
+        raise _Violation(f"the text sent as {name} has the hash {found}, which is not that of the shipped script")
+    credential = sent.get("credential")
+    if credential is not None and not isinstance(credential, dict):
+        raise _Violation("the credential on stdin is not an object")
+    return _Request(name, step, args, credential)
