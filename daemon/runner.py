@@ -6,7 +6,7 @@ from functools import partial
 
 import structlog
 
-from daemon.errors import StoreError
+from daemon.errors import Conflict, StoreError
 from daemon.turn import Parts, Turn
 
 POLL = 5.0  #: seconds between looks at the timers without a nudge
@@ -73,9 +73,10 @@ class Runner:
             turn = Turn(self._parts, incident)
             try:
                 await turn.take()
-            except StoreError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a defect in one ladder must not stop the others; it escalates
+            except Exception as error:
+                if isinstance(error, StoreError) and not isinstance(error, Conflict):
+                    raise  # without its store the daemon must stop
+                # A defect in one ladder must not stop the others: it escalates.
                 _log.exception("internal error", incident=incident_id)
                 await turn.escalate_defect(error)
             self._parts.wake_outbox()
