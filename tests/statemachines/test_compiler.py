@@ -1,0 +1,86 @@
+"""The state machine of a runbook: total, and every way out puts things back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statemachines.actions import ACTIONS, COMMON_OUTCOMES, Effect
+from statemachines.compiler import CLOSE, HELD, RECHECK, End, Ladder
+from statemachines.loader import load_runbooks, shipped_directory
+
+LADDERS = [Ladder(definition) for definition in load_runbooks(shipped_directory())]
+
+
+def outcomes(ladder: Ladder, state: str) -> list[str]:
+    spec = ladder.states[state].action
+    own = [*spec.outcomes, *COMMON_OUTCOMES]
+    if spec.effect is not Effect.READ and spec.name != "undo":
+        own.append(HELD)
+    return own
+
+
+@pytest.mark.parametrize("ladder", LADDERS, ids=lambda ladder: ladder.definition.runbook)
+def test_every_outcome_of_every_state_has_a_next_state(ladder: Ladder) -> None:
+    for state in ladder.states:
+        for outcome in outcomes(ladder, state):
+            assert ladder.next(state, outcome) in (*ladder.states, *End)
+
+
+@pytest.mark.parametrize("ladder", LADDERS, ids=lambda ladder: ladder.definition.runbook)
+def test_an_operator_can_close_an_incident_in_every_state_but_on_its_way_out(ladder: Ladder) -> None:
+    for state in ladder.states:
+        if not state.startswith("undo."):
+            assert ladder.next(state, CLOSE) == "undo.cancelled"
+
+
+@given(st.data())
+def test_no_walk_ends_without_undo_and_a_resolved_one_verified_last(data: st.DataObject) -> None:
+    ladder = data.draw(st.sampled_from(LADDERS))
+    state, walk = ladder.start, []
+    for _ in range(60):
+        outcome = data.draw(st.sampled_from(outcomes(ladder, state)))
+        walk.append((state, outcome))
+        state = ladder.next(state, outcome)
+        if state in tuple(End):
+            break
+    if state == End.RESOLVED:
+        effects = [
+            i for i, (s, o) in enumerate(walk) if ladder.states[s].action.effect is not Effect.READ and o != HELD
+        ]
+        # "nothing" is the outcome of an undo that had nothing to do, which is no effect.
+        done = [i for i in effects if walk[i][1] != "nothing"]
+        verified = [i for i, (s, o) in enumerate(walk) if ladder.states[s].action.name == "verify" and o == "healthy"]
+        assert verified
+        assert not done or verified[-1] > done[-1]
+    if state in tuple(End):
+        assert any(name.startswith("undo.") for name, _ in walk)
+
+
+def test_an_outcome_that_a_state_does_not_name_escalates_and_unknown_always_does() -> None:
+    for ladder in LADDERS:
+        for name, state in ladder.definition.states.items():
+            for outcome in (*ACTIONS[state.do].outcomes, *COMMON_OUTCOMES):
+                if outcome not in state.then:
+                    assert ladder.next(name, outcome) == "undo.escalated"
+            assert ladder.next(name, "unknown") == "undo.escalated"
+
+
+def test_an_outcome_that_the_action_does_not_have_is_an_error() -> None:
+    with pytest.raises(KeyError, match="has no outcome 'moved'"):
+        LADDERS[0].next("verify", "moved")
+
+
+def test_before_every_effect_there_is_a_state_that_verifies_afresh() -> None:
+    for ladder in LADDERS:
+        for name, state in ladder.definition.states.items():
+            if ACTIONS[state.do].effect is not Effect.READ:
+                assert ladder.next(name, HELD) == name + RECHECK
+                assert ladder.next(name + RECHECK, "unhealthy") == name
+                assert ladder.next(name + RECHECK, "healthy") == "undo.resolved"
+
+
+def test_the_definition_that_is_stored_compiles_to_the_same_ladder() -> None:
+    for ladder in LADDERS:
+        again = type(ladder.definition).model_validate_json(ladder.definition.text)
+        assert again.hash == ladder.definition.hash
+        assert Ladder(again).states == ladder.states
