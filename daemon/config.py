@@ -207,6 +207,7 @@ class Timing(_Settings):
     latch_recheck: Seconds = 1800.0  #: when an escalated incident looks whether it is over
     facts_age: Seconds = 30.0  #: how old a gate's facts may be, in real seconds
     send_window: Seconds = 300.0  #: until when an effect may begin, on the executing server's own clock
+    verified_age: Seconds = 3600.0  #: how old the last verification may be when an effect begins
     back_apart: Seconds = 60.0  #: how far apart a rebooted server must twice be found back
 
     @field_validator("monitor_wait")
@@ -312,7 +313,7 @@ def read_secret(secret: Secret) -> str:
     text = _decoded(data)
     if text is None:
         raise ConfigError((Mistake(file, 0, "the secret is not UTF-8 text; save the file as UTF-8"),))
-    text = text.removesuffix("\n").removesuffix("\r")
+    text = text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
     if not text:
         raise ConfigError((Mistake(file, 0, "the secret is empty; write it into the file"),))
     return text

@@ -52,7 +52,7 @@ class TomlSource:
 
 @dataclass(frozen=True, slots=True)
 class _Complaint:
-    """What tomllib objects to first. `line` counts from 0."""
+    """What tomllib objects to first. `line` counts from 0; `column` from 1, and is 0 for the end of the document."""
 
     line: int
     column: int
@@ -121,7 +121,9 @@ def _culprit(lines: list[str], complaint: _Complaint) -> tuple[int, int]:
     start = next((number for number in reversed(candidates) if not _complaint(lines[:number])), noticed)
     end = noticed + 1
     if start < noticed:
-        end = next((number for number in starts if number >= noticed), len(lines))
+        # Of an open quote tomllib says only that the file ended; but no quote of one line can reach the next one.
+        runs_on = complaint.column or any(quotes in lines[start] for quotes in ('"""', "'''"))
+        end = next((number for number in starts if number >= (noticed if runs_on else start + 1)), len(lines))
     if lines[start].lstrip().startswith("["):
         # With the header of a table all of its keys: they must not fall to the table before it.
         end = next((number for number in starts if number >= end and lines[number].startswith("[")), len(lines))
