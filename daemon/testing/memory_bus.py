@@ -1,0 +1,128 @@
+"""A bus in memory with a broker's semantics: a session that keeps what is not acknowledged, retained messages, outages.
+
+The contract suite of the bus holds it together with a real broker.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from daemon.errors import BusDown
+from daemon.ports import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A message the broker took from the bus."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+
+
+def topic_matches(topic_filter: str, topic: str) -> bool:
+    """Whether an MQTT topic filter covers a topic (MQTT 5, section 4.7)."""
+    wanted, levels = topic_filter.split("/"), topic.split("/")
+    for place, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if place >= len(levels) or level not in ("+", levels[place]):
+            return False
+    return len(wanted) == len(levels)
+
+
+class MemoryBus:
+    """`ports.Bus` with a broker inside. A test publishes as others do with `inject`, and cuts it with `go_down`.
+
+    `published` holds what the bus published, in order; `retained` the last retained payload by topic; `unacknowledged`
+    how many messages the broker still holds for us.
+    """
+
+    def __init__(self, filters: tuple[str, ...] = ("alerts/scom/#", "alerts/exmedic/#")) -> None:
+        self.published: list[Published] = []
+        self.retained: dict[str, bytes] = {}
+        self._filters = filters
+        self._session: dict[int, tuple[str, bytes]] = {}  # not acknowledged, in order
+        self._number = 0
+        self._connection = 1  # counts up; an acknowledgement of an earlier one means nothing
+        self._up = True
+        self._queue: deque[Delivery] = deque()
+        self._arrived = asyncio.Event()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the session is up and subscribed now."""
+        return self._up
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that come again at the next connection."""
+        return len(self._session)
+
+    def deliveries(self) -> AsyncIterator[Delivery]:
+        """See `ports.Bus.deliveries`."""
+        return _Deliveries(self)
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """See `ports.Bus.publish`."""
+        if not self._up:
+            raise BusDown("the memory bus is down")
+        self.published.append(Published(topic, payload, retain))
+        self._broker_takes(topic, payload, retain=retain)
+
+    def inject(self, topic: str, payload: bytes | str, *, retain: bool = False) -> None:
+        """Publish as somebody else does: kept for us while we are down."""
+        self._broker_takes(topic, payload if isinstance(payload, bytes) else payload.encode(), retain=retain)
+
+    def go_down(self) -> None:
+        """Lose the connection."""
+        self._up = False
+        self._queue.clear()
+
+    def go_up(self) -> None:
+        """Connect again: what was not acknowledged comes again, in order, before anything new."""
+        self._up = True
+        self._connection += 1
+        for number, (topic, payload) in self._session.items():
+            self._deliver(number, topic, payload)
+
+    def _broker_takes(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        if retain:
+            self.retained[topic] = payload
+            if not payload:
+                del self.retained[topic]
+        if any(topic_matches(each, topic) for each in self._filters):
+            self._number += 1
+            self._session[self._number] = (topic, payload)
+            if self._up:
+                self._deliver(self._number, topic, payload)
+
+    def _deliver(self, number: int, topic: str, payload: bytes) -> None:
+        acknowledge = self._acknowledgement(number, self._connection)
+        self._queue.append(Delivery(topic=topic, payload=payload, ack=acknowledge))
+        self._arrived.set()
+
+    def _acknowledgement(self, number: int, connection: int) -> Callable[[], Awaitable[None]]:
+        async def acknowledge() -> None:
+            if self._up and connection == self._connection:
+                self._session.pop(number, None)
+
+        return acknowledge
+
+    async def next_delivery(self) -> Delivery:
+        """The next message, waited for."""
+        while not self._queue:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._queue.popleft()
+
+
+class _Deliveries(AsyncIterator[Delivery]):
+    """Not a generator, so that a consumer may cancel one wait and go on."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+
+    async def __anext__(self) -> Delivery:
+        return await self._bus.next_delivery()
