@@ -1,0 +1,170 @@
+-- What the SQLite store asks, by name. A line `-- name: x` begins the statement x.
+
+-- name: ingest
+INSERT INTO alerts (dedup_key, topic, payload, size, received_at, alert, status, reason)
+VALUES (:dedup_key, :topic, :payload, :size, :received_at, :alert, :status, :reason)
+ON CONFLICT (dedup_key) DO UPDATE SET seen = seen + 1
+RETURNING id, topic, received_at, alert, status, reason, incident_id, seen;
+
+-- name: count
+UPDATE counters SET value = value + :by WHERE name = :name;
+
+-- name: pending_alerts
+SELECT id, topic, received_at, alert, status, reason, incident_id, seen
+FROM alerts INDEXED BY alerts_pending WHERE status = 'pending' ORDER BY id LIMIT :limit;
+
+-- name: alerts_of
+SELECT id, topic, received_at, alert, status, reason, incident_id, seen
+FROM alerts WHERE incident_id = :incident_id AND status = 'joined' ORDER BY id;
+
+-- name: alert_status
+SELECT status FROM alerts WHERE id = :id;
+
+-- name: route
+UPDATE alerts SET status = :status, reason = :reason, incident_id = :incident_id WHERE id = :alert_id;
+
+-- name: insert_incident
+INSERT INTO incidents (
+    id, server, health_set_key, monitor_key, health_set, monitor, status, state, runbook, runbook_hash, facts,
+    opened_at, due_at, waiting_since, waiting_for, ended_at, reason, latched, verify_requested, close_by, version
+) VALUES (
+    :id, :server, :health_set_key, :monitor_key, :health_set, :monitor, :status, :state, :runbook, :runbook_hash,
+    :facts, :opened_at, :due_at, :waiting_since, :waiting_for, :ended_at, :reason, :latched, :verify_requested,
+    :close_by, 1
+);
+
+-- name: update_incident
+UPDATE incidents SET
+    server = :server, health_set_key = :health_set_key, monitor_key = :monitor_key, health_set = :health_set,
+    monitor = :monitor, status = :status, state = :state, runbook = :runbook, runbook_hash = :runbook_hash,
+    facts = :facts, opened_at = :opened_at, due_at = :due_at, waiting_since = :waiting_since,
+    waiting_for = :waiting_for, ended_at = :ended_at, reason = :reason, latched = :latched,
+    verify_requested = :verify_requested, close_by = :close_by, version = version + 1
+WHERE id = :id AND version = :version;
+
+-- name: incident
+SELECT * FROM incidents WHERE id = :id;
+
+-- name: incidents
+SELECT * FROM incidents ORDER BY number DESC LIMIT :limit;
+
+-- name: incidents_of_status
+SELECT * FROM incidents WHERE status = :status ORDER BY number DESC LIMIT :limit;
+
+-- name: current_incident
+SELECT * FROM incidents
+WHERE server = :server AND health_set_key = :health_set AND monitor_key = :monitor AND (status = 'open' OR latched = 1);
+
+-- name: due_incidents
+SELECT * FROM incidents WHERE due_at <= :now ORDER BY due_at, number LIMIT :limit;
+
+-- name: next_due
+SELECT min(due_at) AS due_at FROM incidents WHERE due_at IS NOT NULL;
+
+-- name: insert_runbook
+INSERT INTO runbooks (hash, name, text) VALUES (:hash, :name, :text) ON CONFLICT (hash) DO NOTHING;
+
+-- name: runbook
+SELECT hash, name, text FROM runbooks WHERE hash = :hash;
+
+-- name: claim
+INSERT INTO claims (scope, incident_id, since) VALUES (:scope, :incident_id, :since) ON CONFLICT (scope) DO NOTHING;
+
+-- name: claim_holder
+SELECT incident_id FROM claims WHERE scope = :scope;
+
+-- name: release
+DELETE FROM claims WHERE incident_id = :incident_id;
+
+-- name: insert_step
+INSERT INTO steps (
+    id, incident_id, number, state, action, effect, server, executor, params, baseline, memo, status, outcome,
+    detail, result, started_at, deadline_at, ended_at
+) VALUES (
+    :id, :incident_id, :number, :state, :action, :effect, :server, :executor, :params, :baseline, :memo, :status,
+    :outcome, :detail, :result, :started_at, :deadline_at, :ended_at
+);
+
+-- name: update_step
+UPDATE steps SET
+    incident_id = :incident_id, number = :number, state = :state, action = :action, effect = :effect,
+    server = :server, executor = :executor, params = :params, baseline = :baseline, memo = :memo, status = :status,
+    outcome = :outcome, detail = :detail, result = :result, started_at = :started_at, deadline_at = :deadline_at,
+    ended_at = :ended_at
+WHERE id = :id;
+
+-- name: step
+SELECT * FROM steps WHERE id = :id;
+
+-- name: steps
+SELECT * FROM steps WHERE incident_id = :incident_id ORDER BY number;
+
+-- name: step_of_number
+SELECT * FROM steps WHERE incident_id = :incident_id AND number = :number;
+
+-- name: open_step
+SELECT * FROM steps WHERE incident_id = :incident_id AND status = 'open';
+
+-- name: record_undo
+INSERT INTO undo_items (id, incident_id, server, setting, earlier, applied, status, reason)
+VALUES (:id, :incident_id, :server, :setting, :earlier, :applied, :status, :reason)
+ON CONFLICT (id) DO UPDATE SET
+    incident_id = excluded.incident_id, server = excluded.server, setting = excluded.setting,
+    earlier = excluded.earlier, applied = excluded.applied, status = excluded.status, reason = excluded.reason;
+
+-- name: undo_items
+SELECT * FROM undo_items WHERE incident_id = :incident_id ORDER BY number;
+
+-- name: set_quarantine
+INSERT INTO quarantines (server, incident_id, step_id, reason, since)
+VALUES (:server, :incident_id, :step_id, :reason, :since)
+ON CONFLICT (server) DO UPDATE SET incident_id = excluded.incident_id, reason = excluded.reason, since = excluded.since
+WHERE step_id = excluded.step_id;
+
+-- name: lift_quarantine
+DELETE FROM quarantines WHERE server = :server;
+
+-- name: quarantine
+SELECT * FROM quarantines WHERE server = :server;
+
+-- name: quarantines
+SELECT * FROM quarantines ORDER BY server;
+
+-- name: last_audit
+SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1;
+
+-- name: append_audit
+INSERT INTO audit (seq, kind, at, message, incident_id, server, health_set, monitor, fields, prev_hash, hash)
+VALUES (:seq, :kind, :at, :message, :incident_id, :server, :health_set, :monitor, :fields, :prev_hash, :hash);
+
+-- name: audit_after
+SELECT * FROM audit WHERE seq > :seq ORDER BY seq LIMIT :limit;
+
+-- name: audit_of
+SELECT * FROM audit WHERE incident_id = :incident_id AND incident_id <> '' ORDER BY seq;
+
+-- name: send
+INSERT INTO outbox (channel, topic, body, retain, created_at, due_at)
+VALUES (:channel, :topic, :body, :retain, :at, :at);
+
+-- name: outbox
+SELECT * FROM outbox WHERE channel = :channel ORDER BY seq LIMIT :limit;
+
+-- name: outbox_delivered
+DELETE FROM outbox WHERE seq = :seq;
+
+-- name: outbox_retry
+UPDATE outbox SET attempts = attempts + 1, due_at = :due_at WHERE seq = :seq;
+
+-- name: cursor
+SELECT seq FROM cursors WHERE name = :name;
+
+-- name: set_cursor
+INSERT INTO cursors (name, seq) VALUES (:name, :seq) ON CONFLICT (name) DO UPDATE SET seq = excluded.seq;
+
+-- name: ledger
+SELECT 'counter' AS source, name, value AS number FROM counters
+UNION ALL SELECT 'alerts', status, count(*) FROM alerts GROUP BY status
+UNION ALL SELECT 'incidents', status, count(*) FROM incidents GROUP BY status
+UNION ALL SELECT 'stored', '', count(*) FROM alerts
+UNION ALL SELECT 'duplicates', '', coalesce(sum(seen - 1), 0) FROM alerts;

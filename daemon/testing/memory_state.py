@@ -1,0 +1,251 @@
+"""What the memory store holds, and its two transactions: each changes a copy, which replaces the original or not."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from daemon import conflicts, records
+from daemon.domain import (
+    GENESIS,
+    AlertStatus,
+    AuditEntry,
+    AuditRow,
+    Commit,
+    Incident,
+    IncidentStatus,
+    Key,
+    OutboxRow,
+    Outgoing,
+    Quarantine,
+    Received,
+    Routing,
+    Step,
+    StepStatus,
+    StoredAlert,
+    StoredRunbook,
+    UndoItem,
+)
+from statemachines.actions import Effect
+
+
+@dataclass(slots=True)
+class State:
+    """All that is stored, in the order it was stored. Records are frozen: copying the containers copies everything."""
+
+    alerts: dict[int, StoredAlert] = field(default_factory=dict)
+    alert_ids: dict[str, int] = field(default_factory=dict)  # by dedup_key
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    current: dict[Key, str] = field(default_factory=dict)
+    steps: dict[str, Step] = field(default_factory=dict)
+    step_ids: dict[str, list[str]] = field(default_factory=dict)  # by incident
+    undo: dict[str, UndoItem] = field(default_factory=dict)
+    claims: dict[str, str] = field(default_factory=dict)
+    quarantines: dict[str, Quarantine] = field(default_factory=dict)
+    runbooks: dict[str, StoredRunbook] = field(default_factory=dict)
+    outbox: dict[int, OutboxRow] = field(default_factory=dict)
+    cursors: dict[str, int] = field(default_factory=dict)
+    audit: list[AuditRow] = field(default_factory=list)
+    sent: int = 0
+    accepted: int = 0
+    opened: int = 0
+
+    def copy(self) -> "State":
+        """A state that can be changed without changing this one."""
+        changed = replace(self)
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if not isinstance(value, int):
+                setattr(changed, name, value.copy())
+        return changed
+
+    def steps_of(self, incident_id: str) -> list[Step]:
+        """The steps of an incident, in order."""
+        found = [self.steps[step_id] for step_id in self.step_ids.get(incident_id, ())]
+        return sorted(found, key=lambda step: step.number)
+
+    def open_step(self, incident_id: str) -> Step | None:
+        """The step of an incident without an outcome."""
+        return _first(step for step in self.steps_of(incident_id) if step.status is StepStatus.OPEN)
+
+
+def _first(steps: Iterable[Step]) -> Step | None:
+    return next(iter(steps), None)
+
+
+def ingest(state: State, batch: Sequence[Received], deadletter_topic: str) -> list[StoredAlert]:
+    """Store a batch; see `ports.Store.ingest`."""
+    stored = []
+    for received in batch:
+        known = state.alert_ids.get(received.dedup_key)
+        if known is None:
+            alert = _first_delivery(state, received, deadletter_topic)
+        else:
+            alert = replace(state.alerts[known], seen=state.alerts[known].seen + 1)
+        state.alerts[alert.id] = alert
+        stored.append(alert)
+    state.accepted += len(batch)
+    return stored
+
+
+def _first_delivery(state: State, received: Received, deadletter_topic: str) -> StoredAlert:
+    alert = StoredAlert(
+        id=len(state.alerts) + 1,
+        topic=received.topic,
+        received_at=received.received_at,
+        alert=received.alert,
+        status=records.initial_status(received),
+        reason=records.initial_reason(received),
+        incident_id=None,
+        seen=1,
+    )
+    state.alert_ids[received.dedup_key] = alert.id
+    _append_audit(state, [records.ingested(alert.id, received)])
+    if alert.status is AlertStatus.REJECTED:
+        _send(state, [records.dead_letter(deadletter_topic, received)], received.received_at)
+    return alert
+
+
+def commit(state: State, work: Commit) -> Incident | None:
+    """Carry out a unit of work; see `ports.Store.commit`. A Conflict leaves the state half changed: throw it away."""
+    if work.runbook is not None:
+        state.runbooks.setdefault(work.runbook.hash, work.runbook)
+    incident = None if work.incident is None else _put_incident(state, work.incident)
+    for scope in work.claim:
+        _claim(state, work.incident, scope)
+    if work.lift is not None:
+        state.quarantines.pop(work.lift, None)
+    if work.step is not None:
+        _put_step(state, work.step)
+    for item in work.undo:
+        _require(state.incidents, "incident", item.incident_id, f"undo {item.id}")
+        state.undo[item.id] = item
+    if work.quarantine is not None:
+        _quarantine(state, work.quarantine)
+    if work.routing is not None:
+        _route(state, work.routing)
+    _give_back(state, work)
+    _append_audit(state, work.audit)
+    _send(state, work.outgoing, work.at)
+    return incident
+
+
+def _require(where: dict[str, Incident] | dict[str, Step], what: str, name: str, wanted_by: str) -> None:
+    if name not in where:
+        raise conflicts.not_stored(what, name, wanted_by)
+
+
+def _put_incident(state: State, incident: Incident) -> Incident:
+    stored = state.incidents.get(incident.id)
+    if stored is None and incident.version:
+        raise conflicts.not_stored("incident", incident.id, "the commit")
+    if stored is not None and incident.version == 0:
+        raise conflicts.already_stored(incident.id, stored.version)
+    if stored is not None and stored.version != incident.version:
+        raise conflicts.moved_on(incident.id, stored.version, incident.version)
+    if incident.latched and incident.status is not IncidentStatus.ESCALATED:
+        raise conflicts.latched_unless_escalated(incident)
+    if incident.runbook_hash and incident.runbook_hash not in state.runbooks:
+        raise conflicts.not_stored("runbook", incident.runbook_hash, f"incident {incident.id}")
+    if stored is not None and state.current.get(stored.key) == stored.id:
+        del state.current[stored.key]
+    if incident.status is IncidentStatus.OPEN or incident.latched:
+        holder = state.current.setdefault(incident.key, incident.id)
+        if holder != incident.id:
+            raise conflicts.key_taken(incident.key, holder)
+    state.opened += stored is None
+    state.incidents[incident.id] = replace(incident, version=incident.version + 1)
+    return state.incidents[incident.id]
+
+
+def _claim(state: State, incident: Incident | None, scope: str) -> None:
+    if incident is None:
+        raise conflicts.claim_without_incident(f"claim {scope}")
+    if incident.status is not IncidentStatus.OPEN:
+        raise conflicts.claim_after_the_end(incident, scope)
+    holder = state.claims.setdefault(scope, incident.id)
+    if holder != incident.id:
+        raise conflicts.claimed(scope, holder, incident.id)
+
+
+def _put_step(state: State, step: Step) -> None:
+    _require(state.incidents, "incident", step.incident_id, f"step {step.id}")
+    stored = state.steps.get(step.id)
+    if stored is not None and not records.same_run(step, stored):
+        raise conflicts.step_changed(step)
+    others = [other for other in state.steps_of(step.incident_id) if other.id != step.id]
+    same_number = _first(other for other in others if other.number == step.number)
+    if same_number is not None:
+        raise conflicts.step_number_taken(step, same_number.id)
+    begins = step.status is StepStatus.OPEN and (stored is None or stored.status is not StepStatus.OPEN)
+    if begins:
+        _may_begin(state, step, others)
+    if stored is None:
+        state.step_ids[step.incident_id] = [*state.step_ids.get(step.incident_id, ()), step.id]
+    state.steps[step.id] = step
+
+
+def _may_begin(state: State, step: Step, others: Sequence[Step]) -> None:
+    other_open = _first(other for other in others if other.status is StepStatus.OPEN)
+    if other_open is not None:
+        raise conflicts.step_open(step, other_open.id)
+    if step.effect is Effect.READ:
+        return
+    if step.server in state.quarantines:
+        raise conflicts.quarantined(step, state.quarantines[step.server].step_id)
+    holder = state.claims.get(step.server)
+    if holder != step.incident_id:
+        raise conflicts.not_claimed(step, holder)
+
+
+def _quarantine(state: State, quarantine: Quarantine) -> None:
+    earlier = state.quarantines.get(quarantine.server)
+    if earlier is not None and earlier.step_id != quarantine.step_id:
+        raise conflicts.quarantined_already(quarantine.server, earlier.step_id)
+    wanted_by = f"the quarantine of {quarantine.server}"
+    _require(state.incidents, "incident", quarantine.incident_id, wanted_by)
+    _require(state.steps, "step", quarantine.step_id, wanted_by)
+    state.quarantines[quarantine.server] = quarantine
+
+
+def _route(state: State, routing: Routing) -> None:
+    alert = state.alerts.get(routing.alert_id)
+    if alert is None:
+        raise conflicts.not_stored("alert", str(routing.alert_id), "the routing")
+    if alert.status is not AlertStatus.PENDING:
+        raise conflicts.routed_already(alert.id, alert.status)
+    if not records.decides(routing):
+        raise conflicts.routed_nowhere(alert.id, routing.status)
+    if routing.incident_id is not None:
+        _require(state.incidents, "incident", routing.incident_id, f"the routing of alert {alert.id}")
+    state.alerts[alert.id] = replace(
+        alert, status=routing.status, reason=routing.reason, incident_id=routing.incident_id
+    )
+
+
+def _give_back(state: State, work: Commit) -> None:
+    """Give the claims of the incident back when it says so, and when it has ended."""
+    incident = work.incident
+    if incident is None:
+        if work.release:
+            raise conflicts.claim_without_incident("release")
+        return
+    held = [scope for scope, holder in state.claims.items() if holder == incident.id]
+    if not held or not (work.release or incident.status is not IncidentStatus.OPEN):
+        return
+    step = state.open_step(incident.id)
+    if step is not None and step.effect is not Effect.READ and step.server not in state.quarantines:
+        raise conflicts.unsettled(step)
+    for scope in held:
+        del state.claims[scope]
+
+
+def _append_audit(state: State, entries: Sequence[AuditEntry]) -> None:
+    last = state.audit[-1] if state.audit else None
+    seq, prev_hash = (last.seq, last.hash) if last else (0, GENESIS)
+    state.audit.extend(records.chained(entries, seq, prev_hash))
+
+
+def _send(state: State, messages: Sequence[Outgoing], at: datetime) -> None:
+    for message in messages:
+        state.sent += 1
+        state.outbox[state.sent] = OutboxRow(seq=state.sent, message=message, created_at=at, attempts=0, due_at=at)

@@ -1,0 +1,562 @@
+"""What every store must do, run against each of them; the SQLite store on a real file."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.adapters.sqlite import SqliteStore
+from daemon.domain import (
+    GENESIS,
+    AlertStatus,
+    AuditKind,
+    Channel,
+    Commit,
+    Incident,
+    IncidentStatus,
+    Key,
+    Routing,
+    StepStatus,
+    UndoStatus,
+    chain_hash,
+)
+from daemon.errors import Conflict, StoreError
+from daemon.ports import Store
+from daemon.testing.memory_store import MemoryStore
+from statemachines.actions import Effect
+from tests.store import samples
+from tests.store.samples import EVERYTHING, NOW, OTHER, SERVER, later, work
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    made: Store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "exmedic.db")
+    await made.open()
+    yield made
+    await made.close()
+
+
+async def refused(store: Store, commit: Commit, *words: str) -> None:
+    """The commit conflicts, its sentence names `words`, and nothing of it is stored."""
+    before = await samples.everything(store)
+    noisy = replace(commit, audit=(samples.entry("must not stay"),), outgoing=(samples.outgoing(),))
+    with pytest.raises(Conflict) as conflict:
+        await store.commit(noisy)
+    for word in words:
+        assert word in str(conflict.value)
+    assert await samples.everything(store) == before
+
+
+async def put(store: Store, incident: Incident) -> Incident:
+    stored = await store.commit(work(incident=incident))
+    assert stored is not None
+    return stored
+
+
+class TestIngest:
+    async def test_an_understood_message_is_pending_with_an_audit_row_and_nothing_to_send(self, store: Store) -> None:
+        [stored] = await store.ingest([samples.received("k1")])
+        assert (stored.id, stored.status, stored.seen, stored.alert) == (1, AlertStatus.PENDING, 1, samples.alert())
+        assert await store.pending_alerts(10) == [stored]
+        [row] = await store.audit_after(0, 10)
+        assert row.entry.kind is AuditKind.ALERT_ACCEPTED
+        assert (row.entry.server, row.entry.monitor, row.entry.at) == ("MBX1", samples.MONITOR, NOW)
+        assert row.entry.fields["alert_id"] == 1
+        assert row.entry.fields["source_id"] == "5a2f"
+        assert row.entry.fields["topic"] == "alerts/scom/mbx1"
+        assert await store.outbox(Channel.BUS, 10) == []
+
+    async def test_a_message_that_was_not_understood_is_rejected_and_sent_as_a_dead_letter(self, store: Store) -> None:
+        [stored] = await store.ingest([samples.unreadable("k1", payload=b"{\xff", size=10_000_000)])
+        assert (stored.status, stored.reason) == (AlertStatus.REJECTED, "not JSON: line 1")
+        assert await store.pending_alerts(10) == []
+        [row] = await store.audit_after(0, 10)
+        assert (row.entry.kind, row.entry.fields["reason"]) == (AuditKind.ALERT_REJECTED, "not JSON: line 1")
+        [letter] = await store.outbox(Channel.BUS, 10)
+        assert letter.message.topic == "exmedic/deadletter"
+        assert letter.message.body == {
+            "topic": "alerts/scom/mbx1",
+            "reason": "not JSON: line 1",
+            "size": 10_000_000,
+            "payload": "{\N{REPLACEMENT CHARACTER}",
+            "received_at": "2026-11-02T03:04:05.678901+00:00",
+        }
+
+    async def test_a_dead_letter_repeats_at_most_four_kibibytes_of_any_payload(self, store: Store) -> None:
+        await store.ingest([samples.unreadable("k1", payload=b"\xff" * 65536), samples.unreadable("k2", payload=b"")])
+        bad, empty = await store.outbox(Channel.BUS, 10)
+        assert 4090 < len(bad.message.body["payload"].encode()) <= 4096
+        assert empty.message.body["payload"] == ""
+
+    async def test_an_alert_with_a_reason_against_it_is_rejected(self, store: Store) -> None:
+        [stored] = await store.ingest([samples.received("k1", rejection="older than a week")])
+        assert (stored.status, stored.alert) == (AlertStatus.REJECTED, samples.alert())
+
+    async def test_duplicates_are_counted_and_leave_no_other_trace(self, store: Store) -> None:
+        first = await store.ingest([samples.received("k1"), samples.received("k2"), samples.received("k1")])
+        assert [(alert.id, alert.seen) for alert in first] == [(1, 1), (2, 1), (1, 2)]
+        for _ in range(5):
+            await store.ingest([samples.received("k2", payload=b"other")] * 100)
+        assert len(await store.audit_after(0, EVERYTHING)) == 2
+        ledger = await store.ledger()
+        assert (ledger.accepted, ledger.stored, ledger.duplicates, ledger.imbalance) == (503, 2, 501, "")
+
+    async def test_a_duplicate_of_a_rejected_message_is_not_published_again(self, store: Store) -> None:
+        await store.ingest([samples.unreadable("k1")])
+        [again] = await store.ingest([samples.unreadable("k1")])
+        assert again.seen == 2
+        assert len(await store.outbox(Channel.BUS, 10)) == 1
+
+    async def test_an_empty_batch_stores_nothing(self, store: Store) -> None:
+        before = await samples.everything(store)
+        assert await store.ingest([]) == []
+        assert await samples.everything(store) == before
+
+    async def test_text_that_has_no_utf8_is_stored_with_replacements(self, store: Store) -> None:
+        lone = "\ud800"  # json.loads('"\\ud800"')
+        [stored] = await store.ingest([samples.received("k1", alert=samples.alert(summary=lone, source_id=lone))])
+        assert stored.alert is not None
+        assert stored.alert.summary == "?"
+        await put(store, samples.incident(reason=lone, facts={lone: {"x": [lone]}}))
+        await store.commit(work(audit=(samples.entry(lone),)))
+        assert [row.entry.message for row in await store.audit_of("i1")] == ["?"]
+
+    async def test_pending_alerts_come_oldest_first_and_limited(self, store: Store) -> None:
+        await store.ingest([samples.received(f"k{number}") for number in range(5)])
+        assert [alert.id for alert in await store.pending_alerts(3)] == [1, 2, 3]
+
+
+class TestRouting:
+    async def test_a_joined_alert_belongs_to_its_incident_and_is_no_longer_pending(self, store: Store) -> None:
+        await store.ingest([samples.received("k1"), samples.received("k2")])
+        joins = Routing(alert_id=2, status=AlertStatus.JOINED, incident_id="i1")
+        await store.commit(work(incident=samples.incident(), routing=joins))
+        assert [alert.id for alert in await store.pending_alerts(10)] == [1]
+        [joined] = await store.alerts_of("i1")
+        assert (joined.id, joined.status, joined.incident_id) == (2, AlertStatus.JOINED, "i1")
+
+    async def test_a_suppressed_alert_keeps_the_reason(self, store: Store) -> None:
+        await store.ingest([samples.received("k1")])
+        await store.commit(work(routing=Routing(alert_id=1, status=AlertStatus.SUPPRESSED, reason="not in inventory")))
+        [again] = await store.ingest([samples.received("k1")])
+        assert (again.status, again.reason, again.seen) == (AlertStatus.SUPPRESSED, "not in inventory", 2)
+        assert (await store.ledger()).alerts == {"pending": 0, "joined": 0, "suppressed": 1, "rejected": 0}
+
+    async def test_an_alert_is_routed_only_once(self, store: Store) -> None:
+        await store.ingest([samples.received("k1"), samples.unreadable("k2")])
+        suppress = Routing(alert_id=1, status=AlertStatus.SUPPRESSED, reason="x")
+        await store.commit(work(routing=suppress))
+        await refused(store, work(routing=suppress), "alert 1", "suppressed already")
+        await refused(store, work(routing=replace(suppress, alert_id=2)), "alert 2", "rejected already")
+
+    @pytest.mark.parametrize(
+        ("routing", "words"),
+        [
+            (Routing(alert_id=1, status=AlertStatus.JOINED), "joins an incident"),
+            (Routing(alert_id=1, status=AlertStatus.PENDING), "ends the waiting"),
+            (Routing(alert_id=1, status=AlertStatus.JOINED, incident_id="nobody"), "incident nobody"),
+            (Routing(alert_id=9, status=AlertStatus.SUPPRESSED), "alert 9"),
+        ],
+    )
+    async def test_a_routing_that_leads_nowhere_is_refused(self, store: Store, routing: Routing, words: str) -> None:
+        await store.ingest([samples.received("k1")])
+        await refused(store, work(routing=routing), words)
+
+
+class TestIncidents:
+    async def test_an_incident_reads_back_as_it_was_committed_with_its_version_counted_up(self, store: Store) -> None:
+        full = samples.incident(
+            runbook="pop-mailbox",
+            runbook_hash="abc",
+            waiting_since=later(-5),
+            waiting_for="paused",
+            verify_requested=True,
+            close_by="anna",
+        )
+        stored = await store.commit(work(incident=full, runbook=samples.runbook()))
+        assert stored == replace(full, version=1)
+        assert await store.incident("i1") == stored
+        assert await store.current_incident(full.key) == stored
+        assert await store.runbook("abc") == samples.runbook()
+        ended = replace(stored, status=IncidentStatus.RESOLVED, ended_at=later(60), due_at=None, reason="healthy")
+        assert await store.commit(work(incident=ended)) == replace(ended, version=2)
+        assert await store.incident("i1") == replace(ended, version=2)
+
+    async def test_times_are_stored_in_utc_whatever_their_offset(self, store: Store) -> None:
+        stored = await put(store, samples.incident(due_at=NOW.astimezone(timezone(timedelta(hours=-7)))))
+        assert stored.due_at is not None
+        assert stored.due_at.isoformat() == NOW.isoformat()
+
+    async def test_what_is_unknown_reads_as_nothing(self, store: Store) -> None:
+        assert await store.incident("x") is None
+        assert await store.current_incident(Key.of("x", "y", "z")) is None
+        assert await store.open_step("x") is None
+        assert await store.step("x") is None
+        assert await store.steps("x") == []
+        assert await store.claim_holder("x") is None
+        assert await store.quarantine("x") is None
+        assert await store.runbook("x") is None
+        assert await store.next_due() is None
+        assert await store.cursor("x") == 0
+        assert await store.audit_of("x") == []
+
+    async def test_a_commit_against_an_older_version_is_refused(self, store: Store) -> None:
+        first = await put(store, samples.incident())
+        await put(store, first)
+        await refused(store, work(incident=first), "i1", "version 2", "against 1")
+        await refused(store, work(incident=samples.incident()), "already stored")
+        await refused(store, work(incident=samples.incident("i9", version=3)), "i9")
+
+    async def test_a_key_has_one_incident_while_it_is_open_or_latched(self, store: Store) -> None:
+        opened = await put(store, samples.incident())
+        rival = samples.incident("i2", key=Key.of(SERVER.upper(), "pop.PROTOCOL", samples.MONITOR.upper()))
+        await refused(store, work(incident=rival), "i1", "join")
+        latched = await put(store, replace(opened, status=IncidentStatus.ESCALATED, latched=True))
+        await refused(store, work(incident=rival), "i1")
+        assert await store.current_incident(rival.key) == latched
+        lifted = await put(store, replace(latched, latched=False))
+        assert await store.current_incident(rival.key) is None
+        await put(store, rival)
+        await refused(store, work(incident=replace(lifted, latched=True)), "i2")
+
+    async def test_only_an_escalated_incident_can_be_latched(self, store: Store) -> None:
+        opened = await put(store, samples.incident())
+        await refused(
+            store, work(incident=replace(opened, status=IncidentStatus.RESOLVED, latched=True)), "i1", "resolved"
+        )
+
+    async def test_an_incident_is_pinned_only_to_a_runbook_that_is_stored(self, store: Store) -> None:
+        await refused(store, work(incident=samples.incident(runbook_hash="abc")), "runbook abc")
+        await store.commit(work(runbook=samples.runbook()))
+        await put(store, samples.incident(runbook_hash="abc"))
+
+    async def test_a_stored_runbook_is_never_changed(self, store: Store) -> None:
+        await store.commit(work(runbook=samples.runbook()))
+        await store.commit(work(runbook=replace(samples.runbook(), text="tampered")))
+        assert await store.runbook("abc") == samples.runbook()
+
+    async def test_due_incidents_of_any_status_come_longest_due_first(self, store: Store) -> None:
+        await put(store, samples.on("a", "i1", due_at=later(10)))
+        await put(store, samples.on("b", "i2", due_at=later(-10), status=IncidentStatus.ESCALATED, latched=True))
+        await put(store, samples.on("c", "i3", due_at=None))
+        await put(store, samples.on("d", "i4", due_at=later(5)))
+        await put(store, samples.on("e", "i5", due_at=later(11)))
+        assert [each.id for each in await store.due_incidents(later(10), 10)] == ["i2", "i4", "i1"]
+        assert [each.id for each in await store.due_incidents(later(10), 2)] == ["i2", "i4"]
+        assert await store.next_due() == later(-10)
+
+    async def test_incidents_are_listed_newest_first_by_status_and_limited(self, store: Store) -> None:
+        for number in range(4):
+            status = IncidentStatus.OPEN if number % 2 else IncidentStatus.RESOLVED
+            await put(store, samples.on(f"s{number}", f"i{number}", status=status))
+        assert [each.id for each in await store.incidents()] == ["i3", "i2", "i1", "i0"]
+        assert [each.id for each in await store.incidents(limit=1)] == ["i3"]
+        assert [each.id for each in await store.incidents(IncidentStatus.OPEN)] == ["i3", "i1"]
+
+    async def test_the_ledger_counts_incidents_as_they_open_and_as_they_stand(self, store: Store) -> None:
+        opened = await put(store, samples.incident())
+        await put(store, replace(opened, status=IncidentStatus.CANCELLED))
+        await put(store, samples.incident("i2"))
+        ledger = await store.ledger()
+        assert ledger.opened == 2
+        assert ledger.incidents == {"open": 1, "resolved": 0, "escalated": 0, "cancelled": 1}
+        assert ledger.imbalance == ""
+
+
+class TestClaims:
+    async def test_a_server_has_one_claim_and_taking_it_twice_is_fine(self, store: Store) -> None:
+        opened = await put(store, samples.incident())
+        again = await store.commit(work(incident=opened, claim=(SERVER, "dag:dag1")))
+        assert again is not None
+        await store.commit(work(incident=again, claim=(SERVER,)))
+        assert await store.claim_holder(SERVER) == "i1"
+        assert await store.claim_holder("dag:dag1") == "i1"
+        rival = await put(store, samples.on(OTHER, "i2"))
+        await refused(store, work(incident=rival, claim=(OTHER, SERVER)), SERVER, "claimed by incident i1")
+        await refused(store, work(incident=rival, claim=(OTHER, "dag:dag1")), "dag:dag1", "claimed by incident i1")
+
+    async def test_release_gives_back_all_that_the_incident_holds_and_nothing_else(self, store: Store) -> None:
+        mine = await store.commit(work(incident=samples.incident(), claim=(SERVER, "dag:dag1")))
+        await store.commit(work(incident=samples.on(OTHER, "i2"), claim=(OTHER,)))
+        assert mine is not None
+        released = await store.commit(work(incident=mine, release=True))
+        assert released is not None
+        assert [await store.claim_holder(scope) for scope in (SERVER, "dag:dag1", OTHER)] == [None, None, "i2"]
+        await store.commit(work(incident=released, release=True))  # holds nothing: fine
+
+    @pytest.mark.parametrize("status", [IncidentStatus.RESOLVED, IncidentStatus.ESCALATED, IncidentStatus.CANCELLED])
+    async def test_an_incident_that_ends_gives_its_claims_back_and_takes_none(
+        self, store: Store, status: IncidentStatus
+    ) -> None:
+        held = await store.commit(work(incident=samples.incident(), claim=(SERVER, "dag:dag1")))
+        assert held is not None
+        ended = replace(held, status=status)
+        await refused(store, work(incident=ended, claim=(OTHER,)), status.value, OTHER)
+        await store.commit(work(incident=ended))
+        assert await store.claim_holder(SERVER) is None
+        assert await store.claim_holder("dag:dag1") is None
+
+    async def test_a_claim_needs_the_incident_in_its_commit(self, store: Store) -> None:
+        await refused(store, work(claim=(SERVER,)), SERVER, "incident")
+        await refused(store, work(release=True), "incident")
+
+    async def test_a_claim_is_kept_while_an_effect_is_unsettled(self, store: Store) -> None:
+        acting = await samples.begin(store)
+        await refused(store, work(incident=acting, release=True), "step s1", "unsettled")
+        ended = replace(acting, status=IncidentStatus.CANCELLED)
+        await refused(store, work(incident=ended), "step s1", "quarantine")
+        done = samples.step(status=StepStatus.DONE, outcome="done")
+        await store.commit(work(incident=ended, step=done))
+        assert await store.claim_holder(SERVER) is None
+
+    async def test_a_quarantine_in_the_same_commit_lets_an_incident_end_with_an_unsettled_effect(
+        self, store: Store
+    ) -> None:
+        acting = await samples.begin(store)
+        ended = replace(acting, status=IncidentStatus.ESCALATED, latched=True)
+        await store.commit(work(incident=ended, quarantine=samples.quarantine()))
+        assert await store.claim_holder(SERVER) is None
+        assert await store.open_step("i1") == samples.step()
+
+
+class TestSteps:
+    async def test_a_step_reads_back_as_intent_then_as_outcome(self, store: Store) -> None:
+        acting = await samples.begin(store)
+        assert await store.open_step("i1") == samples.step()
+        done = samples.step(
+            executor=OTHER,
+            memo={"polls": 3},
+            status=StepStatus.DONE,
+            outcome="done",
+            detail="pid 4711 -> 4712",
+            result={"pid": 4712},
+            ended_at=later(20),
+        )
+        await store.commit(work(incident=acting, step=done))
+        assert await store.open_step("i1") is None
+        assert await store.step("s1") == done
+        assert await store.steps("i1") == [done]
+
+    async def test_steps_come_in_the_order_of_their_numbers(self, store: Store) -> None:
+        await put(store, samples.incident())
+        for number in (2, 1, 3):
+            await store.commit(work(step=samples.step(f"s{number}", number=number, status=StepStatus.DONE)))
+        assert [each.id for each in await store.steps("i1")] == ["s1", "s2", "s3"]
+
+    async def test_an_incident_has_one_open_step_even_of_reads(self, store: Store) -> None:
+        await samples.begin(store)
+        second = samples.step("s2", number=2, effect=Effect.READ)
+        await refused(store, work(step=second), "i1", "step s1 is still open")
+        await store.commit(work(step=replace(second, status=StepStatus.WITHDRAWN)))
+        await refused(store, work(step=second), "step s1 is still open")
+
+    async def test_a_number_is_given_once(self, store: Store) -> None:
+        await samples.begin(store)
+        await refused(store, work(step=samples.step("s2", status=StepStatus.DONE)), "number 1", "s1")
+
+    async def test_a_step_belongs_to_a_stored_incident(self, store: Store) -> None:
+        await refused(store, work(step=samples.step(effect=Effect.READ)), "incident i1")
+
+    @pytest.mark.parametrize("effect", [Effect.IDEMPOTENT, Effect.DISRUPTIVE])
+    async def test_an_effect_needs_the_claim_of_its_own_incident(self, store: Store, effect: Effect) -> None:
+        await put(store, samples.incident())
+        acts = samples.step(effect=effect)
+        await refused(store, work(step=acts), SERVER, "nobody")
+        await store.commit(work(incident=samples.on(OTHER, "i2"), claim=(SERVER,)))
+        await refused(store, work(step=acts), SERVER, "claimed by incident i2")
+        await store.commit(work(step=replace(acts, effect=Effect.READ)))
+
+    async def test_an_effect_that_was_refused_before_it_began_needs_no_claim(self, store: Store) -> None:
+        await put(store, samples.incident())
+        never_sent = samples.step(status=StepStatus.DONE, outcome="refused")
+        await store.commit(work(step=never_sent))
+        await refused(store, work(step=replace(never_sent, status=StepStatus.OPEN)), SERVER, "nobody")
+
+    @pytest.mark.parametrize("effect", [Effect.IDEMPOTENT, Effect.DISRUPTIVE])
+    async def test_no_effect_begins_on_a_quarantined_server(self, store: Store, effect: Effect) -> None:
+        acting = await samples.begin(store)
+        unknown = samples.step(status=StepStatus.DONE, outcome="unknown")
+        held = await store.commit(work(incident=acting, step=unknown, quarantine=samples.quarantine()))
+        assert held is not None
+        retry = samples.step("s2", number=2, effect=effect)
+        await refused(store, work(step=retry), SERVER, "quarantined", "step s1")
+        await refused(store, work(step=samples.step()), SERVER, "quarantined")
+        await store.commit(work(step=replace(retry, effect=Effect.READ, status=StepStatus.DONE)))
+        await store.commit(work(lift=SERVER, step=samples.step("s3", number=3, effect=effect)))
+
+    async def test_an_unsettled_step_still_records_what_becomes_of_it_under_quarantine(self, store: Store) -> None:
+        await samples.begin(store)
+        await store.commit(work(quarantine=samples.quarantine()))
+        await store.commit(work(step=samples.step(memo={"looked": 1})))
+        await store.commit(work(step=samples.step(status=StepStatus.DONE, outcome="done"), lift=SERVER))
+        assert await store.quarantine(SERVER) is None
+
+    @pytest.mark.parametrize(
+        "change", [{"effect": Effect.READ}, {"server": OTHER}, {"number": 2}, {"action": "reboot"}]
+    )
+    async def test_a_step_never_becomes_another_one(self, store: Store, change: dict[str, Any]) -> None:
+        await samples.begin(store)
+        await refused(store, work(step=samples.step(**change)), "step s1", "new id")
+
+
+class TestUndoAndQuarantine:
+    async def test_changes_are_kept_in_the_order_they_were_recorded_and_replaced_by_id(self, store: Store) -> None:
+        await store.commit(work(incident=samples.incident(), undo=(samples.undo_item("u2"), samples.undo_item("u1"))))
+        left = samples.undo_item("u2", status=UndoStatus.LEFT, reason="denied")
+        await store.commit(work(undo=(left, samples.undo_item("u3"))))
+        assert await store.undo_items("i1") == [left, samples.undo_item("u1"), samples.undo_item("u3")]
+        await refused(store, work(undo=(samples.undo_item(incident_id="nobody"),)), "incident nobody")
+
+    async def test_a_quarantine_lasts_until_it_is_lifted(self, store: Store) -> None:
+        await samples.begin(store)
+        await store.commit(work(quarantine=samples.quarantine()))
+        assert await store.quarantine(SERVER) == samples.quarantine()
+        assert await store.quarantines() == [samples.quarantine()]
+        await store.commit(work(lift=OTHER))
+        assert await store.quarantines() == [samples.quarantine()]
+        await store.commit(work(lift=SERVER))
+        assert await store.quarantines() == []
+
+    async def test_a_quarantine_is_not_hidden_by_another_step_and_can_be_restated(self, store: Store) -> None:
+        await samples.begin(store)
+        await samples.begin(store, "i2", OTHER, "s2")
+        await store.commit(work(quarantine=samples.quarantine()))
+        await refused(store, work(quarantine=samples.quarantine(incident_id="i2", step_id="s2")), SERVER, "step s1")
+        restated = samples.quarantine(reason="still not known")
+        await store.commit(work(quarantine=restated))
+        assert await store.quarantine(SERVER) == restated
+
+    async def test_a_quarantine_names_a_stored_incident_and_step(self, store: Store) -> None:
+        await put(store, samples.incident())
+        await refused(store, work(quarantine=samples.quarantine()), "step s1")
+        await refused(store, work(quarantine=samples.quarantine(incident_id="nobody")), "incident nobody")
+
+
+class TestAudit:
+    async def test_rows_are_numbered_without_gaps_and_chained_across_commits_and_conflicts(self, store: Store) -> None:
+        await store.ingest([samples.received("k1"), samples.received("k1"), samples.unreadable("k2")])
+        await store.commit(work(incident=samples.incident(), audit=(samples.entry("one"), samples.entry("two"))))
+        await refused(store, work(incident=samples.incident()))
+        await store.commit(work(audit=(samples.entry("three", incident_id=""),)))
+        rows = await store.audit_after(0, EVERYTHING)
+        assert [row.seq for row in rows] == [1, 2, 3, 4, 5]
+        assert [row.prev_hash for row in rows] == [GENESIS, *(row.hash for row in rows[:-1])]
+        assert [row.hash for row in rows] == [chain_hash(row.seq, row.entry, row.prev_hash) for row in rows]
+
+    async def test_rows_are_read_after_a_number_and_by_incident(self, store: Store) -> None:
+        entries = tuple(samples.entry(str(number), incident_id="i1" if number % 2 else "") for number in range(6))
+        await store.commit(work(audit=entries))
+        assert [row.seq for row in await store.audit_after(2, 3)] == [3, 4, 5]
+        assert [row.entry for row in await store.audit_of("i1")] == [entries[1], entries[3], entries[5]]
+        assert await store.audit_of("") == []
+
+    async def test_what_is_not_json_is_our_mistake_and_stores_nothing(self, store: Store) -> None:
+        before = await samples.everything(store)
+        with pytest.raises(TypeError, match="datetime"):
+            await store.commit(work(audit=(samples.entry(fields={"when": NOW}),)))
+        assert await samples.everything(store) == before
+
+    async def test_a_follower_finds_the_place_it_recorded(self, store: Store) -> None:
+        await store.set_cursor("journal", 7)
+        await store.set_cursor("console", 2)
+        await store.set_cursor("journal", 5)
+        assert (await store.cursor("journal"), await store.cursor("console")) == (5, 2)
+
+
+class TestOutbox:
+    async def test_messages_wait_in_order_for_their_own_channel(self, store: Store) -> None:
+        page = samples.outgoing("Escalated", channel=Channel.NOTIFY)
+        kept = samples.outgoing("exmedic/incidents/i1", retain=True)
+        await store.commit(work(outgoing=(samples.outgoing("a"), page, kept)))
+        first, second = await store.outbox(Channel.BUS, 10)
+        assert (first.message, second.message) == (samples.outgoing("a"), kept)
+        assert first.seq < second.seq
+        assert (first.created_at, first.due_at, first.attempts) == (NOW, NOW, 0)
+        assert [row.message for row in await store.outbox(Channel.NOTIFY, 10)] == [page]
+        assert await store.outbox(Channel.BUS, 1) == [first]
+
+    async def test_a_delivered_message_is_gone_and_its_number_is_not_used_again(self, store: Store) -> None:
+        await store.commit(work(outgoing=(samples.outgoing("a"), samples.outgoing("b"))))
+        last = (await store.outbox(Channel.BUS, 10))[-1].seq
+        await store.outbox_delivered([row.seq for row in await store.outbox(Channel.BUS, 10)])
+        assert await store.outbox(Channel.BUS, 10) == []
+        await store.outbox_delivered([last])  # reported twice: fine
+        await store.commit(work(outgoing=(samples.outgoing("c"),)))
+        assert (await store.outbox(Channel.BUS, 10))[0].seq > last
+
+    async def test_a_failed_attempt_is_counted_and_postponed_and_keeps_its_place(self, store: Store) -> None:
+        await store.commit(work(outgoing=(samples.outgoing("a"), samples.outgoing("b"))))
+        seq = (await store.outbox(Channel.BUS, 1))[0].seq
+        await store.outbox_retry(seq, later(30))
+        await store.outbox_retry(seq, later(90))
+        await store.outbox_retry(999, later(90))  # delivered meanwhile: nothing
+        first = (await store.outbox(Channel.BUS, 10))[0]
+        assert (first.seq, first.attempts, first.due_at) == (seq, 2, later(90))
+
+
+class TestLife:
+    async def test_a_store_that_is_not_open_refuses_every_verb_and_one_that_is_cannot_be_opened(
+        self, store: Store
+    ) -> None:
+        with pytest.raises(StoreError, match="already open"):
+            await store.open()
+        await store.close()
+        await store.close()  # twice is fine
+        with pytest.raises(StoreError, match="not open"):
+            await store.ledger()
+        with pytest.raises(StoreError, match="not open"):
+            await store.commit(work())
+
+    async def test_everything_is_there_after_closing_and_opening(self, store: Store) -> None:
+        await store.ingest([samples.received("k1"), samples.unreadable("k2")])
+        await samples.begin(store)
+        await store.commit(work(audit=(samples.entry(),), outgoing=(samples.outgoing(),), undo=(samples.undo_item(),)))
+        before = await samples.everything(store)
+        await store.close()
+        await store.open()
+        assert await samples.everything(store) == before
+
+    async def test_a_cancelled_commit_is_whole_or_absent(self, store: Store) -> None:
+        for number in range(30):
+            before = len(await store.audit_after(0, EVERYTHING))
+            unit = work(
+                incident=samples.on(f"s{number}", f"i{number}"),
+                claim=(f"s{number}",),
+                step=samples.step(f"s{number}", incident_id=f"i{number}", server=f"s{number}"),
+                audit=(samples.entry(), samples.entry()),
+                outgoing=(samples.outgoing(),),
+            )
+            task = asyncio.ensure_future(store.commit(unit))
+            for _ in range(number % 3):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            after = len(await store.audit_after(0, EVERYTHING)) - before
+            stored = await store.incident(f"i{number}") is not None
+            assert after == (2 if stored else 0)
+            assert (await store.open_step(f"i{number}") is not None) is stored
+            assert (await store.claim_holder(f"s{number}") is not None) is stored
+        assert (await store.ledger()).imbalance == ""
+
+    async def test_a_cancelled_caller_of_a_commit_that_conflicts_leaves_no_noise(self, store: Store) -> None:
+        await put(store, samples.incident())
+        task = asyncio.ensure_future(store.commit(work(incident=samples.incident())))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert (await store.ledger()).opened == 1
+
+    async def test_commits_made_at_once_all_count(self, store: Store) -> None:
+        units = [work(incident=samples.on(f"s{n}", f"i{n}"), audit=(samples.entry(str(n)),)) for n in range(50)]
+        await asyncio.gather(*(store.commit(unit) for unit in units))
+        assert [row.seq for row in await store.audit_after(0, EVERYTHING)] == list(range(1, 51))
+
+    async def test_of_rivals_for_one_key_exactly_one_wins(self, store: Store) -> None:
+        rivals = [store.commit(work(incident=samples.incident(f"i{number}"))) for number in range(10)]
+        results = await asyncio.gather(*rivals, return_exceptions=True)
+        assert sum(isinstance(result, Incident) for result in results) == 1
+        assert sum(isinstance(result, Conflict) for result in results) == 9

@@ -1,0 +1,187 @@
+"""Records with everything filled in that a test does not care about, and every read of a store at once."""
+# ruff: noqa: ANN401 - `changes` are fields of the record, checked by its constructor at run time
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from daemon.domain import (
+    Alert,
+    AuditEntry,
+    AuditKind,
+    Channel,
+    Commit,
+    Incident,
+    IncidentStatus,
+    Json,
+    Key,
+    Outgoing,
+    Quarantine,
+    Received,
+    Source,
+    Step,
+    StoredRunbook,
+    UndoItem,
+)
+from daemon.ports import Store
+from statemachines.actions import Effect
+
+NOW = datetime(2026, 11, 2, 3, 4, 5, 678901, tzinfo=UTC)
+SERVER = "mbx1.contoso.lab"
+OTHER = "mbx2.contoso.lab"
+MONITOR = "PopDeepTestMonitor"
+EVERYTHING = 10_000
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def alert(**changes: Any) -> Alert:
+    sample = Alert(
+        source=Source.SCOM,
+        source_id="5a2f",
+        server="MBX1",
+        health_set="POP.Protocol",
+        monitor=MONITOR,
+        raised_at=NOW - timedelta(minutes=3),
+        closed=False,
+        summary="POP.Protocol Health Set unhealthy",
+    )
+    return replace(sample, **changes)
+
+
+def received(key: str, **changes: Any) -> Received:
+    sample = Received(
+        topic="alerts/scom/mbx1",
+        payload=b'{"Id":"5a2f"}',
+        size=13,
+        dedup_key=key,
+        received_at=NOW,
+        alert=alert(),
+    )
+    return replace(sample, **changes)
+
+
+def unreadable(key: str, **changes: Any) -> Received:
+    return received(key, alert=None, rejection="not JSON: line 1", **changes)
+
+
+def incident(incident_id: str = "i1", **changes: Any) -> Incident:
+    sample = Incident(
+        id=incident_id,
+        key=Key.of(SERVER, "POP.Protocol", MONITOR),
+        health_set="POP.Protocol",
+        monitor=MONITOR,
+        status=IncidentStatus.OPEN,
+        state="verify",
+        facts={"verify": {"probe": {"at": 1.5, "tags": ["a", "b"], "ok": True, "none": None}}},
+        opened_at=NOW,
+        due_at=NOW,
+    )
+    return replace(sample, **changes)
+
+
+def on(server: str, incident_id: str, **changes: Any) -> Incident:
+    return incident(incident_id, key=Key.of(server, "POP.Protocol", MONITOR), **changes)
+
+
+def step(step_id: str = "s1", **changes: Any) -> Step:
+    sample = Step(
+        id=step_id,
+        incident_id="i1",
+        number=1,
+        state="restart",
+        action="restart_service",
+        effect=Effect.DISRUPTIVE,
+        server=SERVER,
+        executor=SERVER,
+        params={"service": "MSExchangePOP3BE"},
+        baseline={"pid": 4711},
+        started_at=NOW,
+        deadline_at=later(600),
+    )
+    return replace(sample, **changes)
+
+
+def undo_item(item_id: str = "u1", **changes: Any) -> UndoItem:
+    sample = UndoItem(
+        id=item_id,
+        incident_id="i1",
+        server=SERVER,
+        setting="activation",
+        earlier={"value": False},
+        applied={"value": True},
+    )
+    return replace(sample, **changes)
+
+
+def quarantine(**changes: Any) -> Quarantine:
+    sample = Quarantine(server=SERVER, incident_id="i1", step_id="s1", reason="answer lost", since=NOW)
+    return replace(sample, **changes)
+
+
+def entry(message: str = "something was decided", **changes: Any) -> AuditEntry:
+    sample = AuditEntry(
+        kind=AuditKind.DECISION,
+        at=NOW,
+        message=message,
+        incident_id="i1",
+        server=SERVER,
+        fields={"verdict": "allow", "facts": {"copies": [1, 2]}},
+    )
+    return replace(sample, **changes)
+
+
+def outgoing(topic: str = "exmedic/events", **changes: Any) -> Outgoing:
+    sample = Outgoing(channel=Channel.BUS, topic=topic, body={"state": "restart", "name": "Zoë"})
+    return replace(sample, **changes)
+
+
+def runbook(content_hash: str = "abc") -> StoredRunbook:
+    return StoredRunbook(hash=content_hash, name="pop-mailbox", text="states: {}\n")
+
+
+def work(**parts: Any) -> Commit:
+    return Commit(at=NOW, **parts)
+
+
+async def begin(store: Store, incident_id: str = "i1", server: str = SERVER, step_id: str = "s1") -> Incident:
+    """An open incident in the middle of a disruptive step, under its claim."""
+    opened = await store.commit(work(incident=on(server, incident_id)))
+    assert opened is not None
+    intent = step(step_id, incident_id=incident_id, server=server)
+    acting = await store.commit(work(incident=opened, claim=(server,), step=intent))
+    assert acting is not None
+    return acting
+
+
+async def everything(store: Store) -> Json:
+    """All that a store can be asked."""
+    incidents = await store.incidents(limit=EVERYTHING)
+    read: dict[str, Any] = {
+        "incidents": incidents,
+        "pending": await store.pending_alerts(EVERYTHING),
+        "due": await store.due_incidents(later(45), EVERYTHING),
+        "next_due": await store.next_due(),
+        "quarantines": await store.quarantines(),
+        "audit": await store.audit_after(0, EVERYTHING),
+        "ledger": await store.ledger(),
+        "cursor": await store.cursor("journal"),
+    }
+    read |= {status.value: await store.incidents(status, EVERYTHING) for status in IncidentStatus}
+    read |= {channel.value: await store.outbox(channel, EVERYTHING) for channel in Channel}
+    for each in incidents:
+        read[f"incident {each.id}"] = {
+            "incident": await store.incident(each.id),
+            "current": await store.current_incident(each.key),
+            "alerts": await store.alerts_of(each.id),
+            "open_step": await store.open_step(each.id),
+            "steps": await store.steps(each.id),
+            "undo": await store.undo_items(each.id),
+            "audit": await store.audit_of(each.id),
+            "runbook": await store.runbook(each.runbook_hash),
+        }
+    for scope in (SERVER, OTHER, "dag:dag1"):
+        read[f"scope {scope}"] = (await store.claim_holder(scope), await store.quarantine(scope))
+    return read
