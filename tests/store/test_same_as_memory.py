@@ -238,7 +238,7 @@ class BothStores(RuleBasedStateMachine):
 
 TestBothStores = BothStores.TestCase
 TestBothStores.settings = settings(
-    max_examples=60,
+    max_examples=25,
     stateful_step_count=30,
     deadline=None,  # a real disk is as slow as it is
     suppress_health_check=[HealthCheck.too_slow],
