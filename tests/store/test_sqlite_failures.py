@@ -225,8 +225,8 @@ FORBIDDEN = {
     "an audit row is replaced": ("INSERT OR REPLACE INTO audit SELECT * FROM audit WHERE seq = 1", "follows the last"),
     "an audit number is left out": (
         (
-            "INSERT INTO audit SELECT seq + 2, kind, at, message, incident_id, server, health_set, monitor, fields, hash, "
-            "hash FROM audit ORDER BY seq DESC LIMIT 1"
+            "INSERT INTO audit SELECT seq + 2, kind, at, message, incident_id, server, health_set, monitor, fields, "
+            "hash, hash FROM audit ORDER BY seq DESC LIMIT 1"
         ),
         "follows the last",
     ),
