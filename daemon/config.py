@@ -204,7 +204,7 @@ class Timing(_Settings):
     hold_recheck: Seconds = 300.0  #: when a held incident asks again
     hold_deadline: Seconds = 8 * 3600.0  #: when it escalates instead
     observe_deadline: Seconds = 24 * 3600.0  #: how long mode observe watches an unhealthy server
-    latch_recheck: Seconds = 1800.0  #: when an escalated incident looks whether it is over
+    latch_recheck: Seconds = 1800.0  #: when an escalated or merely observed incident looks whether it is over
     facts_age: Seconds = 30.0  #: how old a gate's facts may be, in real seconds
     send_window: Seconds = 300.0  #: until when an effect may begin, on the executing server's own clock
     verified_age: Seconds = 3600.0  #: how old the last verification may be when an effect begins

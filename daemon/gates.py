@@ -6,6 +6,7 @@ Allow, hold (not now, ask again) or refuse (never; escalate), each with the sent
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from daemon.config import Timing
 from daemon.domain import Json, Mode, Quarantine
 from daemon.wire.answers import DatabaseCopies, DatabaseCopy
 
@@ -55,9 +56,7 @@ def may_act(
     mode: Mode,
     paused: str | None,
     quarantine: Quarantine | None,
-    recheck: timedelta,
-    hold_deadline: timedelta,
-    observe_deadline: timedelta,
+    timing: Timing,
 ) -> Verdict:
     """The gates that need no server: mode, kill switch, quarantine. `what` is the effect in plain words."""
     if quarantine is not None:
@@ -66,9 +65,11 @@ def may_act(
             f"{quarantine.reason}; check the server, then `exmedic release {quarantine.server}`"
         )
     if paused is not None:
-        return Hold(reason=f"paused: {paused}", after=recheck, deadline=hold_deadline)
+        after, deadline = timedelta(seconds=timing.hold_recheck), timedelta(seconds=timing.hold_deadline)
+        return Hold(reason=f"paused: {paused}", after=after, deadline=deadline)
     if mode is Mode.OBSERVE:
-        return Hold(reason=f"mode observe: would {what}", after=recheck, deadline=observe_deadline, lets_go=True)
+        after, deadline = timedelta(seconds=timing.latch_recheck), timedelta(seconds=timing.observe_deadline)
+        return Hold(reason=f"mode observe: would {what}", after=after, deadline=deadline, lets_go=True)
     return Allow()
 
 

@@ -204,9 +204,7 @@ class Turn:
             mode=mode_of(self._here(), self._parts.settings.safety),
             paused=paused,
             quarantine=quarantine,
-            recheck=timedelta(seconds=timing.hold_recheck),
-            hold_deadline=timedelta(seconds=timing.hold_deadline),
-            observe_deadline=timedelta(seconds=timing.observe_deadline),
+            timing=timing,
         )
         if isinstance(verdict, Refuse) or (isinstance(verdict, Hold) and not undo):
             return verdict
