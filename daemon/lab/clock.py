@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 _WALL: Callable[[], float] = time.time
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LabClock:
     """Lab time: equal to real time at `epoch`, and `speed` times as fast from then on.
 

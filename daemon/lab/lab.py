@@ -77,20 +77,25 @@ class Lab:
         Raises:
             OperatorError: another lab runs in this directory.
         """
-        self._control.open()
-        publish(self.account)
-        self.simulation.windows.on_power.append(self._power_changed)
-        self._ticker.start()
-        for endpoint in self._endpoints.values():
-            endpoint.open()
+        try:
+            self._control.open()
+            publish(self.account)
+            self.simulation.windows.on_power.append(self._power_changed)
+            self._ticker.start()
+            for endpoint in self._endpoints.values():
+                endpoint.open()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
-        """Close everything; every thread has ended when this returns."""
+        """Close everything; every thread has ended when this returns. Safe to call twice, or without a start."""
         self._control.close()
         with self.simulation.timeline.changed:
             self._stopping = True
             self.simulation.timeline.changed.notify_all()
-        self._ticker.join()
+        if self._ticker.is_alive():
+            self._ticker.join()
         for endpoint in self._endpoints.values():
             endpoint.close()
         self.stopped.set()
