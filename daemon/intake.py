@@ -84,7 +84,7 @@ class Intake:
             with attempt:
                 await self.store.ingest(batch)
                 if attempt.retry_state.attempt_number > 1:
-                    _log.info("store is usable again; taking in alerts", attempts=attempt.retry_state.attempt_number)
+                    _log.info("store_usable", attempts=attempt.retry_state.attempt_number)
 
     def _received(self, delivery: Delivery) -> Received:
         source = source_of(delivery.topic, self.settings)
@@ -99,7 +99,7 @@ class Intake:
             rejection = str(error)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not be raised, see below
             # It would stop the daemon now and again at each redelivery, for ever. So it becomes a dead letter.
-            _log.exception("payload could not be read; please report this", topic=delivery.topic)
+            _log.exception("payload_unreadable", topic=delivery.topic)
             rejection = f"exmedic failed to read it ({type(error).__name__}); please report this"
         return Received(
             topic=delivery.topic,
@@ -115,11 +115,11 @@ class Intake:
 def _log_first(state: RetryCallState) -> None:
     if state.attempt_number == 1 and state.outcome:
         error = state.outcome.exception()
-        _log.error("store cannot be used; alerts stay with the broker until it can", error=str(error))
+        _log.error("store_unusable", error=str(error), alerts="stay with the broker until it is usable again")
 
 
 async def _acknowledge(waiting: _Waiting) -> None:
     try:
         await waiting.ack()
     except BusDown:
-        _log.debug("acknowledgement not sent; the broker will send the message again", topic=waiting.received.topic)
+        _log.debug("acknowledgement_not_sent", topic=waiting.received.topic)  # so the message comes again

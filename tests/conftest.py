@@ -12,6 +12,12 @@ from tests.realparts.journald import Journald
 from tests.realparts.mosquitto import Mosquitto
 
 
+def pytest_sessionstart() -> None:
+    # looptime asks for the current loop before every test that is not async. Python would make one, which nobody
+    # closes, and the next async test would fail of that warning. With "none" set on purpose, it makes none.
+    asyncio.set_event_loop(None)
+
+
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     """A real broker for this test alone."""
