@@ -141,7 +141,7 @@ class ConnectionSecurity:
                 sealed, _, rest = rest[4:].partition(_BOUNDARY)
                 rest = _BOUNDARY + rest
                 message += self._unwrap(sealed, header_size)
-        except (SpnegoError, struct.error) as error:
+        except (SpnegoError, struct.error, ValueError) as error:
             raise CannotDecrypt(str(error)) from None
         return message
 

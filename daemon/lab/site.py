@@ -63,6 +63,7 @@ def _settings(plan: SitePlan) -> str:
     return f"""# A daemon for the lab only: it acts on every server of it, on the lab's clock.
 data = "data"
 socket = "control.sock"
+journal = "none"  # not there, so the audit trail of a lab goes to standard output
 inventory = "inventory.toml"
 
 [bus]

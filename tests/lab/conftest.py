@@ -1,0 +1,39 @@
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.lab.clock import LabClock
+from daemon.lab.lab import Lab
+from tests.lab.hand_clock import HandClock
+from tests.lab.winrm_client import Client
+
+
+def pytest_collection_finish() -> None:
+    """Give sync tests no loop: looptime 0.9 asks the policy for one, which makes it, and nobody closes it."""
+    asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """A lab whose clock runs 600 times as fast."""
+    with Lab(tmp_path, LabClock.starting_now(600)) as lab:
+        yield lab
+
+
+@pytest.fixture
+def client(lab: Lab) -> Client:
+    return Client(lab)
+
+
+@pytest.fixture
+def hand_clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def still_lab(tmp_path: Path, hand_clock: HandClock) -> Iterator[Lab]:
+    """A lab whose clock moves only when the test moves it."""
+    with Lab(tmp_path, hand_clock) as lab:
+        yield lab

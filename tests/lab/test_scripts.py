@@ -1,0 +1,274 @@
+"""What each script answers, over pywinrm, held against the contract."""
+
+from datetime import timedelta
+from typing import Literal
+
+import pytest
+
+from daemon import scripts
+from daemon.lab.faults import Fault
+from daemon.lab.handlers import CHANGING, HANDLERS
+from daemon.lab.lab import Lab
+from daemon.lab.organisation import Power
+from daemon.wire.answers import (
+    Activation,
+    DatabaseCopies,
+    ProbeRun,
+    Rebooting,
+    RestartedService,
+    ServerHealth,
+    ServerState,
+    StepRunning,
+)
+from tests.lab.winrm_client import Client, Running, in_time, machine_of, wait_until
+
+MBX1, MBX2, ALONE1 = "mbx1.contoso.lab", "mbx2.contoso.lab", "alone1.contoso.lab"
+
+
+def test_every_shipped_script_has_a_handler() -> None:
+    assert set(HANDLERS) == set(scripts.NAMES)
+    assert set(HANDLERS) >= CHANGING
+
+
+@pytest.mark.parametrize("transport", ["ntlm", "basic", "credssp"])
+def test_the_envelope_echoes_script_step_host_and_clock_over_every_transport(
+    lab: Lab, transport: Literal["ntlm", "basic", "credssp"]
+) -> None:
+    output = Client(lab, transport=transport).call(
+        "mbx2", "server_health", "inc-7.3", server=MBX1, health_set="pop.protocol"
+    )
+    envelope = output.envelope
+    assert (envelope.script, envelope.step, envelope.host) == ("server_health", "inc-7.3", MBX2)
+    assert abs(envelope.clock - lab.clock.now() - timedelta(minutes=3)) < timedelta(minutes=2)
+    assert output.exit_code == 0
+    assert output.stderr.startswith(b"#< CLIXML")
+    assert output.stdout.count(b"\n") == 1
+
+
+def test_health_names_the_monitors_of_the_health_set_asked_for(client: Client) -> None:
+    rows = client.call("mbx2", "server_health", server=MBX1, health_set="POP.Protocol").result(ServerHealth).rows
+    assert {row.name for row in rows} == {"PopDeepTestMonitor", "PopSelfTestMonitor"}
+    assert {(row.server, row.alert_value, row.is_stale) for row in rows} == {(MBX1, "Healthy", False)}
+
+
+def test_a_health_set_that_the_server_does_not_have_gives_no_rows(client: Client) -> None:
+    answer = client.call("mbx2", "server_health", server=MBX1, health_set="POP.Proxy").result(ServerHealth)
+    assert answer.rows == ()
+
+
+@pytest.mark.parametrize(("server", "kind"), [("", "failed"), ("mbx1", "failed"), ("mbx9.contoso.lab", "not_found")])
+def test_a_server_must_be_named_in_full_and_exist(client: Client, server: str, kind: str) -> None:
+    assert client.call("mbx2", "server_health", server=server, health_set="POP").error_kind == kind
+
+
+def test_a_probe_succeeds_on_a_healthy_server_and_fails_on_a_sick_one(lab: Lab, client: Client) -> None:
+    lab.break_server("mbx1", Fault.INCURABLE)
+    for server, result_type in ((MBX1, "Failed"), ("mbx3.contoso.lab", "Succeeded")):
+        run = client.call("mbx2", "invoke_probe", server=server, health_set="POP.Protocol", probe="PopSelfTestProbe")
+        (probe,) = run.result(ProbeRun).objects
+        assert (probe.server, probe.result_type) == (server, result_type)
+        assert probe.started is not None
+        assert probe.ended is not None
+        assert probe.ended >= probe.started
+
+
+def test_a_probe_that_the_server_does_not_have_gives_a_warning_and_no_object(client: Client) -> None:
+    run = client.call("mbx2", "invoke_probe", server=MBX1, health_set="POP", probe="PopCTPProbe").result(ProbeRun)
+    assert run.objects == ()
+    assert len(run.warnings) == 1
+
+
+def test_copies_are_those_of_every_database_with_a_copy_on_the_server(client: Client) -> None:
+    answer = client.call("mbx2", "database_copies", server=MBX1).result(DatabaseCopies)
+    assert answer.mailbox_role
+    assert answer.dag == "DAG1"
+    assert answer.databases == 6
+    assert len(answer.copies) == 18
+    assert {member.server for member in answer.members} == {f"mbx{number}.contoso.lab" for number in (1, 2, 3)}
+    active_here = [copy.database for copy in answer.copies if copy.active and copy.server == MBX1]
+    assert active_here == ["MBX1-DB1", "MBX1-DB2"]
+    assert {copy.status for copy in answer.copies if copy.active} == {"Mounted"}
+    assert {copy.status for copy in answer.copies if not copy.active} == {"Healthy"}
+
+
+def test_a_standalone_server_has_no_dag_and_single_copies(client: Client) -> None:
+    answer = client.call("mbx1", "database_copies", server=ALONE1).result(DatabaseCopies)
+    assert answer.dag is None
+    assert [member.server for member in answer.members] == [ALONE1]
+    assert all(copy.active for copy in answer.copies)
+
+
+def test_a_client_access_server_has_no_mailbox_role(client: Client) -> None:
+    answer = client.call("mbx1", "database_copies", server="cas1.contoso.lab").result(DatabaseCopies)
+    assert not answer.mailbox_role
+
+
+def test_server_state_tells_boot_time_and_the_services_that_exist(client: Client) -> None:
+    state = client.call("mbx1", "server_state", services=["msexchangepop3be", "NoSuchService"]).result(ServerState)
+    assert state.restart_requested_at is None
+    (service,) = state.services
+    assert (service.name, service.status, service.start_type) == ("MSExchangePOP3BE", "Running", "Automatic")
+    assert service.pid > 0
+    assert service.started_at is not None
+    assert service.started_at > state.boot_time
+
+
+def test_times_of_a_server_are_on_its_own_clock(client: Client, lab: Lab) -> None:
+    output = client.call("mbx2", "server_state", services=[])
+    state = output.result(ServerState)
+    machine = machine_of(lab, "mbx2")
+    assert machine.skew == timedelta(minutes=3)
+    assert state.boot_time == machine.boot_time + machine.skew
+
+
+def test_a_restart_gives_the_service_a_new_process_and_is_recorded_once(lab: Lab, client: Client) -> None:
+    before = machine_of(lab, "mbx1").services["MSExchangePOP3BE"].pid
+    arguments = {"service": "MSExchangePOP3BE", "stop_timeout": 90, "not_after": in_time(lab, "mbx1")}
+    restarted = client.call("mbx1", "restart_service", "r1", **arguments).result(RestartedService).service
+    assert restarted.status == "Running"
+    assert restarted.pid != before
+    (effect,) = lab.effects()
+    assert (effect.effect, effect.server, effect.executor, effect.step) == ("restart", MBX1, MBX1, "r1")
+    assert effect.detail == "MSExchangePOP3BE"
+
+
+def test_a_disabled_service_is_not_restarted(lab: Lab, client: Client) -> None:
+    machine_of(lab, "mbx1").services["MSExchangePOP3BE"].start_type = "Disabled"
+    arguments = {"service": "MSExchangePOP3BE", "stop_timeout": 90, "not_after": in_time(lab, "mbx1")}
+    assert client.call("mbx1", "restart_service", **arguments).error_kind == "failed"
+    assert lab.effects() == ()
+
+
+def test_a_service_that_does_not_exist_is_not_found(lab: Lab, client: Client) -> None:
+    arguments = {"service": "MSExchangePOP3", "stop_timeout": 90, "not_after": in_time(lab, "mbx1")}
+    assert client.call("mbx1", "restart_service", **arguments).error_kind == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("restart_service", {"service": "MSExchangePOP3BE", "stop_timeout": 90}),
+        ("set_activation", {"server": MBX1, "expected": False, "value": True}),
+        ("reboot", {"server": MBX1}),
+    ],
+)
+def test_what_comes_too_late_by_the_executing_servers_own_clock_does_nothing(
+    lab: Lab, client: Client, script: str, arguments: dict[str, object]
+) -> None:
+    # mbx2's clock is three minutes ahead: what would still be in time elsewhere is too late there.
+    too_late = (lab.clock.now() + timedelta(minutes=2)).isoformat()
+    assert client.call("mbx2", script, **arguments, not_after=too_late).error_kind == "expired"
+    assert lab.effects() == ()
+
+
+def test_the_activation_flag_is_set_only_from_the_expected_value(lab: Lab, client: Client) -> None:
+    def set_to(value: bool, expected: bool) -> dict[str, object]:
+        return {"server": MBX1, "expected": expected, "value": value, "not_after": in_time(lab, "mbx2")}
+
+    assert client.call("mbx2", "set_activation", **set_to(value=True, expected=True)).error_kind == "conflict"
+    first = client.call("mbx2", "set_activation", **set_to(value=True, expected=False)).result(Activation)
+    again = client.call("mbx2", "set_activation", **set_to(value=True, expected=False)).result(Activation)
+    back = client.call("mbx2", "set_activation", **set_to(value=False, expected=True)).result(Activation)
+    assert (first.before, first.after, first.changed) == (False, True, True)
+    assert (again.before, again.after, again.changed) == (True, True, False)
+    assert (back.before, back.after, back.changed) == (True, False, True)
+    assert [effect.effect for effect in lab.effects()] == ["stop_activation", "allow_activation"]
+
+
+def test_stopping_activation_moves_the_databases_later_to_healthy_copies_elsewhere(lab: Lab, client: Client) -> None:
+    arguments = {"server": MBX1, "expected": False, "value": True, "not_after": in_time(lab, "mbx2")}
+    client.call("mbx2", "set_activation", **arguments)
+    databases = lab.simulation.organisation.databases
+    wait_until(lab, lambda: all(database.active != MBX1 for database in databases.values()))
+    wait_until(lab, lambda: all(database.state == "Mounted" for database in databases.values()))
+    copies = client.call("mbx3", "database_copies", server=MBX1).result(DatabaseCopies).copies
+    assert not [copy for copy in copies if copy.active and copy.server == MBX1]
+    assert [effect.effect for effect in lab.effects()] == ["stop_activation"]
+
+
+def test_a_reboot_cuts_connections_and_the_server_comes_back_with_a_new_boot_time(lab: Lab, client: Client) -> None:
+    machine = machine_of(lab, "cas1")
+    booted = client.call("cas1", "server_state", services=[]).result(ServerState).boot_time
+    waiting = client.protocol("cas1")
+    shell = waiting.open_shell()
+
+    arguments = {"server": "cas1.contoso.lab", "not_after": in_time(lab, "cas2")}
+    assert client.call("cas2", "reboot", **arguments).result(Rebooting).accepted
+    wait_until(lab, lambda: machine.power is Power.OFF)
+    with pytest.raises(Exception, match=r"Connection|closed"):
+        waiting.close_shell(shell)
+    with pytest.raises(Exception, match="refused"):
+        client.call("cas1", "server_state", services=[])
+
+    wait_until(lab, lambda: machine.power is Power.UP)
+    state = client.call("cas1", "server_state", services=["MSExchangePOP3"]).result(ServerState)
+    assert state.boot_time > booted
+    assert state.restart_requested_at is None
+    wait_until(lab, lambda: machine.services["MSExchangePOP3"].running)
+    assert [effect.effect for effect in lab.effects()] == ["reboot"]
+
+
+def test_a_server_that_is_going_down_says_that_a_restart_was_requested(still_lab: Lab) -> None:
+    client = Client(still_lab)
+    arguments = {"server": "cas1.contoso.lab", "not_after": in_time(still_lab, "cas2")}
+    client.call("cas2", "reboot", **arguments)
+    state = client.call("cas1", "server_state", services=[]).result(ServerState)
+    assert state.restart_requested_at == still_lab.clock.now()
+
+
+def test_a_second_reboot_of_a_server_going_down_gives_no_answer_and_no_second_effect(still_lab: Lab) -> None:
+    client = Client(still_lab)
+    arguments = {"server": "cas1.contoso.lab", "not_after": in_time(still_lab, "cas2")}
+    client.call("cas2", "reboot", **arguments)
+    again = client.call("cas2", "reboot", **arguments)
+    assert (again.exit_code, again.stdout) == (3, b"")
+    assert len(still_lab.effects()) == 1
+
+
+def test_a_server_does_not_reboot_itself(lab: Lab, client: Client) -> None:
+    assert (
+        client.call("cas1", "reboot", server="cas1.contoso.lab", not_after=in_time(lab, "cas1")).error_kind == "failed"
+    )
+    assert lab.effects() == ()
+
+
+@pytest.mark.parametrize("script", ["server_health", "invoke_probe", "database_copies", "set_activation", "reboot"])
+def test_without_a_credential_the_second_hop_fails_under_ntlm_but_not_under_credssp(lab: Lab, script: str) -> None:
+    arguments = {
+        "server": MBX1,
+        "health_set": "POP.Protocol",
+        "probe": "PopSelfTestProbe",
+        "expected": False,
+        "value": False,
+        "not_after": "2000-01-01T00:00:00Z",
+    }
+    assert Client(lab, logon=False).call("mbx2", script, **arguments).error_kind == "second_hop"
+    delegated = Client(lab, logon=False, transport="credssp").call("mbx2", script, **arguments).envelope
+    assert delegated.ok or (delegated.error is not None and delegated.error.kind == "expired")
+
+
+def test_a_wrong_credential_for_the_second_hop_is_denied(lab: Lab) -> None:
+    client = Client(lab, second_hop_password="wrong")
+    output = client.call("mbx2", "database_copies", server=MBX1)
+    assert output.error_kind == "denied"
+    assert b"wrong" not in output.stdout
+
+
+def test_step_running_sees_a_restart_that_still_runs_and_not_itself(lab: Lab, client: Client) -> None:
+    lab.break_server("mbx1", Fault.SERVICE_HANGS)
+    arguments = {"service": "MSExchangePOP3BE", "stop_timeout": 600, "not_after": in_time(lab, "mbx1")}
+    hung = Running(lambda: Client(lab).call("mbx1", "restart_service", "inc-1.2", **arguments))
+    service = machine_of(lab, "mbx1").services["MSExchangePOP3BE"]
+    wait_until(lab, lambda: service.status == "StopPending")
+    assert client.call("mbx1", "step_running", step="inc-1.2").result(StepRunning).running
+    assert not client.call("mbx1", "step_running", step="inc-1").result(StepRunning).running
+    assert not client.call("mbx2", "step_running", step="inc-1.2").result(StepRunning).running
+    assert hung.result().error_kind == "hung"
+    assert not client.call("mbx1", "step_running", step="inc-1.2").result(StepRunning).running
+
+
+def test_reads_are_counted_and_leave_no_effect(lab: Lab, client: Client) -> None:
+    client.call("mbx2", "database_copies", server=MBX1)
+    client.call("mbx2", "database_copies", server=MBX1)
+    assert lab.reads() == {(MBX2, "database_copies"): 2}
+    assert lab.effects() == ()
