@@ -245,6 +245,7 @@ class Settings(_Settings):
 
     data: SitePath = Path("/var/lib/exmedic")  #: the store
     socket: SitePath = Path("/run/exmedic/control.sock")
+    journal: SitePath = Path("/run/systemd/journal/socket")  #: where journald listens; not there: standard output
     inventory: SitePath = Path("inventory.toml")
     runbooks: SiteDirectory | None = None  #: the site's own, beside the shipped ones
     bus: BusSettings = BusSettings()

@@ -27,6 +27,7 @@ from daemon.domain import (
 from daemon.errors import Conflict
 from daemon.inventory import Inventory, Server
 from daemon.ladders import Ladders, stored
+from daemon.nudge import Nudge
 from daemon.ports import Clock, Store
 from daemon.wire.messages import escalation_messages, escalation_text, event_message, state_message
 from statemachines.compiler import End, Ladder
@@ -77,7 +78,7 @@ def route(
 
 
 class Dispatch:
-    """The loop. `new_id` makes incident ids; `wake_runner` and `wake_outbox` are called after each commit."""
+    """The loop. `new_id` makes incident ids; `committed` is called after each commit."""
 
     def __init__(  # noqa: PLR0917 - wired once, by keyword, in the composition root
         self,
@@ -87,7 +88,7 @@ class Dispatch:
         ladders: Ladders,
         new_id: Callable[[], str],
         prefix: str,
-        wake: Callable[[], None],
+        committed: Callable[[], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -95,23 +96,19 @@ class Dispatch:
         self._ladders = ladders
         self._new_id = new_id
         self._prefix = prefix
-        self._wake = wake
-        self._nudged = asyncio.Event()
+        self._committed = committed
+        self._nudge = Nudge(clock)
 
     def nudge(self) -> None:
         """There may be pending alerts."""
-        self._nudged.set()
+        self._nudge.ring()
 
     async def run(self, beat: Callable[[], None], stopping: asyncio.Event) -> None:
         """Route pending alerts until told to stop."""
         while not stopping.is_set():
             beat()
-            self._nudged.clear()
             if await self.route_pending() == 0:
-                try:
-                    await asyncio.wait_for(self._nudged.wait(), POLL)
-                except TimeoutError:
-                    continue
+                await self._nudge.wait(POLL)
 
     async def route_pending(self) -> int:
         """Route one batch of what is pending; how many that were."""
@@ -129,7 +126,7 @@ class Dispatch:
                 # follows a commit of the runner's.
                 _log.debug("routing again", alert=row.id, why=str(conflict))
                 continue
-            self._wake()
+            self._committed()
             return
 
     async def _decide(self, row: StoredAlert) -> Commit:

@@ -265,7 +265,7 @@ class Engine:
             reason=f"{source}: {outcome}: {detail}" if leaving and source not in _WAYS_OUT else case.incident.reason,
         )
         case = replace(case, incident=incident)
-        audit = [_transition(case, *hop, detail) for hop in hops]
+        audit = [_transition(case, *hop) for hop in hops]
         told = [event_message(self._prefix, incident, case.now, _event(*hop, detail)) for hop in hops]
         audit += [_left_entry(case, item) for item in items]
         if target in tuple(End):
@@ -372,6 +372,7 @@ def _event(source: str, outcome: str, target: str, detail: str) -> Json:
     return {"event": "transition", "from": source, "to": target, "outcome": outcome, "detail": detail}
 
 
-def _transition(case: Case, source: str, outcome: str, target: str, detail: str) -> AuditEntry:
+def _transition(case: Case, source: str, outcome: str, target: str) -> AuditEntry:
     fields = {"from_state": source, "to_state": target, "outcome": outcome}
-    return _entry(case, AuditKind.TRANSITION, f"{source} -> {target} ({outcome}): {detail}", fields)
+    # Why is in the row before: the outcome, decision or command that the machine was given.
+    return _entry(case, AuditKind.TRANSITION, f"{source} -> {target} ({outcome})", fields)

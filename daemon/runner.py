@@ -7,6 +7,7 @@ from functools import partial
 import structlog
 
 from daemon.errors import Conflict, StoreError
+from daemon.nudge import Nudge
 from daemon.turn import Parts, Turn
 
 POLL = 5.0  #: seconds between looks at the timers without a nudge
@@ -19,19 +20,18 @@ class Runner:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._nudged = asyncio.Event()
+        self._nudge = Nudge(parts.clock)
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def nudge(self) -> None:
         """A timer may have become due."""
-        self._nudged.set()
+        self._nudge.ring()
 
     async def run(self, beat: Callable[[], None], stopping: asyncio.Event) -> None:
         """Advance due incidents until told to stop; then let what is running reach its next commit."""
         async with asyncio.TaskGroup() as tasks:
             while not stopping.is_set():
                 beat()
-                self._nudged.clear()
                 await self._start_due(tasks, stopping)
                 await self._wait()
             _log.info("stopping", running=len(self._running))
@@ -48,21 +48,13 @@ class Runner:
 
     def _ended(self, incident_id: str, _task: asyncio.Task[None]) -> None:
         del self._running[incident_id]
-        self._nudged.set()
+        self._nudge.ring()
 
     async def _wait(self) -> None:
         due = await self._parts.store.next_due()
-        seconds = POLL
-        if due is not None and not self._running:
-            seconds = min(seconds, max(0.0, (due - self._parts.clock.now()).total_seconds()))
-        sleeping = asyncio.ensure_future(self._parts.clock.sleep(seconds))
-        nudged = asyncio.ensure_future(self._nudged.wait())
-        try:
-            await asyncio.wait((sleeping, nudged), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for waiter in (sleeping, nudged):
-                waiter.cancel()
-            await asyncio.gather(sleeping, nudged, return_exceptions=True)
+        # What runs now is still due in the store; when it ends, it rings.
+        soon = POLL if due is None or self._running else (due - self._parts.clock.now()).total_seconds()
+        await self._nudge.wait(max(0.0, min(POLL, soon)))
 
     async def _advance(self, incident_id: str, stopping: asyncio.Event) -> None:
         """Take turns with one incident while it is due."""
@@ -79,4 +71,4 @@ class Runner:
                 # A defect in one ladder must not stop the others: it escalates.
                 _log.exception("internal error", incident=incident_id)
                 await turn.escalate_defect(error)
-            self._parts.wake_outbox()
+            self._parts.committed()

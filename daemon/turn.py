@@ -42,7 +42,7 @@ class Parts:
     engine: Engine
     settings: Settings
     pause: PauseFile
-    wake_outbox: Callable[[], None]
+    committed: Callable[[], None]  #: called after each turn: there may be rows to send
 
 
 class Turn:

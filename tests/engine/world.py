@@ -291,7 +291,7 @@ class Daemon:
             engine=Engine(settings.timing, "exmedic"),
             settings=settings,
             pause=self.pause,
-            wake_outbox=lambda: None,
+            committed=lambda: None,
         )
 
     def _new_id(self) -> str:

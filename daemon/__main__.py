@@ -1,0 +1,5 @@
+"""`python -m daemon` is `exmedic`."""
+
+from daemon.cli import main
+
+main()

@@ -1,0 +1,58 @@
+"""The command `exmedic`: run the daemon, look at what it did, steer it, try it in the lab.
+
+Exit codes: 0 done, 1 it could not be done or something is wrong, 2 wrong usage or wrong configuration.
+"""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from daemon.cli import alert, audit, check, demo, incidents, lab, operators, run
+from daemon.cli.console import errors
+from daemon.errors import ExmedicError
+
+app = typer.Typer(
+    name="exmedic",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Unattended remediation of Microsoft Exchange health-set alerts: it verifies, restarts, moves databases, "
+    "reboots, verifies again, puts back what it changed, or pages a human.",
+    epilog="Try it: `exmedic demo`. Then: `exmedic check --config exmedic.toml`, `exmedic run --config exmedic.toml`. "
+    "Every server is in mode observe until one of its tags is listed under `[safety] auto_tags`.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        errors.print(f"exmedic {version('exmedic')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+for module in (run, check, incidents, operators):
+    for command in module.COMMANDS:
+        app.command()(command)
+app.add_typer(alert.app, name="alert")
+app.add_typer(audit.app, name="audit")
+app.add_typer(lab.app, name="lab")
+app.command()(demo.demo)
+
+
+def main() -> None:
+    """Run the command line; an error that exmedic knows is a sentence, not a traceback."""
+    try:
+        app()
+    except ExmedicError as error:
+        errors.print(f"[bold red]exmedic:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)

@@ -1,0 +1,62 @@
+"""Where the commands print, and how a status, a moment or a mistake looks there."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from daemon.config import Settings, load_settings
+from daemon.domain import IncidentStatus
+from daemon.errors import ConfigError
+from daemon.inventory import Inventory, load_inventory
+
+out = Console(highlight=False)
+errors = Console(stderr=True)
+
+Config = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="EXMEDIC_CONFIG",
+        help="exmedic.toml of the site.",
+        show_default=True,
+    ),
+]
+DEFAULT_CONFIG = Path("/etc/exmedic/exmedic.toml")
+
+STYLES = {
+    IncidentStatus.OPEN: "yellow",
+    IncidentStatus.RESOLVED: "green",
+    IncidentStatus.ESCALATED: "bold red",
+    IncidentStatus.CANCELLED: "dim",
+}
+
+
+def coloured(status: IncidentStatus) -> str:
+    """A status as rich markup."""
+    return f"[{STYLES[status]}]{status.value}[/]"
+
+
+def clock_time(moment: datetime | None) -> str:
+    """A moment for a table: date and time in UTC."""
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def site(config: Path) -> tuple[Settings, Inventory]:
+    """The settings and inventory of a site; prints every mistake and exits with 2 if there are any."""
+    try:
+        settings = load_settings(config)
+        return settings, load_inventory(settings.inventory, settings)
+    except ConfigError as error:
+        print_mistakes(error)
+        raise typer.Exit(2) from error
+
+
+def print_mistakes(error: ConfigError) -> None:
+    """One line for each mistake."""
+    for mistake in error.mistakes:
+        errors.print(f"[bold red]mistake[/] {escape(str(mistake))}", highlight=False, soft_wrap=True)

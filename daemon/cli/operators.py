@@ -1,0 +1,95 @@
+"""Commands that change something: they go to the running daemon over its socket, in the name of who gives them."""
+
+from collections.abc import Mapping
+from getpass import getuser
+from typing import Annotated, Any
+
+import typer
+
+from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
+from daemon.config import Settings, control_socket
+from daemon.control import ask
+from daemon.errors import OperatorError
+from daemon.pause import PauseFile
+
+Reason = Annotated[str, typer.Option(help="Why; it goes on record.")]
+
+
+def pause(config: Config = DEFAULT_CONFIG, reason: Reason = "") -> None:
+    """Pause everything: once this returns, no effect starts, undo included. Reads and deadlines go on.
+
+    Works without a running daemon too, by writing the pause file.
+    """
+    try:
+        # Asked without reading the whole configuration: no mistake in it may keep anybody from the kill switch.
+        answer = ask(control_socket(config), {"command": "pause", "reason": reason})
+    except (FileNotFoundError, ConnectionRefusedError):
+        # The daemon does not run; the file is what it looks for when it does.
+        settings, _ = site(config)
+        try:
+            PauseFile(settings.safety.pause_file).pause(f"by {getuser()}: {reason or 'no reason given'}")
+        except OSError as error:
+            raise OperatorError(f"the pause file {settings.safety.pause_file} cannot be written: {error}") from error
+        out.print(f"[yellow]paused[/]: the daemon does not run; wrote {settings.safety.pause_file}")
+        return
+    out.print(f"[yellow]paused[/] {answer['paused']}")
+
+
+def resume(config: Config = DEFAULT_CONFIG) -> None:
+    """Resume: effects may start again."""
+    settings, _ = site(config)
+    try:
+        _ask(settings, {"command": "resume"})
+    except _NotRunningError:
+        if not PauseFile(settings.safety.pause_file).resume():
+            raise OperatorError(f"not paused: there is no {settings.safety.pause_file}") from None
+    out.print("[green]resumed[/]")
+
+
+def release(
+    server: Annotated[str, typer.Argument(help="The server's name.")],
+    config: Config = DEFAULT_CONFIG,
+) -> None:
+    """Release a server from quarantine, after you have looked at it.
+
+    A server is quarantined when the answer to a restart, move or reboot was lost and no evidence shows what became
+    of it. Until it is released, nothing more is done to it.
+    """
+    settings, _ = site(config)
+    answer = _ask(settings, {"command": "release", "server": server})
+    out.print(f"[green]released[/] {answer['released']}")
+
+
+def close(
+    incident: Annotated[str, typer.Argument(help="The incident's id, from `exmedic incidents`.")],
+    config: Config = DEFAULT_CONFIG,
+) -> None:
+    """Close an incident in your name: an open one puts back what it changed first; an escalated one lets go of its key,
+    so that the next alert opens a new incident."""  # noqa: D205, D209 - typer shows the first paragraph in the list
+    settings, _ = site(config)
+    answer = _ask(settings, {"command": "close", "incident": incident})
+    out.print(", ".join(f"{name} {value}" for name, value in answer.items()))
+
+
+def status(config: Config = DEFAULT_CONFIG) -> None:
+    """Show how the running daemon stands: bus, pause, quarantine, and the ledger of alerts and incidents."""
+    settings, _ = site(config)
+    for name, value in _ask(settings, {"command": "status"}).items():
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else value
+        out.print(f"{name}: {shown or 'none'}")
+
+
+class _NotRunningError(OperatorError):
+    """No daemon answers."""
+
+
+def _ask(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return ask(settings.socket, request)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise _NotRunningError(f"no daemon listens at {settings.socket}; is it running?") from error
+    except PermissionError as error:
+        raise OperatorError(f"you may not use {settings.socket}: join the daemon's group, or use sudo") from error
+
+
+COMMANDS = (pause, resume, release, close, status)

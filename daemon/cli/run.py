@@ -1,0 +1,26 @@
+"""`exmedic run`: the daemon."""
+
+import asyncio
+from pathlib import Path
+
+import typer
+
+from daemon.app import run_daemon
+from daemon.cli.console import DEFAULT_CONFIG, Config, print_mistakes
+from daemon.errors import ConfigError
+
+
+def run(config: Config = DEFAULT_CONFIG) -> None:
+    """Run the daemon until SIGTERM, which stops it in stages: no new work, running actions end, all is flushed.
+
+    It reads everything it needs from CONFIG. Under systemd it reports when it is ready, and logs to the journal;
+    elsewhere it logs to stdout, as JSON or, on a terminal, in colour.
+    """
+    try:
+        asyncio.run(run_daemon(Path(config)))
+    except ConfigError as error:
+        print_mistakes(error)
+        raise typer.Exit(2) from error
+
+
+COMMANDS = (run,)
