@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,11 +7,6 @@ from daemon.lab.clock import LabClock
 from daemon.lab.lab import Lab
 from tests.lab.hand_clock import HandClock
 from tests.lab.winrm_client import Client
-
-
-def pytest_collection_finish() -> None:
-    """Give sync tests no loop: looptime 0.9 asks the policy for one, which makes it, and nobody closes it."""
-    asyncio.set_event_loop(None)
 
 
 @pytest.fixture
