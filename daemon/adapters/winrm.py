@@ -59,7 +59,7 @@ class WinrmShell:
         until = time.monotonic() + call.timeout
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self._settings.attempts) | stop_before_delay(call.timeout),
-            wait=wait_exponential_jitter(initial=0.5, max=5, jitter=0.5),
+            wait=wait_exponential_jitter(multiplier=0.5, max=5, jitter=0.5),
             retry=retry_if_result(lambda end: _again(call, end)),
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )

@@ -38,6 +38,7 @@ from daemon.inventory import Server
 
 OPERATION_TIMEOUT = 20.0  #: real seconds after which a server says "nothing yet" to a request; WinRM's usual value
 ANSWER_SLACK = 10.0  #: real seconds beyond that after which a silent connection counts as dead
+IDLE = 900  #: seconds without a request after which the server ends a shell that we lost
 STDIN_CHUNK = 90_000  #: bytes a Send carries; base64 of it stays below MaxEnvelopeSize, 153,600
 OUTPUT_LIMIT = 8 << 20  #: bytes of stdout and stderr; an answer of ours has some hundred kB at most
 
@@ -167,7 +168,7 @@ class Conversation:
         try:
             self._connect(attempt)
             with self._step("Create") as protocol:
-                idle = f"PT{math.ceil(max(attempt.left, 0.0)) + 60}S"  # the server's own end for a shell we lose
+                idle = f"PT{math.ceil(max(attempt.left, 0.0)) + IDLE}S"
                 self._shell = protocol.open_shell(codepage=65001, noprofile=True, idle_timeout=idle)
             with attempt.sending():
                 self._start(launch)
