@@ -75,16 +75,28 @@ MESSAGE_IDS: Mapping[AuditKind, str] = MappingProxyType({kind: each.message_id f
 # journald drops a field whose name it does not like without a word (systemd.journal-fields(7)).
 _FIELD = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _RENAMED = {"step": "STEP_ID"}
-_OURS = frozenset(
-    ("MESSAGE", "MESSAGE_ID", "PRIORITY", "SYSLOG_IDENTIFIER", "INCIDENT_ID", "SERVER", "HEALTH_SET", "MONITOR")
-    + ("AUDIT_SEQ", "AUDIT_HASH", "AUDIT_KIND", "AUDIT_AT"),
+AUDIT_FIELDS = frozenset(
+    {
+        "MESSAGE",
+        "MESSAGE_ID",
+        "PRIORITY",
+        "SYSLOG_IDENTIFIER",
+        "INCIDENT_ID",
+        "SERVER",
+        "HEALTH_SET",
+        "MONITOR",
+        "AUDIT_SEQ",
+        "AUDIT_HASH",
+        "AUDIT_KIND",
+        "AUDIT_AT",
+    },
 )
 
 
-def field_name(name: str) -> str:
-    """The journal's name for a fact: one that journald keeps, and that hides none of ours."""
+def field_name(name: str, taken: frozenset[str] = AUDIT_FIELDS) -> str:
+    """The journal's name for a fact: one that journald keeps, and that is none of those `taken`."""
     upper = _RENAMED.get(name, name.upper())
-    if _FIELD.fullmatch(upper) and upper not in _OURS:
+    if _FIELD.fullmatch(upper) and upper not in taken:
         return upper
     return ("FIELD_" + re.sub(r"[^A-Z0-9_]", "_", upper))[:64]
 
