@@ -1,0 +1,74 @@
+"""How a call travels: the command line is the same but for the marker, and everything else is data on stdin."""
+
+import base64
+import hashlib
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon import scripts
+
+STEP = st.from_regex(r"[0-9a-z][0-9a-z.-]{0,63}", fullmatch=True)
+JSON_ARGS = st.dictionaries(st.text(max_size=20), st.none() | st.booleans() | st.integers() | st.text(max_size=60))
+
+
+def decoded(sent: bytes) -> dict[str, object]:
+    found = json.loads(base64.b64decode(sent, validate=True))
+    assert isinstance(found, dict)
+    return found
+
+
+@given(STEP, JSON_ARGS)
+def test_arguments_arrive_as_they_were_and_never_touch_the_command_line(step: str, args: dict[str, object]) -> None:
+    launch = scripts.launch("server_state", step, args)
+    assert decoded(launch.stdin)["args"] == args
+    assert launch.arguments == scripts.arguments(step)
+    assert len(launch.executable + " ".join(launch.arguments)) < 8191
+
+
+@given(STEP)
+def test_the_command_line_carries_the_marker_and_is_otherwise_fixed(step: str) -> None:
+    line = " ".join(scripts.arguments(step))
+    assert line.count(f"'exmedic-{step}'") == 1
+    assert line.replace(f"exmedic-{step}", "exmedic-x") == " ".join(scripts.arguments("x"))
+    assert line.count('"') == 2
+
+
+@given(st.text(max_size=80))
+def test_a_step_id_that_could_be_more_than_a_word_is_refused(step: str) -> None:
+    if re.fullmatch(r"[0-9a-z][0-9a-z.-]{0,63}", step):
+        return
+    with pytest.raises(ValueError, match="not a step id"):
+        scripts.arguments(step)
+
+
+@pytest.mark.parametrize("step", ["", "-a", "a'b", "a b", "A", "a\n", "a" * 65, "x;y", 'x"', "$x"])
+def test_these_step_ids_are_refused(step: str) -> None:
+    with pytest.raises(ValueError, match="not a step id"):
+        scripts.launch("reboot", step, {})
+
+
+def test_the_script_travels_whole_and_its_hash_covers_the_prelude() -> None:
+    sent = decoded(scripts.stdin("reboot", "i1.1", {}))
+    text = base64.b64decode(str(sent["script"]))
+    assert text.decode() == scripts.load("reboot").text
+    assert hashlib.sha256(text).hexdigest() == scripts.load("reboot").sha256
+    assert (sent["name"], sent["step"]) == ("reboot", "i1.1")
+    assert "credential" not in sent
+
+
+def test_a_credential_travels_on_stdin_only_and_shows_in_no_repr() -> None:
+    logon = scripts.Logon("CONTOSO\\exmedic", "s3cret-pass")
+    launch = scripts.launch("reboot", "i1.1", {}, logon)
+    assert decoded(launch.stdin)["credential"] == {"username": "CONTOSO\\exmedic", "password": "s3cret-pass"}
+    assert "s3cret-pass" not in repr(launch) + repr(logon) + " ".join(launch.arguments)
+    assert base64.b64encode(b"s3cret-pass").decode() not in repr(launch)
+
+
+def test_there_is_no_script_but_the_shipped_ones() -> None:
+    with pytest.raises(KeyError):
+        scripts.load("../secrets")
+    assert len({scripts.load(name).sha256 for name in scripts.NAMES}) == len(scripts.NAMES)

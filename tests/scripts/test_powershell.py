@@ -1,0 +1,164 @@
+"""The shipped PowerShell cannot run on the machines that test it, so its syntax and its manners are checked as text."""
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+
+import pytest
+import tree_sitter_pwsh
+from tree_sitter import Language, Node, Parser
+
+from daemon import scripts
+
+PARSER = Parser(Language(tree_sitter_pwsh.language()))
+FOLDER = files(scripts)
+PRELUDE = (FOLDER / "_prelude.ps1").read_text("utf-8")
+CHANGING = ("set_activation", "restart_service", "reboot")
+
+
+def own_text(name: str) -> str:
+    return (FOLDER / f"{name}.ps1").read_text("utf-8")
+
+
+def code(text: str) -> str:
+    """The text without its comments."""
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+
+
+def faults(text: str) -> list[str]:
+    """Where the grammar does not accept a text: line and what stands there."""
+    return [f"{node.start_point.row + 1}: {text_of(node)}" for node in _wrong(PARSER.parse(text.encode()).root_node)]
+
+
+def text_of(node: Node) -> str:
+    return (node.text or b"").decode()[:60]
+
+
+def _wrong(node: Node) -> Iterator[Node]:
+    if node.type == "ERROR" or node.is_missing:
+        yield node
+    for child in node.children:
+        yield from _wrong(child)
+
+
+def _commands(node: Node) -> Iterator[str]:
+    if node.type == "command_name":
+        yield text_of(node)
+    for child in node.children:
+        yield from _commands(child)
+
+
+@pytest.mark.parametrize("name", scripts.NAMES)
+def test_every_script_is_powershell_with_and_without_its_prelude(name: str) -> None:
+    assert faults(own_text(name)) == []
+    assert faults(scripts.load(name).text) == []
+
+
+def test_the_prelude_and_the_bootstrap_are_powershell() -> None:
+    assert faults(PRELUDE) == []
+    assert faults(scripts.arguments("i1.1")[-1].strip('"')) == []
+
+
+@pytest.mark.parametrize(
+    ("find", "put"),
+    [
+        ("return @{", "return {{"),
+        ("Complete-Call 'reboot' {", "Complete-Call 'reboot' "),
+        ("if ((Test-SameServer", "if (Test-SameServer"),
+        ("'failed'", "'failed"),
+    ],
+)
+def test_the_syntax_check_catches_a_broken_script(find: str, put: str) -> None:
+    text = own_text("reboot")
+    assert find in text
+    assert faults(text.replace(find, put, 1))
+
+
+@pytest.mark.parametrize("name", scripts.NAMES)
+def test_every_script_ends_by_exactly_one_envelope_path(name: str) -> None:
+    text = code(own_text(name))
+    assert text.count("Complete-Call") == 1
+    assert f"Complete-Call '{name}' {{" in text
+    root = PARSER.parse(text.encode()).root_node
+    last = [node for node in _statements(root) if text_of(node).strip()][-1]
+    assert text_of(last).startswith("Complete-Call"), "something comes after the answer"
+    assert "Write-Envelope" not in text
+    assert not re.search(r"\bexit\b", text), "only Complete-Call ends a script"
+
+
+def _statements(root: Node) -> list[Node]:
+    lists = [child for child in root.children if child.type == "statement_list"]
+    return [child for each in lists for child in each.children] if lists else list(root.children)
+
+
+def test_only_the_prelude_writes_and_it_writes_one_envelope() -> None:
+    assert code(PRELUDE).count("Write-Envelope $result $problem") == 1
+    assert code(PRELUDE).count("OpenStandardOutput") == 1
+
+
+@pytest.mark.parametrize("name", ["_prelude", *scripts.NAMES])
+def test_no_script_builds_commands_from_text_or_writes_to_the_host(name: str) -> None:
+    text = code(own_text(name))
+    called = {command.lower() for command in _commands(PARSER.parse(text.encode()).root_node)}
+    forbidden = {"invoke-expression", "iex", "write-host", "write-output", "echo", "start-process", "cmd", "powershell"}
+    assert not called & forbidden
+    assert "[scriptblock]::create" not in text.lower()
+    assert "addscript" not in text.lower(), "the Exchange session runs cmdlets, never text"
+    assert "add-pssnapin" not in text.lower(), "loading the Exchange snap-in directly is unsupported"
+
+
+@pytest.mark.parametrize("name", scripts.NAMES)
+def test_no_script_uses_what_windows_powershell_does_not_have(name: str) -> None:
+    text = code(scripts.load(name).text)
+    for newer in ("??", "?.", "&&", "||", "-AsUTC", "-AsArray", "ForEach-Object -Parallel"):
+        assert newer not in text
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_the_last_thing_before_an_effect_is_the_look_at_the_clock(name: str) -> None:
+    effect = {
+        "set_activation": "Invoke-Exchange 'Set-MailboxServer'",
+        "restart_service": "Stop-Within $dependent",
+        "reboot": "Restart-Computer @",
+    }[name]
+    body = own_text(name).partition("Complete-Call")[2]
+    before, found, _ = body.partition(effect)
+    assert found
+    gap = before.partition("Assert-InTime")[2]
+    assert before.count("Assert-InTime") == 1
+    assert "Invoke-Exchange" not in gap
+    assert "Get-CimInstance" not in gap
+
+
+@pytest.mark.parametrize("name", [name for name in scripts.NAMES if name not in CHANGING])
+def test_a_reading_script_runs_reading_cmdlets_only(name: str) -> None:
+    text = code(own_text(name))
+    called = set(_commands(PARSER.parse(text.encode()).root_node))
+    exchange = set(re.findall(r"Invoke-Exchange '([\w-]+)'", text))
+    reading = {command for command in exchange if command.startswith("Get-")} | {"Invoke-MonitoringProbe"}
+    assert exchange <= reading
+    verbs = {command.partition("-")[0] for command in called}
+    assert not verbs & {"Set", "Restart", "Move", "Remove", "Suspend", "Resume", "Start", "Enable", "Disable"}
+
+
+def test_no_script_changes_a_start_type() -> None:
+    for name in scripts.NAMES:
+        assert "Set-Service" not in own_text(name)
+        assert "ChangeStartMode" not in own_text(name)
+
+
+def test_every_script_about_another_server_checks_the_name_first() -> None:
+    for name in ("server_health", "invoke_probe", "database_copies", "set_activation", "reboot"):
+        first = own_text(name).partition("Complete-Call")[2].splitlines()[1]
+        assert first.strip() == "$server = Get-ServerArgument", name
+
+
+@pytest.mark.parametrize("name", ["_prelude", *scripts.NAMES])
+def test_the_password_is_only_touched_where_it_becomes_a_credential(name: str) -> None:
+    lines = [line for line in code(own_text(name)).splitlines() if "password" in line.lower()]
+    assert lines == (["    $context.secret = [string] $Call.credential.password"] if name == "_prelude" else [])
+
+
+def test_scripts_are_ascii_so_that_no_code_page_can_change_them() -> None:
+    for name in scripts.NAMES:
+        assert scripts.load(name).text.isascii()
