@@ -18,6 +18,11 @@ def pytest_sessionstart() -> None:
     asyncio.set_event_loop(None)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings are errors, but for one of apprise's own that no configuration of it avoids."""
+    config.addinivalue_line("filterwarnings", "ignore:'imghdr' is deprecated:DeprecationWarning")
+
+
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     """A real broker for this test alone."""
