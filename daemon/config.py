@@ -192,7 +192,7 @@ class Safety(_Settings):
 
     mode: Annotated[Literal[Mode.OBSERVE], BeforeValidator(_observe)] = Mode.OBSERVE
     auto_tags: tuple[Name, ...] = ()
-    pause_file: SitePath = Path("pause")
+    pause_file: SitePath = Path("/var/lib/exmedic/pause")
 
 
 class Timing(_Settings):
@@ -255,12 +255,6 @@ class Settings(_Settings):
     timing: Timing = Timing()
     notify: NotifySettings = NotifySettings()
     lab: LabClock | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _anchor_safety(cls, value: object, info: ValidationInfo) -> object:
-        # The default of a whole section was made without a file, so its relative path would stay relative.
-        return {"safety": {}, **value} if isinstance(value, dict) and info.context else value
 
     @field_validator("lab")
     @classmethod

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from daemon.config import Timing
 from daemon.domain import Json, Mode, Quarantine
-from daemon.wire.answers import DatabaseCopies, DatabaseCopy
+from daemon.wire.answers import DatabaseCopies, DatabaseCopy, MailboxServer, same_server
 
 #: Copy statuses of which nothing can be concluded. Microsoft, Get-MailboxDatabaseCopyStatus reference.
 CANNOT_TELL = frozenset({"servicedown", "unknown", "misconfigured"})
@@ -81,17 +81,16 @@ def incomplete(facts: DatabaseCopies) -> str:
     """
     if not facts.mailbox_role:
         return f"{facts.server} answers that it has no Mailbox role, and the inventory says it has"
-    servers = {member.server.lower() for member in facts.members}
-    if facts.server.lower() not in servers:
+    if member(facts, facts.server) is None:
         return f"the answer has no settings of {facts.server} itself"
-    here = {copy.database for copy in facts.copies if _at(copy, facts.server)}
+    here = {copy.database for copy in copies_here(facts)}
     if len(here) != facts.databases:
         return f"{facts.server} has {facts.databases} databases, the answer shows copies of {len(here)}"
     for database in sorted({copy.database for copy in facts.copies}):
         actives = [copy for copy in facts.copies if copy.database == database and copy.active]
         if len(actives) != 1:
             return f"database {database} shows {len(actives)} active copies"
-    unknown = sorted(copy.server for copy in facts.copies if copy.server.lower() not in servers)
+    unknown = sorted(copy.server for copy in facts.copies if member(facts, copy.server) is None)
     if unknown:
         return f"the answer has no settings of {unknown[0]}, which holds copies"
     dim = [copy for copy in facts.copies if copy.status.lower() in CANNOT_TELL]
@@ -106,15 +105,12 @@ def refuges(facts: DatabaseCopies, database: str) -> list[str]:
     A copy there is Healthy, not lagged, not suspended, its queues short, on a server that is neither flagged nor
     Blocked.
     """
-    barred = {
-        member.server.lower()
-        for member in facts.members
-        if member.activation_blocked or member.activation_policy.lower() == "blocked"
-    }
     return [
         copy.server
         for copy in facts.copies
-        if copy.database == database and not _at(copy, facts.server) and copy.server.lower() not in barred
+        if copy.database == database
+        and not same_server(copy.server, facts.server)
+        and _open(member(facts, copy.server))
         if copy.status.lower() == "healthy" and not copy.lagged and not copy.activation_suspended
         if copy.copy_queue < COPY_QUEUE_LIMIT and copy.replay_queue < REPLAY_QUEUE_LIMIT
     ]
@@ -122,15 +118,23 @@ def refuges(facts: DatabaseCopies, database: str) -> list[str]:
 
 def active_here(facts: DatabaseCopies) -> list[str]:
     """The databases whose active copy is on the server asked about."""
-    return sorted(copy.database for copy in facts.copies if copy.active and _at(copy, facts.server))
+    return sorted(copy.database for copy in copies_here(facts) if copy.active)
+
+
+def copies_here(facts: DatabaseCopies) -> list[DatabaseCopy]:
+    """The copies on the server asked about."""
+    return [copy for copy in facts.copies if same_server(copy.server, facts.server)]
+
+
+def member(facts: DatabaseCopies, server: str) -> MailboxServer | None:
+    """The settings of a server in the answer."""
+    return next((found for found in facts.members if same_server(found.server, server)), None)
 
 
 def blocked_here(facts: DatabaseCopies) -> bool | None:
     """Whether activation is blocked on the server asked about; None when the answer does not say."""
-    for member in facts.members:
-        if member.server.lower() == facts.server.lower():
-            return member.activation_blocked
-    return None
+    itself = member(facts, facts.server)
+    return None if itself is None else itself.activation_blocked
 
 
 def may_move(facts: DatabaseCopies) -> Verdict:
@@ -166,5 +170,6 @@ def may_reboot(facts: DatabaseCopies) -> Verdict:
     return Allow(figures={"active_here": [], "databases": facts.databases})
 
 
-def _at(copy: DatabaseCopy, server: str) -> bool:
-    return copy.server.lower() == server.lower()
+def _open(settings: MailboxServer | None) -> bool:
+    """Whether a server may take databases over."""
+    return settings is not None and not settings.activation_blocked and settings.activation_policy.lower() != "blocked"

@@ -16,7 +16,7 @@ from daemon.actions.action import (
     still_possible,
 )
 from daemon.domain import Json, Step, moment, timestamp
-from daemon.gates import Allow, Hold, Refuse, may_reboot
+from daemon.gates import Allow, Hold, Refuse, copies_here, may_reboot
 from daemon.wire.answers import DatabaseCopies, Rebooting, ServerState
 
 #: What must run on a Mailbox server before it may be probed: Active Directory topology, Information Store,
@@ -114,7 +114,7 @@ class WaitUntilBack:
         copies = await ctx.peer("database_copies", {}, DatabaseCopies)
         if isinstance(copies, Unheard):
             return copies.detail
-        here = [copy for copy in copies.answer.copies if copy.server.lower() == ctx.server.name]
+        here = copies_here(copies.answer)
         ill = [copy for copy in here if copy.status.lower() not in {"healthy", "mounted"}]
         if ill:
             return f"copy of {ill[0].database} on {ctx.server.name} is {ill[0].status}"

@@ -12,7 +12,7 @@ from enum import StrEnum
 from daemon.actions.action import Again, Context, Done, Heard, Unheard, backoff, polled
 from daemon.config import Timing
 from daemon.domain import Json, moment, timestamp
-from daemon.wire.answers import HealthRow, ProbeRun, ServerHealth
+from daemon.wire.answers import HealthRow, ProbeRun, ServerHealth, same_server
 
 #: ResultType values that say "it does not work". The others but Succeeded say that the probe did not really run.
 FAILURES = frozenset({"failed", "timeout"})
@@ -54,7 +54,7 @@ def look(ctx: Context, run: Heard[ProbeRun] | Unheard, health: Heard[ServerHealt
     """What the probe's answer and the monitor's rows show together."""
     if isinstance(run, Unheard):
         return Look(Sight.UNREAD, run.detail, run.outcome)
-    results = [item for item in run.answer.objects if _same_server(item.server, ctx.server.name)]
+    results = [item for item in run.answer.objects if same_server(item.server, ctx.server.name)]
     if not results:
         why = "; ".join(run.answer.warnings) or "no object and no warning"
         return Look(Sight.UNREAD, f"the probe {ctx.probe} did not run: {why}")
@@ -72,7 +72,7 @@ def look(ctx: Context, run: Heard[ProbeRun] | Unheard, health: Heard[ServerHealt
 def _with_rows(ctx: Context, health: ServerHealth) -> Look:
     monitor = ctx.incident.monitor
     rows = [
-        row for row in health.rows if row.name.lower() == monitor.lower() and _same_server(row.server, ctx.server.name)
+        row for row in health.rows if row.name.lower() == monitor.lower() and same_server(row.server, ctx.server.name)
     ]
     if not rows:
         return Look(Sight.UNREAD, f"Get-ServerHealth shows no row of {monitor}")
@@ -118,9 +118,3 @@ def _minutes(span: timedelta) -> str:
 def _spell(row: HealthRow) -> str:
     target = f"/{row.target_resource}" if row.target_resource else ""
     return f"{row.name}{target} is {row.alert_value}"
-
-
-def _same_server(answered: str, asked: str) -> bool:
-    """Whether an answer names the server asked about; cmdlets answer with the short name or the full one."""
-    name = answered.lower()
-    return name == asked or name == asked.partition(".")[0]

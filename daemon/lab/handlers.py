@@ -166,7 +166,7 @@ def database_copies(call: ScriptCall) -> Result:
         "databases": len(databases),
         "members": [
             {
-                "server": member.name,
+                "server": _netbios(member.name),
                 "activation_blocked": member.activation_blocked,
                 "activation_policy": member.activation_policy,
             }
@@ -176,11 +176,16 @@ def database_copies(call: ScriptCall) -> Result:
     }
 
 
+def _netbios(name: str) -> str:
+    """MailboxServer and the members of a DAG are told in this form by Exchange."""
+    return name.partition(".")[0].upper()
+
+
 def _copy(call: ScriptCall, database: Database, holder: str) -> Result:
     copy = database.copies[holder]
     return {
         "database": database.name,
-        "server": holder,
+        "server": _netbios(holder),
         "status": call.simulation.databases.status(call.simulation.organisation.machines[holder], database),
         "active": database.active == holder,
         "activation_suspended": copy.activation_suspended,

@@ -40,6 +40,14 @@ Moment = Annotated[datetime, AfterValidator(_aware)]
 ErrorKind = Literal["expired", "conflict", "not_found", "denied", "second_hop", "hung", "failed"]
 
 
+def same_server(one: str, other: str) -> bool:
+    """Whether two names mean the same server: Exchange answers with the short name or the full one, in any case."""
+    first, second = one.lower(), other.lower()
+    return first == second or (
+        first.partition(".")[0] == second.partition(".")[0] and ("." not in first or "." not in second)
+    )
+
+
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
 

@@ -20,14 +20,17 @@ def test_relative_paths_are_relative_to_the_file_written_or_not(site: Site) -> N
     settings = load_settings(site.settings)
     password = settings.credentials["exchange"].password
     assert password is not None
-    assert (settings.data, settings.inventory, settings.safety.pause_file, password.file) == (
+    assert (settings.data, settings.inventory, password.file) == (
         site.directory / "state",
         site.inventory,
-        site.directory / "pause",
         site.password,
     )
-    site.write(settings="")
-    assert load_settings(site.settings).safety.pause_file == site.directory / "pause"
+    site.write(settings='[safety]\npause_file = "stop"')
+    assert load_settings(site.settings).safety.pause_file == site.directory / "stop"
+
+
+def test_the_pause_file_is_by_default_where_the_daemon_may_write() -> None:
+    assert Settings().safety.pause_file == Settings().data / "pause"
 
 
 def test_paths_are_absolute_even_if_the_file_was_named_relatively(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
