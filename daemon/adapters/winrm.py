@@ -131,9 +131,7 @@ class WinrmShell:
             raise Stop(
                 "transport basic would show the password: use an https endpoint or another transport", again=False
             )
-        if credential.password is None:
-            if credential.transport != "kerberos":
-                raise Stop(f"[credentials.{server.credential}] has no password", again=False)
+        if credential.password is None:  # Kerberos with a ticket
             return server, credential, None
         try:
             return server, credential, self._read_secret(credential.password)

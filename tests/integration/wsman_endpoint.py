@@ -110,7 +110,7 @@ class Endpoint:
         self.deleted = threading.Event()
         self.arrived: dict[str, threading.Event] = {}
         self.command_line = ""
-        self._stdin = bytearray()
+        self._stdin: dict[str, bytes] = {}  # by shell
         self._stop = threading.Event()
         self._server = _Server(("127.0.0.1", 0), self._handler())
         if certificate is not None:
@@ -181,6 +181,7 @@ class Endpoint:
             return
 
     def _normal(self, action: str, text: str) -> bytes:
+        shell = _find(r'Name="ShellId">([^<]*)<', text)
         if action == "Create":
             shell = str(uuid.uuid4()).upper()
             self.shells.add(shell)
@@ -188,15 +189,15 @@ class Endpoint:
         if action == "Command":
             arguments = _find(r"<rsp:Arguments>(.*?)</rsp:Arguments>", text)
             self.command_line = f"{_find(r'<rsp:Command>(.*?)</rsp:Command>', text)} {arguments}"
-            self._stdin.clear()
+            self._stdin[shell] = b""
             return _envelope(text, "<rsp:CommandResponse><rsp:CommandId>C1</rsp:CommandId></rsp:CommandResponse>")
         if action == "Send":
-            self._stdin += base64.b64decode(_find(r"<rsp:Stream[^>]*>([^<]*)<", text))
+            self._stdin[shell] += base64.b64decode(_find(r"<rsp:Stream[^>]*>([^<]*)<", text))
             return _envelope(text, "<rsp:SendResponse/>")
         if action == "Receive":
-            return _envelope(text, _receive(self.answer(bytes(self._stdin), self.command_line)))
+            return _envelope(text, _receive(self.answer(self._stdin[shell], self.command_line)))
         if action == "Delete":
-            self.shells.discard(_find(r'Name="ShellId">([^<]*)<', text))
+            self.shells.discard(shell)
             self.deleted.set()
         return _envelope(text, "")
 
