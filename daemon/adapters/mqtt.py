@@ -389,7 +389,7 @@ class MqttBus:
             log.warning("bus_down", broker=self._place, reason=reason, todo="it is tried again until it answers")
 
     def _log_up(self) -> None:
-        seconds = time.monotonic() - (self._down_since or time.monotonic())
+        seconds = 0.0 if self._down_since is None else time.monotonic() - self._down_since
         log.info("bus_up", broker=self._place, client=self._settings.client_id, down_seconds=round(seconds, 1))
         self._down_since, self._down_logged = None, False
 
