@@ -36,6 +36,7 @@ class ActionSpec:
     evidence: str = ""  #: how a lost answer is settled
     dag_wide: bool = False  #: one at a time in the whole DAG: two at once could cost it its quorum
     changes: str = ""  #: the setting it leaves changed, which a runbook's `undo` must name
+    parks: bool = False  #: waits for other incidents: entered only with nothing changed, and gives all claims back
 
 
 def _minutes(count: int) -> timedelta:
@@ -104,6 +105,64 @@ _SPECS = (
         params=("since", "service"),
         outcomes=("back", "missing"),
         deadline=_minutes(30),
+    ),
+    ActionSpec(
+        name="server_roles",
+        summary="ask which roles the server has",
+        effect=Effect.READ,
+        outcomes=("mailbox", "client_access", "both"),
+        deadline=_minutes(10),
+    ),
+    ActionSpec(
+        name="watch_monitor",
+        summary="wait {minutes} minutes in which the monitor must remain healthy",
+        effect=Effect.READ,
+        params=("minutes",),
+        outcomes=("healthy", "unhealthy"),
+        deadline=_minutes(60),
+    ),
+    ActionSpec(
+        name="protocol_log_on",
+        summary="switch the POP protocol log on",
+        effect=Effect.IDEMPOTENT,
+        outcomes=("done",),
+        deadline=_minutes(10),
+        evidence="ProtocolLogEnabled as read from Exchange",
+        changes="protocol_log",
+    ),
+    ActionSpec(
+        name="find_backends",
+        summary="find in the protocol log which Mailbox servers served the probe",
+        effect=Effect.READ,
+        outcomes=("found", "none"),
+        produces=("servers",),
+        deadline=_minutes(15),
+    ),
+    ActionSpec(
+        name="check_pop",
+        summary="ask for the health of POP* on those Mailbox servers",
+        effect=Effect.READ,
+        params=("servers",),
+        outcomes=("healthy", "unhealthy"),
+        produces=("sick",),
+        deadline=_minutes(10),
+    ),
+    ActionSpec(
+        name="triage",
+        summary="ask which POP* monitors of the server are unhealthy",
+        effect=Effect.READ,
+        outcomes=("healthy", "unhealthy"),
+        produces=("sick",),
+        deadline=_minutes(30),
+    ),
+    ActionSpec(
+        name="heal",
+        summary="let each sick monitor's own incident run, and wait for it",
+        effect=Effect.READ,
+        params=("sick",),
+        outcomes=("healed", "not_healed"),
+        deadline=timedelta(hours=4),
+        parks=True,
     ),
     ActionSpec(
         name="undo",

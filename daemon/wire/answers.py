@@ -17,6 +17,14 @@ refuses with the error kind `expired` and does nothing):
 | restart_service   | itself  | disruptive | service, stop_timeout (seconds), not_after         |
 | reboot            | a peer  | disruptive | server, not_after                                  |
 | step_running      | any     | read       | step                                               |
+| exchange_server   | a peer  | read       | server                                             |
+| dag_health        | a peer  | read       | server                                             |
+| recovery_log      | itself  | read       | hours                                              |
+| pop_settings      | a peer  | read       | server                                             |
+| set_protocol_log  | a peer  | set value  | server, expected, value, not_after                 |
+| protocol_log      | itself  | read       | folder, since, until (its own clock), users        |
+
+A `health_set` that ends in `*` means every health set whose name begins so, as the page's `-like "POP*"`.
 
 "A peer" is another server than the one the script is about: Exchange answers for every server, and a server that is
 going down cannot report its own reboot. When no credential travels on stdin, scripts that need a second hop (all that
@@ -198,3 +206,110 @@ class StepRunning(_Answer):
     """Whether a process that exmedic started for a step still runs on the executing server."""
 
     running: bool
+
+
+class ComponentRequest(_Answer):
+    """One entry of LocalStates or RemoteStates of a component: who asked for which state, and when."""
+
+    requester: str  #: HealthAPI, Maintenance, Sidelined, Functional, Deployment
+    state: str
+    at: Moment | None = None
+
+
+class Component(_Answer):
+    """One row of Get-ServerComponentState. Any requester's Inactive wins, and only the same one can lift it."""
+
+    name: str
+    state: str  #: Active, Inactive, Draining
+    requests: tuple[ComponentRequest, ...] = ()
+
+
+class ExchangeServer(_Answer):
+    """Get-ExchangeServer and Get-ServerComponentState of one server. `version` as AdminDisplayVersion says it."""
+
+    server: str
+    mailbox_role: bool
+    client_access_role: bool
+    version: str
+    site: str = ""
+    components: tuple[Component, ...]
+
+
+class DagMember(_Answer):
+    """A member of a DAG. `node_state` is the cluster's: Up, Down, Paused, Joining; empty when it could not be asked."""
+
+    server: str
+    operational: bool
+    in_maintenance: bool
+    node_state: str = ""
+
+
+class ReplicationCheck(_Answer):
+    """One row of Test-ReplicationHealth."""
+
+    server: str
+    check: str
+    passed: bool
+    error: str = ""
+
+
+class DagHealth(_Answer):
+    """Get-DatabaseAvailabilityGroup -Status, Test-ReplicationHealth of the server, and the cluster's nodes.
+
+    `dag` is None for a server in no DAG. `witness_counts`: the witness share is in use, so it has a vote.
+    """
+
+    server: str
+    dag: str | None = None
+    members: tuple[DagMember, ...] = ()
+    witness_counts: bool = False
+    replication: tuple[ReplicationCheck, ...] = ()
+
+
+class RecoveryAction(_Answer):
+    """One recovery action of Managed Availability, from Microsoft-Exchange-ManagedAvailability/RecoveryActionResults.
+
+    `ended` is None while it is under way.
+    """
+
+    action: str  #: RestartService, ForceReboot, DatabaseFailover, ServerFailover, TakeComponentOffline ...
+    resource: str
+    started: Moment
+    ended: Moment | None = None
+    result: str = ""
+
+
+class RecoveryLog(_Answer):
+    """The recovery actions of the last hours, newest first."""
+
+    actions: tuple[RecoveryAction, ...]
+
+
+class PopSettings(_Answer):
+    """Get-PopSettings -Server."""
+
+    server: str
+    protocol_log_enabled: bool
+    log_location: str
+
+
+class ProtocolLogSet(_Answer):
+    """Set-PopSettings -ProtocolLogEnabled as a compare-and-set; errors as with `Activation`."""
+
+    server: str
+    before: bool
+    after: bool
+    changed: bool
+
+
+class ProtocolLog(_Answer):
+    """The lines of the POP protocol log that belong to sessions of `users` (patterns) within a span of time.
+
+    `columns` are the names after `#Fields:` of the file the rows came from. `files` counts the files looked at,
+    `truncated` says that there were more rows than were sent.
+    """
+
+    files: int
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    truncated: bool
