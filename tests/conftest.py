@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,11 +24,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+def start_mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """Starts real brokers for this test alone; the arguments are those of `Mosquitto` after its directory."""
+    brokers: list[Mosquitto] = []
+
+    def start(extra: str = "", access: str = "allow_anonymous true") -> Mosquitto:
+        brokers.append(Mosquitto(tmp_path / f"mosquitto{len(brokers)}", extra, access))
+        return brokers[-1]
+
+    yield start
+    for broker in brokers:
+        broker.stop()
+
+
+@pytest.fixture
+def mosquitto(start_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
     """A real broker for this test alone."""
-    broker = Mosquitto(tmp_path / "mosquitto")
-    yield broker
-    broker.stop()
+    return start_mosquitto()
 
 
 @pytest.fixture

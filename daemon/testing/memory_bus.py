@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from daemon.errors import BusDown
 from daemon.ports import Delivery
+from daemon.topics import overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +20,6 @@ class Published:
     topic: str
     payload: bytes
     retain: bool
-
-
-def topic_matches(topic_filter: str, topic: str) -> bool:
-    """Whether an MQTT topic filter covers a topic (MQTT 5, section 4.7)."""
-    wanted, levels = topic_filter.split("/"), topic.split("/")
-    for place, level in enumerate(wanted):
-        if level == "#":
-            return True
-        if place >= len(levels) or level not in ("+", levels[place]):
-            return False
-    return len(wanted) == len(levels)
 
 
 class MemoryBus:
@@ -92,7 +82,7 @@ class MemoryBus:
             self.retained[topic] = payload
             if not payload:
                 del self.retained[topic]
-        if any(topic_matches(each, topic) for each in self._filters):
+        if any(overlap(each, topic) for each in self._filters):
             self._number += 1
             self._session[self._number] = (topic, payload)
             if self._up:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiomqtt
@@ -18,6 +18,8 @@ from daemon.ports import Delivery
 from tests.realparts.certificates import make_certificates
 from tests.realparts.mosquitto import Mosquitto, free_port
 from tests.realparts.waiting import eventually
+
+StartMosquitto = Callable[..., Mosquitto]
 
 PASSWORD = "hunter2-very-secret"
 
@@ -231,9 +233,12 @@ async def test_a_client_id_with_slashes_and_wildcards_still_gets_its_canary(mosq
     assert [entry["event"] for entry in logs] == ["bus_up"]
 
 
-async def test_a_broker_that_silently_drops_what_we_may_not_read_is_found_by_the_canary(tmp_path: Path) -> None:
+async def test_a_broker_that_silently_drops_what_we_may_not_read_is_found_by_the_canary(
+    tmp_path: Path,
+    start_mosquitto: StartMosquitto,
+) -> None:
     rules = "topic readwrite exmedic/status\ntopic write exmedic/#\ntopic read alerts/#\n"
-    broker = Mosquitto(tmp_path / "broker", _access(tmp_path, rules))
+    broker = start_mosquitto(_access(tmp_path, rules))
     with capture_logs() as logs, pytest.MonkeyPatch.context() as patch:
         patch.setattr("daemon.adapters.mqtt._CANARY_DEADLINE", 0.2)
         async with running(MqttBus(BusSettings(port=broker.port), read_secret)) as bus:
@@ -242,12 +247,14 @@ async def test_a_broker_that_silently_drops_what_we_may_not_read_is_found_by_the
             await broker.publish("exmedic/status", "still working")
     assert [entry["event"] for entry in logs] == ["bus_up", "bus_canary_lost"]
     assert "exmedic/canary/exmedic" in logs[1]["todo"]
-    broker.stop()
 
 
-async def test_a_refused_publication_fails_and_says_once_what_to_grant(tmp_path: Path) -> None:
+async def test_a_refused_publication_fails_and_says_once_what_to_grant(
+    tmp_path: Path,
+    start_mosquitto: StartMosquitto,
+) -> None:
     rules = "topic readwrite exmedic/status\ntopic readwrite exmedic/canary/#\ntopic read alerts/#\n"
-    broker = Mosquitto(tmp_path / "broker", _access(tmp_path, rules))
+    broker = start_mosquitto(_access(tmp_path, rules))
     with capture_logs() as logs:
         async with running(MqttBus(BusSettings(port=broker.port), read_secret)) as bus:
             refusals = 0
@@ -260,13 +267,15 @@ async def test_a_refused_publication_fails_and_says_once_what_to_grant(tmp_path:
     refused = [entry for entry in logs if entry["event"] == "bus_refused"]
     assert len(refused) == 1
     assert "write access to exmedic/#" in refused[0]["todo"]
-    broker.stop()
 
 
-async def test_a_wrong_password_is_an_outage_that_names_the_reason_and_never_the_password(tmp_path: Path) -> None:
+async def test_a_wrong_password_is_an_outage_that_names_the_reason_and_never_the_password(
+    tmp_path: Path,
+    start_mosquitto: StartMosquitto,
+) -> None:
     passwords = tmp_path / "passwords"
     passwords.write_text("somebody:$7$101$AAAAAAAAAAAAAAAA$AAAAAAAA\n")
-    broker = Mosquitto(tmp_path / "broker", access=f"allow_anonymous false\npassword_file {passwords}")
+    broker = start_mosquitto(access=f"allow_anonymous false\npassword_file {passwords}")
     settings = BusSettings(port=broker.port, username="exmedic", password=Secret(credential="bus"))
     with capture_logs() as logs:
         async with running(MqttBus(settings, read_secret), connected=False) as bus:
@@ -274,13 +283,14 @@ async def test_a_wrong_password_is_an_outage_that_names_the_reason_and_never_the
             assert not bus.connected
     assert "authori" in logs[0]["reason"].lower()
     assert PASSWORD not in str(logs)
-    broker.stop()
 
 
-async def test_tls_with_a_client_certificate_works_and_without_it_is_an_outage(tmp_path: Path) -> None:
+async def test_tls_with_a_client_certificate_works_and_without_it_is_an_outage(
+    tmp_path: Path,
+    start_mosquitto: StartMosquitto,
+) -> None:
     files = make_certificates(tmp_path)
-    broker = Mosquitto(
-        tmp_path / "broker",
+    broker = start_mosquitto(
         f"cafile {files.ca}\ncertfile {files.server}\nkeyfile {files.server_key}\nrequire_certificate true",
     )
     with_it = BusTls(ca=files.ca, certificate=files.client, key=files.client_key)
@@ -292,7 +302,6 @@ async def test_tls_with_a_client_certificate_works_and_without_it_is_an_outage(t
             await eventually(lambda: bool(logs), "the outage is logged")
             assert not bus.connected
     assert [entry["event"] for entry in logs] == ["bus_down"]
-    broker.stop()
 
 
 async def test_a_missing_certificate_file_is_an_outage_and_not_the_end(mosquitto: Mosquitto, tmp_path: Path) -> None:
