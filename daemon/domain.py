@@ -210,6 +210,9 @@ class Incident:
     latched: bool = False
     verify_requested: bool = False
     close_by: str = ""  #: the operator who closed it; the way out is taken at the next step
+    undo_by: str = ""  #: the operator who ordered what was left to be put back after all
+    parent: str = ""  #: the incident that waits for this one; one that has a parent never waits for another
+    transient: bool = False  #: resolved without any effect: the problem was gone by itself
     version: int = 0
 
     @property

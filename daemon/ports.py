@@ -130,6 +130,10 @@ class Store(Protocol):
         """Incidents, newest first."""
         ...
 
+    async def transients(self, key: Key, since: datetime) -> int:
+        """How many incidents of a key that were ended after `since` were transient."""
+        ...
+
     async def current_incident(self, key: Key) -> Incident | None:
         """The incident that holds a key: open, or escalated and latched."""
         ...

@@ -26,11 +26,12 @@ UPDATE alerts SET status = :status, reason = :reason, incident_id = :incident_id
 -- name: insert_incident
 INSERT INTO incidents (
     id, server, health_set_key, monitor_key, health_set, monitor, status, state, runbook, runbook_hash, facts,
-    opened_at, due_at, waiting_since, waiting_for, ended_at, reason, latched, verify_requested, close_by, version
+    opened_at, due_at, waiting_since, waiting_for, ended_at, reason, latched, verify_requested, close_by,
+    undo_by, parent, transient, version
 ) VALUES (
     :id, :server, :health_set_key, :monitor_key, :health_set, :monitor, :status, :state, :runbook, :runbook_hash,
     :facts, :opened_at, :due_at, :waiting_since, :waiting_for, :ended_at, :reason, :latched, :verify_requested,
-    :close_by, 1
+    :close_by, :undo_by, :parent, :transient, 1
 );
 
 -- name: update_incident
@@ -39,7 +40,8 @@ UPDATE incidents SET
     monitor = :monitor, status = :status, state = :state, runbook = :runbook, runbook_hash = :runbook_hash,
     facts = :facts, opened_at = :opened_at, due_at = :due_at, waiting_since = :waiting_since,
     waiting_for = :waiting_for, ended_at = :ended_at, reason = :reason, latched = :latched,
-    verify_requested = :verify_requested, close_by = :close_by, version = version + 1
+    verify_requested = :verify_requested, close_by = :close_by,
+    undo_by = :undo_by, parent = :parent, transient = :transient, version = version + 1
 WHERE id = :id AND version = :version;
 
 -- name: incident
@@ -54,6 +56,10 @@ SELECT * FROM incidents WHERE status = :status ORDER BY number DESC LIMIT :limit
 -- name: current_incident
 SELECT * FROM incidents
 WHERE server = :server AND health_set_key = :health_set AND monitor_key = :monitor AND (status = 'open' OR latched = 1);
+
+-- name: transients
+SELECT count(*) AS count FROM incidents
+WHERE server = :server AND health_set_key = :health_set AND monitor_key = :monitor AND transient = 1 AND ended_at > :since;
 
 -- name: due_incidents
 SELECT * FROM incidents WHERE due_at <= :now ORDER BY due_at, number LIMIT :limit;

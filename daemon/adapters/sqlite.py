@@ -165,6 +165,12 @@ class SqliteStore:
             return await self._all("incidents", rows.incident, limit=limit)
         return await self._all("incidents_of_status", rows.incident, status=status.value, limit=limit)
 
+    async def transients(self, key: domain.Key, since: datetime) -> int:
+        """See `ports.Store.transients`."""
+        place = {"server": key.server, "health_set": key.health_set, "monitor": key.monitor}
+        count = await self._one("transients", lambda row: int(row["count"]), **place, since=domain.timestamp(since))
+        return count or 0
+
     async def current_incident(self, key: domain.Key) -> domain.Incident | None:
         """See `ports.Store.current_incident`."""
         return await self._one(

@@ -93,6 +93,9 @@ def incident_row(incident: domain.Incident) -> Row:
         "latched": incident.latched,
         "verify_requested": incident.verify_requested,
         "close_by": incident.close_by,
+        "undo_by": incident.undo_by,
+        "parent": incident.parent,
+        "transient": incident.transient,
         "version": incident.version,
     }
 
@@ -118,6 +121,9 @@ def incident(row: sqlite3.Row) -> domain.Incident:
         latched=bool(row["latched"]),
         verify_requested=bool(row["verify_requested"]),
         close_by=row["close_by"],
+        undo_by=row["undo_by"],
+        parent=row["parent"],
+        transient=bool(row["transient"]),
         version=row["version"],
     )
 

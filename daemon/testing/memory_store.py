@@ -110,6 +110,11 @@ class MemoryStore:
         newest = reversed((await self._read()).incidents.values())
         return [each for each in newest if status is None or each.status is status][:limit]
 
+    async def transients(self, key: Key, since: datetime) -> int:
+        """See `ports.Store.transients`."""
+        found = (await self._read()).incidents.values()
+        return sum(i.transient and i.key == key and i.ended_at is not None and i.ended_at > since for i in found)
+
     async def current_incident(self, key: Key) -> Incident | None:
         """See `ports.Store.current_incident`."""
         state = await self._read()

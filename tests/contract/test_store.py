@@ -176,6 +176,8 @@ class TestIncidents:
             waiting_for="paused",
             verify_requested=True,
             close_by="anna",
+            undo_by="bert",
+            parent="p1",
         )
         stored = await store.commit(work(incident=full, runbook=samples.runbook()))
         assert stored == replace(full, version=1)
@@ -560,3 +562,22 @@ class TestLife:
         results = await asyncio.gather(*rivals, return_exceptions=True)
         assert sum(isinstance(result, Incident) for result in results) == 1
         assert sum(isinstance(result, Conflict) for result in results) == 9
+
+
+class TestTransients:
+    async def test_only_transient_incidents_of_the_key_that_ended_since_are_counted(self, store: Store) -> None:
+        for number, (transient, ended) in enumerate([(True, 5), (True, 50), (False, 50), (True, 60)]):
+            await put(
+                store,
+                samples.incident(
+                    f"i{number}",
+                    status=IncidentStatus.RESOLVED,
+                    due_at=None,
+                    transient=transient,
+                    ended_at=later(ended),
+                ),
+            )
+        key = samples.incident("x").key
+        assert await store.transients(key, later(10)) == 2
+        assert await store.transients(key, later(60)) == 0
+        assert await store.transients(replace(key, monitor="another"), later(0)) == 0

@@ -119,6 +119,9 @@ CREATE TABLE incidents (
     latched INTEGER NOT NULL CHECK (latched IN (0, 1)),
     verify_requested INTEGER NOT NULL CHECK (verify_requested IN (0, 1)),
     close_by TEXT NOT NULL,
+    undo_by TEXT NOT NULL,
+    parent TEXT NOT NULL, -- the incident that waits for this one
+    transient INTEGER NOT NULL CHECK (transient IN (0, 1)),
     version INTEGER NOT NULL CHECK (version > 0),
     CHECK (latched = 0 OR status = 'escalated'),
     UNIQUE (id, status) -- what claims refer to
@@ -130,6 +133,8 @@ CREATE INDEX incidents_due ON incidents (due_at) WHERE due_at IS NOT NULL;
 
 CREATE UNIQUE INDEX incidents_one_current_per_key ON incidents (server, health_set_key, monitor_key)
 WHERE status = 'open' OR latched = 1;
+
+CREATE INDEX incidents_transient ON incidents (server, health_set_key, monitor_key, ended_at) WHERE transient = 1;
 
 CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again, though delivered rows are deleted

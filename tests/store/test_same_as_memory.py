@@ -55,6 +55,7 @@ incidents = st.builds(
     due_at=st.none() | times,
     runbook_hash=st.sampled_from(["", "", "abc"]),
     close_by=st.sampled_from(["", "anna"]),
+    transient=st.booleans(),
     facts=st.dictionaries(st.sampled_from(["verify", "é"]), st.just({"x": [1, "ü", 2.5, None]})),
 )
 steps = st.builds(
