@@ -1,13 +1,26 @@
-# Get-ServerHealth for one health set of one server. Runs on a peer; changes nothing.
+# Get-ServerHealth of one server: for one health set, or with `*` at the end for every one whose name begins so. Runs
+# on a peer; changes nothing.
 Complete-Call 'server_health' {
     $server = Get-ServerArgument
-    $healthSet = Get-NameArgument 'health_set'
-    $rows = @(Invoke-Exchange 'Get-ServerHealth' @{ Identity = $server; HealthSet = $healthSet })
+    $healthSet = [string] (Get-Argument 'health_set')
+    if ($healthSet -notmatch '\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\*?\z') {
+        Stop-Call 'failed' "The argument 'health_set' is not the name of a health set."
+    }
+    $several = $healthSet.EndsWith('*')
+    $prefix = $healthSet.TrimEnd('*')
+    $parameters = @{ Identity = $server }
+    # -HealthSet takes whole names; for a prefix the rows are chosen here, as the page does with -like.
+    if (-not $several) {
+        $parameters['HealthSet'] = $healthSet
+    }
     $answer = New-Object 'System.Collections.Generic.List[object]'
-    foreach ($row in $rows) {
+    foreach ($row in @(Invoke-Exchange 'Get-ServerHealth' $parameters)) {
         Assert-SameServer (Get-Text $row 'Server') $server
         $named = Get-Text $row 'HealthSetName'
-        if ($named -ne $healthSet) {
+        if ($several -and -not $named.StartsWith($prefix, [System.StringComparison]::OrdinalIgnoreCase)) {
+            continue
+        }
+        if (-not $several -and $named -ne $healthSet) {
             Stop-Call 'failed' "Asked about health set $healthSet, Exchange answered about '$named'."
         }
         $answer.Add(@{
