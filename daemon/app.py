@@ -23,13 +23,14 @@ from daemon.adapters.notify import AppriseNotifier
 from daemon.adapters.sqlite import SqliteStore
 from daemon.adapters.systemd import ServiceManager
 from daemon.adapters.winrm import WinrmShell
-from daemon.audit import AuditFollower, verify_chain
+from daemon.audit import RESEND, AuditFollower, verify_chain
 from daemon.config import Settings, load_settings, read_secret
 from daemon.control import ControlSocket, Operators
 from daemon.dispatch import Dispatch
 from daemon.domain import AuditEntry, AuditKind, Commit
 from daemon.engine import Engine
 from daemon.errors import BusDown, ConfigError, Mistake, OperatorError, SinkDown
+from daemon.family import Family
 from daemon.health import Progress, feed_watchdog
 from daemon.intake import Intake
 from daemon.inventory import check_site, load_inventory
@@ -176,13 +177,21 @@ async def run_daemon(config: Path) -> None:
     pause = PauseFile(settings.safety.pause_file)
     ladders = Ladders(definitions, store)
     sink: AuditSink = JournalSink(settings.journal) if journal else ConsoleSink(sys.stdout)
-    follower = AuditFollower(store=store, sink=sink, clock=clock)
+    follower = AuditFollower(store=store, sink=sink, clock=clock, resend=RESEND if journal else 0)
     outbox = Outbox(store=store, bus=bus, notifier=notifier or AppriseNotifier(()), clock=clock)
 
     def committed() -> None:
         outbox.nudge()
         follower.nudge()
 
+    family = Family(
+        store=store,
+        clock=clock,
+        inventory=inventory,
+        ladders=ladders,
+        new_id=_new_id,
+        prefix=settings.bus.prefix,
+    )
     parts = Parts(
         store=store,
         shell=shell,
@@ -192,6 +201,7 @@ async def run_daemon(config: Path) -> None:
         engine=Engine(settings.timing, settings.bus.prefix),
         settings=settings,
         pause=pause,
+        family=family,
         committed=committed,
     )
     runner = Runner(parts)
@@ -205,7 +215,7 @@ async def run_daemon(config: Path) -> None:
         clock=clock,
         inventory=inventory,
         ladders=ladders,
-        new_id=lambda: secrets.token_hex(4),
+        new_id=_new_id,
         prefix=settings.bus.prefix,
         committed=work,
     )
@@ -233,6 +243,11 @@ async def run_daemon(config: Path) -> None:
     finally:
         await shell.close()
         await store.close()
+
+
+def _new_id() -> str:
+    """An incident's id: short enough to type, and 4 billion of them."""
+    return secrets.token_hex(4)
 
 
 def _notifier(settings: Settings) -> AppriseNotifier | None:

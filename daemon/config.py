@@ -173,9 +173,10 @@ class Credential(_Settings):
 
 
 class WinrmSettings(_Settings):
-    """The remote calls. `call_timeout` is the hard deadline of one call."""
+    """The remote calls. `call_timeout` is the hard deadline of one that reads, `effect_timeout` of one that acts."""
 
     call_timeout: Seconds = 120.0
+    effect_timeout: Seconds = 240.0
     connect_timeout: Seconds = 10.0
     threads: Annotated[int, Field(strict=True, ge=1, le=256)] = 16
     attempts: Annotated[int, Field(strict=True, ge=1, le=10)] = 3

@@ -6,7 +6,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
@@ -18,23 +18,20 @@ from daemon.domain import (
     Commit,
     Incident,
     IncidentStatus,
-    Json,
     Key,
-    Outgoing,
     Routing,
     StoredAlert,
 )
 from daemon.errors import Conflict
 from daemon.inventory import Inventory, Server
-from daemon.ladders import Ladders, stored
+from daemon.ladders import Ladders
 from daemon.nudge import Nudge
+from daemon.opening import Opening, about, opened
 from daemon.ports import Clock, Store
-from daemon.wire.messages import escalation_messages, escalation_text, event_message, state_message
-from statemachines.compiler import End, Ladder
+from statemachines.compiler import Ladder
 
 BATCH = 100
 POLL = 30.0  #: seconds between looks without a nudge; alerts left over by a crash are found at once at the start
-UNHANDLED_LATCH = timedelta(days=1)  #: a monitor without a runbook escalates at most this often
 
 _log = structlog.get_logger("exmedic.dispatch")
 
@@ -151,7 +148,7 @@ class Dispatch:
         if decision.verify:
             waits = incident.waiting_since is not None or incident.status is not IncidentStatus.OPEN
             incident = replace(incident, verify_requested=True, due_at=now if waits else incident.due_at)
-        entry = _about(
+        entry = about(
             AuditKind.ALERT_JOINED, incident, now, f"alert {row.id} joined: {alert.summary}", {"alert": row.id}
         )
         return Commit(
@@ -164,52 +161,18 @@ class Dispatch:
         )
 
     def _open(self, row: StoredAlert, alert: Alert, decision: Open, now: datetime) -> Commit:
-        ladder = decision.ladder
-        incident = Incident(
-            id=self._new_id(),
+        opening = Opening(
+            incident_id=self._new_id(),
             key=decision.key,
             health_set=alert.health_set,
             monitor=alert.monitor,
-            status=IncidentStatus.OPEN,
-            state="" if ladder is None else ladder.start,
-            runbook="" if ladder is None else ladder.definition.runbook,
-            runbook_hash="" if ladder is None else ladder.definition.hash,
-            opened_at=now,
-            due_at=now,
+            ladder=decision.ladder,
+            because=f"alert {row.id}: {alert.summary}",
+            facts={"alert": row.id},
         )
-        fields = {"alert": row.id, "runbook": incident.runbook, "runbook_hash": incident.runbook_hash}
-        audit = [_about(AuditKind.INCIDENT_OPENED, incident, now, f"opened by alert {row.id}: {alert.summary}", fields)]
-        told: list[Outgoing] = []
-        if ladder is None:
-            incident, told = self._unhandled(incident, now)
-            audit.append(_about(AuditKind.ESCALATED, incident, now, incident.reason, {}))
-        opened = {"event": "opened", "to": incident.state, "detail": alert.summary}
-        return Commit(
-            at=now,
-            incident=incident,
-            routing=Routing(alert_id=row.id, status=AlertStatus.JOINED, incident_id=incident.id),
-            runbook=None if ladder is None else stored(ladder),
-            audit=tuple(audit),
-            outgoing=(
-                event_message(self._prefix, incident, now, opened),
-                state_message(self._prefix, incident),
-                *told,
-            ),
-        )
-
-    def _unhandled(self, incident: Incident, now: datetime) -> tuple[Incident, list[Outgoing]]:
-        what = incident.monitor or f"an alert that names only the health set {incident.health_set}"
-        incident = replace(
-            incident,
-            status=IncidentStatus.ESCALATED,
-            state=End.ESCALATED.value,
-            ended_at=now,
-            latched=True,
-            due_at=now + UNHANDLED_LATCH,
-            reason=f"no runbook handles {what} on such a server; nothing was tried",
-        )
-        text = escalation_text(incident, "", (), (), quarantined=False)
-        return incident, list(escalation_messages(self._prefix, incident, now, text))
+        commit = opened(opening, now, self._prefix)
+        routing = Routing(alert_id=row.id, status=AlertStatus.JOINED, incident_id=opening.incident_id)
+        return replace(commit, routing=routing)
 
 
 def _suppressed(row: StoredAlert, alert: Alert, reason: str, now: datetime) -> AuditEntry:
@@ -221,17 +184,4 @@ def _suppressed(row: StoredAlert, alert: Alert, reason: str, now: datetime) -> A
         health_set=alert.health_set,
         monitor=alert.monitor,
         fields={"alert": row.id, "reason": reason},
-    )
-
-
-def _about(kind: AuditKind, incident: Incident, now: datetime, message: str, fields: Json) -> AuditEntry:
-    return AuditEntry(
-        kind=kind,
-        at=now,
-        message=message,
-        incident_id=incident.id,
-        server=incident.server,
-        health_set=incident.health_set,
-        monitor=incident.monitor,
-        fields=fields,
     )

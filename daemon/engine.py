@@ -27,7 +27,7 @@ from daemon.domain import (
 from daemon.gates import Hold, Refuse
 from daemon.wire.messages import escalation_messages, escalation_text, event_message, state_message
 from statemachines.actions import Effect
-from statemachines.compiler import CLOSE, HELD, RECHECK, End, Ladder, LadderState
+from statemachines.compiler import CLOSE, FLAPPING, HELD, RECHECK, End, Ladder, LadderState
 from statemachines.model import UndoPolicy
 
 _KINDS = {
@@ -46,6 +46,7 @@ class Case:
     steps: tuple[Step, ...]
     undo: tuple[UndoItem, ...]
     now: datetime
+    transients: int = 0  #: incidents of the same key in the last day that were gone by themselves
 
     @property
     def state(self) -> LadderState:
@@ -205,6 +206,12 @@ class Engine:
         moved = self.move(case, done.outcome, done.detail, quarantine)
         return replace(moved, step=closed, audit=(audit, *moved.audit))
 
+    def conclude(self, case: Case, step: Step | None, done: Done) -> Commit:
+        """A step ends with an outcome, or the state does without any step having been sent."""
+        if case.state.action.name == "undo":
+            return self.finish_undo(case, step, done)
+        return self.finish(case, step or case.step(), done)
+
     def finish_undo(self, case: Case, step: Step | None, done: Done) -> Commit:
         """One recorded change was put back, or is left; the way out goes on with the next one."""
         item = case.pending[0]
@@ -231,6 +238,8 @@ class Engine:
 
     def refuse(self, case: Case, verdict: Refuse) -> Commit:
         """A gate says never: on record with the figures that decided, and the ladder goes to its way out."""
+        if case.state.action.name == "undo":
+            return self.finish_undo(case, None, Done(outcome="refused", detail=verdict.reason))
         figures = {"verdict": "refuse", "action": case.state.action.name, "facts": verdict.figures}
         entry = _entry(case, AuditKind.DECISION, f"refused: {verdict.reason}", figures)
         moved = self.move(case, "refused", verdict.reason)
@@ -251,9 +260,12 @@ class Engine:
         if hops[-1][2] in (End.ESCALATED.undo, End.CANCELLED.undo):
             items = _not_to_undo(case, quarantine is not None)
             case = replace(case, undo=_merged(items, case.undo))
-        while hops[-1][2].startswith("undo.") and not case.pending:
-            hops.append((hops[-1][2], "nothing", case.ladder.next(hops[-1][2], "nothing")))
+        while _undoes(case.ladder, hops[-1][2]) and not case.pending:
+            nothing = FLAPPING if hops[-1][2] == End.RESOLVED.undo and _flaps(case) else "nothing"
+            hops.append((hops[-1][2], nothing, case.ladder.next(hops[-1][2], nothing)))
         target = hops[-1][2]
+        if any(hop[1] == FLAPPING for hop in hops):
+            detail = _FLAPPING
         same = target.removesuffix(RECHECK) == source.removesuffix(RECHECK)
         leaving = any(hop[2] in (End.ESCALATED.undo, End.CANCELLED.undo) for hop in hops)
         incident = replace(
@@ -271,7 +283,12 @@ class Engine:
         if target in tuple(End):
             return self._ended(case, End(target), items, audit, told, quarantined=quarantine is not None)
         told.append(state_message(self._prefix, incident))
-        return Commit(at=case.now, incident=incident, undo=items, audit=tuple(audit), outgoing=tuple(told))
+        parks = case.ladder.states[target].action.parks
+        if parks and case.pending:
+            raise ValueError(f"{target} waits for other incidents, but something is still changed")
+        return Commit(
+            at=case.now, incident=incident, undo=items, release=parks, audit=tuple(audit), outgoing=tuple(told)
+        )
 
     def _ended(
         self,
@@ -292,10 +309,12 @@ class Engine:
             latched=escalated,
             due_at=case.now + timedelta(seconds=self._timing.latch_recheck) if escalated else None,
             reason=case.incident.reason if end is not End.RESOLVED else f"healthy: {last}",
+            transient=end is End.RESOLVED and _gone_by_itself(case.steps),
+            undo_by="",
         )
         audit.append(_entry(replace(case, incident=incident), _KINDS[end], incident.reason, {}))
         told.append(state_message(self._prefix, incident))
-        if escalated:
+        if escalated and not case.incident.undo_by:
             left = [(item, by_hand(item)) for item in _left(case)]
             source = case.ladder.definition.source
             text = escalation_text(incident, source, case.steps, left, quarantined)
@@ -310,7 +329,24 @@ class Engine:
         )
 
 
+#: Transient incidents of a key within a day after which the next one is flapping: the third time escalates.
+FLAPPING_AFTER = 2
+FLAPPING_WITHIN = timedelta(days=1)
+_FLAPPING = "the third time within a day that the problem was gone before anything was done: it comes and goes"
 _WAYS_OUT = frozenset(end.undo for end in (End.ESCALATED, End.CANCELLED))
+
+
+def _undoes(ladder: Ladder, state: str) -> bool:
+    return state in ladder.states and ladder.states[state].action.name == "undo"
+
+
+def _flaps(case: Case) -> bool:
+    return case.transients >= FLAPPING_AFTER and _gone_by_itself(case.steps)
+
+
+def _gone_by_itself(steps: Sequence[Step]) -> bool:
+    """No look found the problem, and nothing was done."""
+    return not any(step.outcome == "unhealthy" or step.effect is not Effect.READ for step in steps)
 
 
 def _merged(changed: Sequence[UndoItem], known: Sequence[UndoItem]) -> tuple[UndoItem, ...]:

@@ -15,8 +15,9 @@ from daemon.actions import EFFECTS, READS
 from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn
 from daemon.config import Settings
 from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatus, Json, Step
-from daemon.engine import Case, Engine
+from daemon.engine import FLAPPING_WITHIN, Case, Engine
 from daemon.errors import Conflict, StoreError
+from daemon.family import Family
 from daemon.gates import Hold, Refuse, may_act
 from daemon.inventory import Inventory, Server, mode_of
 from daemon.ladders import Ladders
@@ -24,6 +25,7 @@ from daemon.pause import PauseFile
 from daemon.ports import Call, Clock, Reply, ReplyKind, Shell, Store
 from statemachines.actions import Effect
 
+VERIFYING = ("verify", "watch_monitor")
 READ_AGAIN = 3  #: how often alerts that join during a verification make it look again
 RETRY = timedelta(seconds=15)  #: before what provably was not sent, or facts that could not be read, are tried again
 
@@ -42,6 +44,7 @@ class Parts:
     engine: Engine
     settings: Settings
     pause: PauseFile
+    family: Family
     committed: Callable[[], None]  #: called after each turn: there may be rows to send
 
 
@@ -78,16 +81,7 @@ class Turn:
         await self._give_up(await self._parts.store.open_step(self._incident.id), detail)
 
     async def _give_up(self, step: Step | None, detail: str) -> None:
-        engine = self._parts.engine
-        done = Done(outcome="unknown", detail=detail)
-        if step is not None and step.action == "undo":
-            await self._commit(lambda case: engine.finish_undo(case, step, done))
-        elif step is not None:
-            await self._commit(lambda case: engine.finish(case, step, done))
-        elif self._incident.state.startswith("undo."):
-            await self._commit(lambda case: engine.finish_undo(case, None, done))
-        else:
-            await self._commit(lambda case: engine.move(case, "unknown", detail))
+        await self._over(step, Done(outcome="unknown", detail=detail))
 
     async def _without_server(self, step: Step | None) -> None:
         """The server was taken out of the inventory: it is contacted no more, and somebody must know."""
@@ -173,15 +167,17 @@ class Turn:
         verdict = afresh or await self._gates(case) or await self._prepare(case)
         if isinstance(verdict, Hold):
             await self._commit(lambda case: self._parts.engine.hold(case, verdict))
-        elif isinstance(verdict, Refuse | Done):
-            await self._refuse_or_skip(verdict)
+        elif isinstance(verdict, Refuse):
+            await self._commit(lambda case: self._parts.engine.refuse(case, verdict))
+        elif isinstance(verdict, Done):
+            await self._over(None, verdict)
         else:
             await self._intend(case, verdict)
 
     def _verify_first(self, case: Case) -> Hold | None:
         """Before an effect: somebody said that it is over, or what we know is too old; then look again first."""
         timing = self._parts.settings.timing
-        seen = [step.ended_at for step in case.steps if step.action == "verify" and step.ended_at is not None]
+        seen = [step.ended_at for step in case.steps if step.action in VERIFYING and step.ended_at is not None]
         if case.state.action.name == "undo":
             return None
         if case.incident.verify_requested:
@@ -247,16 +243,6 @@ class Turn:
         deadline = case.state.deadline
         return Hold(reason=reason, after=RETRY, deadline=deadline, verify_afresh=verify_afresh, outcome=outcome)
 
-    async def _refuse_or_skip(self, verdict: Refuse | Done) -> None:
-        done = verdict if isinstance(verdict, Done) else Done(outcome="refused", detail=verdict.reason)
-        engine = self._parts.engine
-        if self._incident.state.startswith("undo."):
-            await self._commit(lambda case: engine.finish_undo(case, None, done))
-        elif isinstance(verdict, Refuse):
-            await self._commit(lambda case: engine.refuse(case, verdict))
-        else:
-            await self._commit(lambda case: engine.finish(case, case.step(), done))
-
     async def _intend(self, case: Case, prepared: Prepared) -> None:
         """Commit the intent, then send. Between the two nothing is awaited but the commit itself."""
         parts = self._parts
@@ -280,7 +266,7 @@ class Turn:
             script=prepared.script,
             args=prepared.args,
             step_id=commit.step.id,
-            timeout=parts.settings.winrm.call_timeout,
+            timeout=parts.settings.winrm.effect_timeout,
             read_only=False,
         )
         await self._sent(commit.step, await parts.shell.run(call, parts.pause.permit))
@@ -325,23 +311,22 @@ class Turn:
         else:
             await self._commit(lambda case: engine.poll_again(case, step, seen))
 
-    async def _over(self, step: Step, done: Done) -> None:
-        engine = self._parts.engine
-        if step.action == "undo":
-            await self._commit(lambda case: engine.finish_undo(case, step, done))
-        else:
-            await self._commit(lambda case: engine.finish(case, step, done))
+    async def _over(self, step: Step | None, done: Done) -> None:
+        """A step is over; None: one that needed no sending."""
+        await self._commit(lambda case: self._parts.engine.conclude(case, step, done))
 
     # Common ground
 
     async def _case(self, incident: Incident) -> Case:
         store = self._parts.store
+        now = self._parts.clock.now()
         return Case(
             incident=incident,
             ladder=await self._parts.ladders.of(incident),
             steps=tuple(await store.steps(incident.id)),
             undo=tuple(await store.undo_items(incident.id)),
-            now=self._parts.clock.now(),
+            now=now,
+            transients=await store.transients(incident.key, now - FLAPPING_WITHIN),
         )
 
     def _here(self) -> Server:
@@ -367,6 +352,7 @@ class Turn:
                 timeout=parts.settings.winrm.call_timeout,
                 avoid=avoid,
             ),
+            family=parts.family,
             item=case.pending[0] if case.pending else None,
         )
 

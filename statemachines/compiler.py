@@ -22,8 +22,9 @@ from statemachines.model import Definition, Literal_
 
 RECHECK = ".recheck"
 CONFIRM = "confirm"
-#: The engine's own outcomes: a gate said "not now, and verify afresh"; an operator closes the incident.
-HELD, CLOSE = "held", "close"
+#: The engine's own outcomes: a gate said "not now, and verify afresh"; an operator closes the incident; a problem
+#: that is gone by itself once too often.
+HELD, CLOSE, FLAPPING = "held", "close", "flapping"
 
 
 class End(StrEnum):
@@ -94,7 +95,7 @@ def _states(definition: Definition) -> dict[str, LadderState]:
         spec = ACTIONS[state.do]
         deadline = spec.deadline if state.within is None else timedelta(seconds=state.within)
         states[name] = LadderState(name, spec, dict(state.params), deadline)
-        if spec.effect is not Effect.READ:
+        if spec.effect is not Effect.READ and spec.name != "undo":
             recheck = name + RECHECK
             states[recheck] = LadderState(recheck, ACTIONS["verify"], {}, ACTIONS["verify"].deadline)
     verify, undo = ACTIONS["verify"], ACTIONS["undo"]
@@ -115,7 +116,10 @@ def _table(definition: Definition, states: dict[str, LadderState]) -> dict[tuple
     for name, own in definition.states.items():
         for outcome, target in own.then.items():
             table[name, outcome] = End(target).undo if target in tuple(End) else target
-        if states[name].action.effect is not Effect.READ:
+        if own.do == "undo":  # in the middle of a ladder, before it parks
+            table[name, "more"] = name
+            table[name, "nothing"] = own.then.get("nothing", table[name, "done"])
+        elif states[name].action.effect is not Effect.READ:
             recheck = name + RECHECK
             table[name, HELD] = recheck
             table[recheck, "healthy"] = End.RESOLVED.undo
@@ -132,6 +136,7 @@ def _undo_table(table: dict[tuple[str, str], str]) -> None:
             table[end.undo, outcome] = end
         table[end.undo, "more"] = end.undo
     resolved = End.RESOLVED.undo
+    table[resolved, FLAPPING] = End.ESCALATED.undo
     table[resolved, "done"] = CONFIRM
     for outcome in ("left", *COMMON_OUTCOMES):
         table[resolved, outcome] = End.ESCALATED.undo

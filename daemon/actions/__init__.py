@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from daemon.actions.action import EffectAction, ReadAction
 from daemon.actions.activation import CheckMoved, HoldsCopies, StopActivation
+from daemon.actions.heal import Heal, Triage
 from daemon.actions.reboot import Reboot, WaitUntilBack
 from daemon.actions.restart import RestartService
 from daemon.actions.undo import Undo
@@ -12,6 +13,8 @@ from daemon.actions.verify import Verify
 
 READS: Mapping[str, ReadAction] = MappingProxyType({
     "verify": Verify(),
+    "triage": Triage(),
+    "heal": Heal(),
     "holds_copies": HoldsCopies(),
     "check_moved": CheckMoved(),
     "wait_until_back": WaitUntilBack(),

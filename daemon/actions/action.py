@@ -24,6 +24,35 @@ PEERS_ASKED = 2  #: how many servers one poll asks about another before it gives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sick:
+    """A monitor that was found unhealthy."""
+
+    server: str
+    health_set: str
+    monitor: str
+
+    def __str__(self) -> str:
+        return f"{self.monitor} on {self.server}"
+
+    @property
+    def told(self) -> Json:
+        """As a state produces it."""
+        return {"server": self.server, "health_set": self.health_set, "monitor": self.monitor}
+
+
+class Family(Protocol):
+    """Lets other incidents run."""
+
+    async def ensure(self, sick: Sick, opener: Incident, parent: str) -> str | None:
+        """The incident of a sick monitor, opened if there is none; None when its server is not in the inventory."""
+        ...
+
+    async def standing(self, incident_id: str) -> Incident | None:
+        """How an incident stands."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """The step is over."""
 
@@ -153,6 +182,7 @@ class Context:
     now: datetime
     timing: Timing
     ask: Asker
+    family: Family
     item: UndoItem | None = None  #: for `undo`: what to put back
 
     async def itself(self, script: str, args: Json, model: type[T]) -> Heard[T] | Unheard:

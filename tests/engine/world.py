@@ -16,6 +16,7 @@ from daemon.config import Safety, Settings
 from daemon.dispatch import Dispatch
 from daemon.domain import Alert, AuditRow, Incident, IncidentStatus, Received, Source, Step, moment, timestamp
 from daemon.engine import Engine
+from daemon.family import Family
 from daemon.inventory import Inventory, Role, Server
 from daemon.ladders import Ladders
 from daemon.pause import PauseFile
@@ -291,6 +292,14 @@ class Daemon:
             engine=Engine(settings.timing, "exmedic"),
             settings=settings,
             pause=self.pause,
+            family=Family(
+                store=store,
+                clock=self.clock,
+                inventory=servers or inventory(),
+                ladders=ladders,
+                new_id=self._new_id,
+                prefix="exmedic",
+            ),
             committed=lambda: None,
         )
 

@@ -75,7 +75,7 @@ def test_the_unit_fits_the_daemon() -> None:
     assert setting("RuntimeDirectory") == [defaults.socket.parent.name]
     assert setting("LogRateLimitIntervalSec") == ["0"]
     (stop,) = setting("TimeoutStopSec")
-    assert int(stop.removesuffix("min")) * 60 > defaults.winrm.call_timeout + 30
+    assert int(stop.removesuffix("min")) * 60 > defaults.winrm.effect_timeout + 30
 
 
 def test_the_user_is_created_as_the_unit_names_it(tmp_path: Path) -> None:

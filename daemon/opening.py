@@ -1,0 +1,89 @@
+"""Opens an incident: by an alert, or because another incident found a sick monitor. Pure."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatus, Json, Key
+from daemon.ladders import stored
+from daemon.wire.messages import escalation_messages, escalation_text, event_message, state_message
+from statemachines.compiler import End, Ladder
+
+UNHANDLED_LATCH = timedelta(days=1)  #: a monitor without a runbook escalates at most this often
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What a new incident is about. Without a ladder it escalates at once."""
+
+    incident_id: str
+    key: Key
+    health_set: str
+    monitor: str
+    ladder: Ladder | None
+    because: str  #: who opened it and why, in words
+    facts: Json  #: for the audit row
+    parent: str = ""
+
+
+def opened(opening: Opening, now: datetime, prefix: str) -> Commit:
+    """The commit that opens it; one that nothing handles is escalated in the same commit."""
+    ladder = opening.ladder
+    incident = Incident(
+        id=opening.incident_id,
+        key=opening.key,
+        health_set=opening.health_set,
+        monitor=opening.monitor,
+        status=IncidentStatus.OPEN,
+        state="" if ladder is None else ladder.start,
+        runbook="" if ladder is None else ladder.definition.runbook,
+        runbook_hash="" if ladder is None else ladder.definition.hash,
+        opened_at=now,
+        due_at=now,
+        parent=opening.parent,
+    )
+    facts = {**opening.facts, "runbook": incident.runbook, "runbook_hash": incident.runbook_hash}
+    audit = (about(AuditKind.INCIDENT_OPENED, incident, now, f"opened by {opening.because}", facts),)
+    event = {"event": "opened", "to": incident.state, "detail": opening.because}
+    if ladder is None:
+        return _unhandled(incident, now, prefix, audit)
+    return Commit(
+        at=now,
+        incident=incident,
+        runbook=stored(ladder),
+        audit=audit,
+        outgoing=(event_message(prefix, incident, now, event), state_message(prefix, incident)),
+    )
+
+
+def _unhandled(incident: Incident, now: datetime, prefix: str, audit: tuple[AuditEntry, ...]) -> Commit:
+    what = incident.monitor or f"an alert that names only the health set {incident.health_set or '(none)'}"
+    incident = replace(
+        incident,
+        status=IncidentStatus.ESCALATED,
+        state=End.ESCALATED.value,
+        ended_at=now,
+        latched=True,
+        due_at=now + UNHANDLED_LATCH,
+        reason=f"no runbook handles {what} on such a server; nothing was tried",
+    )
+    text = escalation_text(incident, "", (), (), quarantined=False)
+    return Commit(
+        at=now,
+        incident=incident,
+        audit=(*audit, about(AuditKind.ESCALATED, incident, now, incident.reason, {})),
+        outgoing=(state_message(prefix, incident), *escalation_messages(prefix, incident, now, text)),
+    )
+
+
+def about(kind: AuditKind, incident: Incident, now: datetime, message: str, fields: Json) -> AuditEntry:
+    """An audit entry about an incident."""
+    return AuditEntry(
+        kind=kind,
+        at=now,
+        message=message,
+        incident_id=incident.id,
+        server=incident.server,
+        health_set=incident.health_set,
+        monitor=incident.monitor,
+        fields=fields,
+    )
