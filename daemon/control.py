@@ -19,6 +19,7 @@ import structlog
 from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatus
 from daemon.errors import Conflict, OperatorError, StoreError
 from daemon.inventory import Inventory
+from daemon.local_socket import socket_address
 from daemon.pause import PauseFile
 from daemon.ports import Bus, Clock, Store
 
@@ -163,17 +164,34 @@ class ControlSocket:
 
     @contextlib.asynccontextmanager
     async def serving(self) -> Any:  # noqa: ANN401 - an async context manager of nothing
-        """Serve until left."""
-        # A socket file left by a killed daemon; the store's lock has already shown that no other daemon runs.
-        self._path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._serve, self._path, limit=LINE_LIMIT)
-        self._path.chmod(SOCKET_MODE)
+        """Serve until left.
+
+        Raises:
+            OperatorError: the socket cannot be made.
+        """
+        server = await asyncio.start_unix_server(self._serve, sock=self._listening(), limit=LINE_LIMIT)
         try:
             yield
         finally:
             server.close()
             await server.wait_closed()
             self._path.unlink(missing_ok=True)
+
+    def _listening(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            # A socket file left by a killed daemon; the store's lock has already shown that no other daemon runs.
+            self._path.unlink(missing_ok=True)
+            with socket_address(self._path) as address:
+                listener.bind(address)
+            self._path.chmod(SOCKET_MODE)
+        except OSError as error:
+            listener.close()
+            raise OperatorError(
+                f"the control socket {self._path} cannot be made: {error.strerror}; see that its directory exists and "
+                "that exmedic may write there, or name another one as `socket`"
+            ) from error
+        return listener
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         user = _peer(writer)
@@ -221,7 +239,8 @@ def ask(path: Path, request: Request) -> dict[str, Any]:
     """
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(ANSWER_WITHIN)
-        client.connect(str(path))
+        with socket_address(path) as address:
+            client.connect(address)
         client.sendall(json.dumps(dict(request)).encode() + b"\n")
         with client.makefile("rb") as lines:
             answer = json.loads(lines.readline() or b'{"error": "the daemon gave no answer"}')

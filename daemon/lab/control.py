@@ -2,14 +2,13 @@
 
 import contextlib
 import json
-import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from daemon.errors import OperatorError
+from daemon.local_socket import socket_address
 
 SOCKET_NAME = "lab.sock"
 _LINE_LIMIT = 1 << 20  # bytes
@@ -27,7 +26,7 @@ def lab_command(directory: Path, command: Mapping[str, object]) -> dict[str, obj
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_TIMEOUT)
         try:
-            with _address(directory) as address:
+            with socket_address(directory / SOCKET_NAME) as address:
                 connection.connect(address)
             connection.sendall(json.dumps(dict(command)).encode() + b"\n")
             with connection.makefile("rb") as reader:
@@ -40,19 +39,6 @@ def lab_command(directory: Path, command: Mapping[str, object]) -> dict[str, obj
     if not answer.pop("ok"):
         raise OperatorError(str(answer["error"]))
     return answer
-
-
-@contextmanager
-def _address(directory: Path) -> Iterator[str]:
-    """The socket's address, by way of a descriptor: a unix socket's path may have 107 bytes at most."""
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise OperatorError(f"The lab's directory {directory} cannot be opened: {error}.") from error
-    try:
-        yield f"/proc/self/fd/{descriptor}/{SOCKET_NAME}"
-    finally:
-        os.close(descriptor)
 
 
 class ControlSocket:
@@ -73,7 +59,7 @@ class ControlSocket:
         self._remove_stale()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            with _address(self._directory) as address:
+            with socket_address(self._directory / SOCKET_NAME) as address:
                 listener.bind(address)
             (self._directory / SOCKET_NAME).chmod(0o600)
             listener.listen(8)
@@ -99,7 +85,8 @@ class ControlSocket:
         """Remove the socket of a lab that was killed; refuse if a lab still listens on it."""
         if not (self._directory / SOCKET_NAME).exists():
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, _address(self._directory) as address:
+        path = self._directory / SOCKET_NAME
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, socket_address(path) as address:
             try:
                 probe.connect(address)
             except OSError:
