@@ -1,0 +1,317 @@
+"""The whole of a site for one test: a lab, a real broker, and the daemon as a process of its own.
+
+Nothing here looks inside the daemon: it is watched by its store, its topics, its notification socket and its log.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from daemon.app import reading, verify_audit
+from daemon.config import load_settings
+from daemon.domain import AuditKind, AuditRow, Incident, IncidentStatus, Step, StepStatus
+from daemon.lab.lab import Lab
+from daemon.ports import Store
+from statemachines.actions import Effect
+from tests.realparts.mosquitto import Mosquitto
+from tests.realparts.waiting import eventually
+
+#: What the lab calls the effect of each action.
+EFFECTS = {
+    "restart_service": "restart",
+    "stop_activation": "stop_activation",
+    "reboot": "reboot",
+    "undo": "allow_activation",
+}
+MONITOR = "PopDeepTestMonitor"
+_START = 30.0  #: real seconds the daemon may take to be ready, or to stop, on a busy machine
+
+
+def fqdn(server: str) -> str:
+    """The lab's full name of a server."""
+    return f"{server}.contoso.lab"
+
+
+class DaemonProcess:
+    """`exmedic run` in a process of its own, with a notification socket as systemd would give it."""
+
+    def __init__(self, config: Path, log: Path, environment: Mapping[str, str]) -> None:
+        self.log = log
+        self.told: list[str] = []  #: what it told its service manager, in order
+        # An abstract address: the path of a test's directory may be too long for a socket.
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.setblocking(False)
+        address = f"exmedic-test-{uuid.uuid4().hex}"
+        self._notify.bind(f"\0{address}")
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "daemon", "run", "-c", str(config)],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "NOTIFY_SOCKET": f"@{address}", **environment},
+            )
+
+    def heard(self) -> list[str]:
+        """What it has told its service manager until now."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.told.append(self._notify.recv(4096).decode())
+        return self.told
+
+    async def ready(self) -> None:
+        """Return when it says that it is ready."""
+
+        def said() -> bool:
+            assert self.process.poll() is None, f"the daemon ended early:\n{self.words()}"
+            return "READY=1" in self.heard()
+
+        await eventually(said, f"the daemon is ready; its log: {self.log}", _START)
+
+    def kill(self) -> None:
+        """Kill it as a power cut would; it is gone when this returns."""
+        self.process.kill()
+        self.process.wait(_START)
+
+    def terminate(self) -> None:
+        """Ask it to stop, as systemd does."""
+        self.process.send_signal(signal.SIGTERM)
+
+    async def ended(self) -> int:
+        """Its exit code, once it has ended."""
+        await eventually(lambda: self.process.poll() is not None, f"the daemon ends; its log: {self.log}", _START)
+        return int(self.process.returncode)
+
+    async def stop(self) -> int:
+        """Stop it orderly; its exit code."""
+        self.terminate()
+        return await self.ended()
+
+    def words(self) -> str:
+        """Its log."""
+        return self.log.read_text(errors="replace")
+
+    def close(self) -> None:
+        """End it if it still runs, and give everything back."""
+        if self.process.poll() is None:
+            self.kill()
+        self._notify.close()
+
+
+@dataclass(slots=True)
+class Messages:
+    """What a test's own client heard on the bus, in order."""
+
+    all: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def on(self, topic: str) -> list[bytes]:
+        """The payloads of one topic."""
+        return [payload for heard, payload in self.all if heard == topic]
+
+    def objects(self, topic: str) -> list[dict[str, Any]]:
+        """The payloads of one topic, as JSON objects."""
+        return [json.loads(payload) for payload in self.on(topic)]
+
+
+class Site:
+    """The parts of one test. `speed` is that of the lab's clock, on which the daemon runs too."""
+
+    def __init__(self, directory: Path, lab: Lab, broker: Mosquitto) -> None:
+        self.directory = directory
+        self.lab = lab
+        self.broker = broker
+        self.config = lab.write_site(directory, broker.port)
+        self.environment: dict[str, str] = {}
+        self._daemons: list[DaemonProcess] = []
+
+    def configure(self, *replacements: tuple[str, str], more: str = "") -> None:
+        """Change the lab's exmedic.toml: texts in it for others, and sections at its end."""
+        text = self.config.read_text("utf-8")
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        self.config.write_text(f"{text}\n{more}", "utf-8")
+        load_settings(self.config)
+
+    def route(self, urls: Mapping[str, str]) -> None:
+        """Let the inventory name other endpoints for these servers."""
+        inventory = self.directory / "inventory.toml"
+        text = inventory.read_text("utf-8")
+        for server, url in urls.items():
+            text = text.replace(self.lab.endpoints[server], url)
+        inventory.write_text(text, "utf-8")
+
+    async def daemon(self, *, ready: bool = True) -> DaemonProcess:
+        """Start the daemon; it is ready when this returns, unless that is not waited for."""
+        log = self.directory / f"daemon-{len(self._daemons) + 1}.log"
+        started = DaemonProcess(self.config, log, self.environment)
+        self._daemons.append(started)
+        if ready:
+            await started.ready()
+        return started
+
+    def close(self) -> None:
+        """End what still runs."""
+        for daemon in self._daemons:
+            daemon.close()
+
+    async def command(self, *arguments: str) -> tuple[int, str]:
+        """Run `exmedic` with this site's configuration; exit code and all it printed."""
+        return await asyncio.to_thread(command, *arguments, "--config", str(self.config))
+
+    # Alerts
+
+    async def alert(self, *servers: str, monitor: str = MONITOR, closed: bool = False, **changes: object) -> None:
+        """Publish an alert of each server, each a new one unless `id` and `raised_at` say otherwise."""
+        now = datetime.now(UTC).isoformat()
+        for server in servers:
+            body = {
+                "id": str(uuid.uuid4()),
+                "server": server,
+                "health_set": "POP.Protocol",
+                "monitor": monitor,
+                "raised_at": now,
+                "closed": closed,
+                "summary": "an acceptance test says so",
+                **changes,
+            }
+            await self.broker.publish("alerts/exmedic/test", json.dumps(body))
+
+    @contextlib.asynccontextmanager
+    async def messages(self) -> AsyncIterator[Messages]:
+        """Everything the daemon publishes from now on, retained messages first."""
+        heard = Messages()
+        async with self.broker.listen("exmedic/#") as inbox:
+
+            async def collect() -> None:
+                while True:
+                    heard.all.append(await inbox.get(seconds=3600))
+
+            collecting = asyncio.create_task(collect())
+            try:
+                yield heard
+            finally:
+                collecting.cancel()
+                await asyncio.gather(collecting, return_exceptions=True)
+
+    # What the store says
+
+    @contextlib.asynccontextmanager
+    async def store(self) -> AsyncIterator[Store]:
+        """The daemon's store, to read."""
+        async with reading(load_settings(self.config)) as store:
+            yield store
+
+    async def incidents(self) -> list[Incident]:
+        """All incidents, oldest first."""
+        async with self.store() as store:
+            return list(reversed(await store.incidents()))
+
+    async def incident(self, server: str) -> Incident:
+        """The only incident of a server."""
+        (found,) = [incident for incident in await self.incidents() if incident.server == fqdn(server)]
+        return found
+
+    async def steps(self, incident: Incident) -> list[Step]:
+        """Its steps."""
+        async with self.store() as store:
+            return await store.steps(incident.id)
+
+    async def audit(self, kind: AuditKind | None = None) -> list[AuditRow]:
+        """The audit trail, or its rows of one kind."""
+        async with self.store() as store:
+            rows = await store.audit_after(0, 10_000)
+        return [row for row in rows if kind is None or row.entry.kind is kind]
+
+    async def until(self, condition: Callable[[Store], Awaitable[bool]], what: str, seconds: float = 60.0) -> None:
+        """Wait until the store shows something."""
+        async with self.store() as store:
+            await eventually(lambda: condition(store), what, seconds)
+
+    async def until_ended(self, *servers: str, seconds: float = 60.0) -> None:
+        """Wait until each of these servers has an incident, and none of theirs is open any more."""
+        wanted = {fqdn(server) for server in servers}
+        seen: dict[str, str] = {}
+
+        async def ended(store: Store) -> bool:
+            found = [incident for incident in await store.incidents() if incident.server in wanted]
+            seen.update({i.server: f"{i.status} {i.state} {i.waiting_for}" for i in found})
+            over = all(incident.status is not IncidentStatus.OPEN for incident in found)
+            return over and {incident.server for incident in found} == wanted
+
+        try:
+            await self.until(ended, f"{', '.join(servers)} ended", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {seen}") from None
+
+    async def until_open_step(self, server: str, action: str, seconds: float = 60.0) -> None:
+        """Wait until the intent of an action on a server is committed and its outcome is not."""
+        await self.until(lambda store: has_open_step(store, server, action), f"intent of {action}", seconds)
+
+    # What the lab says
+
+    def effects(self, server: str) -> list[str]:
+        """What was done to a server, by the lab's own record, in order."""
+        return [effect.effect for effect in self.lab.effects() if effect.server == fqdn(server)]
+
+    def asked(self, server: str) -> int:
+        """How many scripts that read ran on a server."""
+        return sum(count for (executor, _), count in self.lab.reads().items() if executor == fqdn(server))
+
+    async def agrees(self) -> None:
+        """The lab's record and the store's steps tell the same, action by action, and the audit trail is whole."""
+        steps = [step for incident in await self.incidents() for step in await self.steps(incident)]
+        assert_same(self.lab, steps)
+        intents = {row.entry.fields["step"] for row in await self.audit(AuditKind.INTENT)}
+        assert {effect.step for effect in self.lab.effects()} <= intents
+        verdict = await verify_audit(load_settings(self.config), journal=False)
+        assert verdict.good, verdict.text
+
+
+async def has_open_step(store: Store, server: str, action: str) -> bool:
+    """Whether a step of that action on that server waits for its outcome."""
+    for incident in await store.incidents(IncidentStatus.OPEN):
+        step = await store.open_step(incident.id)
+        if incident.server == fqdn(server) and step is not None and step.action == action:
+            return True
+    return False
+
+
+def assert_same(lab: Lab, steps: Iterable[Step]) -> None:
+    """Compare the lab's record with the steps; a step whose outcome is unknown may or may not be in the record."""
+    seen: Counter[tuple[str, str, str]] = Counter((e.step, e.effect, e.server) for e in lab.effects())
+    told: Counter[tuple[str, str, str]] = Counter()
+    unsettled: Counter[tuple[str, str, str]] = Counter()
+    for step in steps:
+        if step.effect is not Effect.READ and step.executor and step.status is not StepStatus.WITHDRAWN:
+            settled = step.status is StepStatus.DONE and step.outcome != "unknown"
+            (told if settled else unsettled)[step.id, EFFECTS[step.action], step.server] += 1
+    assert not seen - told - unsettled, "in the lab's record only"
+    assert not told - seen, "in the store only"
+
+
+def command(*arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Run `exmedic` as a user would; exit code and all it printed, at a terminal of 80 columns."""
+    done = subprocess.run(
+        [sys.executable, "-m", "daemon", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", **(environment or {})},
+        timeout=120,
+        check=False,
+        text=True,
+    )
+    return done.returncode, done.stdout
