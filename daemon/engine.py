@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from daemon.actions.action import Again, Done, Prepared
-from daemon.actions.undo import by_hand
+from daemon.actions.undo import by_hand, effect_of
 from daemon.config import Timing
 from daemon.domain import (
     AuditEntry,
@@ -58,6 +58,11 @@ class Case:
         """What is changed and not put back yet, last change first."""
         return tuple(item for item in reversed(self.undo) if item.status is UndoStatus.PENDING)
 
+    def item(self, params: Json) -> UndoItem | None:
+        """The change that an undo step with these parameters puts back; without a step, the next to be put back."""
+        named = [item for item in self.undo if item.id == params.get("item")]
+        return next(iter(named or self.pending), None)
+
     def params(self) -> Json:
         """The state's parameters, with `$state.field` replaced by what that state produced."""
         return {name: self._value(given) for name, given in self.state.params.items()}
@@ -71,13 +76,14 @@ class Case:
     def step(self, executor: str = "", baseline: Json | None = None) -> Step:
         """The next step, of the current state's action."""
         number = len(self.steps) + 1
+        undoing = self.state.action.name == "undo" and self.pending
         return Step(
             id=f"{self.incident.id}-{number:02}",
             incident_id=self.incident.id,
             number=number,
             state=self.incident.state,
             action=self.state.action.name,
-            effect=self.state.action.effect,
+            effect=effect_of(self.pending[0].setting) if undoing else self.state.action.effect,
             server=self.incident.server,
             executor=executor,
             params=self.params(),
@@ -107,19 +113,17 @@ class Engine:
         step = case.step(prepared.executor, prepared.baseline)
         if case.state.action.name == "undo":
             step = replace(step, params={"item": case.pending[0].id})
-        undo: tuple[UndoItem, ...] = ()
-        if prepared.changes is not None:
-            setting, earlier, applied = prepared.changes
-            undo = (
-                UndoItem(
-                    id=step.id,
-                    incident_id=case.incident.id,
-                    server=case.incident.server,
-                    setting=setting,
-                    earlier=earlier,
-                    applied=applied,
-                ),
+        undo = tuple(
+            UndoItem(
+                id=f"{step.id}.{change.setting}",
+                incident_id=case.incident.id,
+                server=case.incident.server,
+                setting=change.setting,
+                earlier=change.earlier,
+                applied=change.applied,
             )
+            for change in prepared.changes
+        )
         figures = {"step": step.id, "action": step.action, "executor": step.executor}
         intent = f"{step.action} on {step.server}, sent through {step.executor}"
         return Commit(
@@ -168,7 +172,9 @@ class Engine:
     def withdraw(self, case: Case, step: Step, detail: str, retry: Hold) -> Commit:
         """The effect provably did not happen: the step ends without an outcome, and its change was never made."""
         gone = tuple(
-            replace(item, status=UndoStatus.DONE, reason="never changed") for item in case.undo if item.id == step.id
+            replace(item, status=UndoStatus.DONE, reason="never changed")
+            for item in case.undo
+            if item.id.partition(".")[0] == step.id
         )
         closed = replace(step, status=StepStatus.WITHDRAWN, detail=detail, ended_at=case.now)
         waiting = replace(case.incident, waiting_since=case.incident.waiting_since or step.started_at)
@@ -179,8 +185,9 @@ class Engine:
         withdrawn = _entry(case, AuditKind.WITHDRAWN, f"{step.action} did not happen: {detail}", fields)
         return replace(commit, step=closed, undo=_merged(commit.undo, gone), audit=(withdrawn, *commit.audit))
 
-    def finish(self, case: Case, step: Step, done: Done) -> Commit:
+    def finish(self, case: Case, step: Step, done: Done, quarantine: Quarantine | None = None) -> Commit:
         """A step ends with an outcome: the next state follows. An effect that stays unknown quarantines its server."""
+        quarantine = quarantine or _quarantine(case, step, done)
         closed = replace(
             step,
             status=StepStatus.DONE,
@@ -194,15 +201,6 @@ class Engine:
         case = replace(case, incident=incident, steps=steps)
         fields = {"step": step.id, "action": step.action, "executor": step.executor, "outcome": done.outcome}
         audit = _entry(case, AuditKind.OUTCOME, f"{step.action}: {done.outcome}: {done.detail}", fields)
-        quarantine = None
-        if step.effect is Effect.DISRUPTIVE and done.outcome == "unknown":
-            quarantine = Quarantine(
-                server=case.incident.server,
-                incident_id=case.incident.id,
-                step_id=step.id,
-                reason=f"what became of {step.action} is not known: {done.detail}",
-                since=case.now,
-            )
         moved = self.move(case, done.outcome, done.detail, quarantine)
         return replace(moved, step=closed, audit=(audit, *moved.audit))
 
@@ -215,16 +213,16 @@ class Engine:
     def finish_undo(self, case: Case, step: Step | None, done: Done) -> Commit:
         """One recorded change was put back, or is left; the way out goes on with the next one."""
         item = case.pending[0]
+        step = step or replace(case.step(), params={"item": item.id})
+        quarantine = _quarantine(case, step, done)
         put_back = done.outcome == "done"
         status = UndoStatus.DONE if put_back else UndoStatus.LEFT
         item = replace(item, status=status, reason=done.detail)
         undo = tuple(item if known.id == item.id else known for known in case.undo)
         case = replace(case, undo=undo)
-        outcome = "more" if case.pending else "left" if _left(case) else "done"
+        outcome = "more" if case.pending and quarantine is None else "left" if _left(case) else "done"
         audit = () if put_back else (_left_entry(case, item),)
-        if step is None:
-            step = replace(case.step(), params={"item": item.id})
-        commit = self.finish(case, step, replace(done, outcome=outcome))
+        commit = self.finish(case, step, replace(done, outcome=outcome), quarantine)
         return replace(commit, undo=_merged((item,), commit.undo), audit=(*audit, *commit.audit))
 
     def close(self, case: Case, step: Step | None) -> Commit:
@@ -266,7 +264,8 @@ class Engine:
         target = hops[-1][2]
         if any(hop[1] == FLAPPING for hop in hops):
             detail = _FLAPPING
-        same = target.removesuffix(RECHECK) == source.removesuffix(RECHECK)
+        # "more": the next change to be put back gets the whole deadline for itself.
+        same = target.removesuffix(RECHECK) == source.removesuffix(RECHECK) and outcome != "more"
         leaving = any(hop[2] in (End.ESCALATED.undo, End.CANCELLED.undo) for hop in hops)
         incident = replace(
             case.incident,
@@ -334,6 +333,21 @@ FLAPPING_AFTER = 2
 FLAPPING_WITHIN = timedelta(days=1)
 _FLAPPING = "the third time within a day that the problem was gone before anything was done: it comes and goes"
 _WAYS_OUT = frozenset(end.undo for end in (End.ESCALATED, End.CANCELLED))
+_VERIFIES = frozenset({"verify", "watch_monitor"})
+
+
+def _quarantine(case: Case, step: Step, done: Done) -> Quarantine | None:
+    """A disruptive step that was sent, and whose outcome stays unknown, quarantines its server."""
+    sent = any(known.id == step.id for known in case.steps)
+    if not sent or step.effect is not Effect.DISRUPTIVE or done.outcome != "unknown":
+        return None
+    return Quarantine(
+        server=case.incident.server,
+        incident_id=case.incident.id,
+        step_id=step.id,
+        reason=f"what became of {step.action} is not known: {done.detail}",
+        since=case.now,
+    )
 
 
 def _undoes(ladder: Ladder, state: str) -> bool:
@@ -381,7 +395,7 @@ def _sick_after_reboot(steps: Sequence[Step]) -> bool:
     if not reboots:
         return False
     return not any(
-        step.number > reboots[-1] and step.action == "verify" and step.outcome == "healthy" for step in steps
+        step.number > reboots[-1] and step.action in _VERIFIES and step.outcome == "healthy" for step in steps
     )
 
 

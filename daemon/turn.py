@@ -353,7 +353,7 @@ class Turn:
                 avoid=avoid,
             ),
             family=parts.family,
-            item=case.pending[0] if case.pending else None,
+            item=case.item(params),
         )
 
     async def _commit(self, build: Callable[[Case], Commit]) -> Incident | None:

@@ -86,6 +86,15 @@ class Unready:
     if_late: str
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A setting that an effect changes, and with which values: what is recorded to be put back."""
+
+    setting: str
+    earlier: Json
+    applied: Json
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """Ready to be sent: what to run where, what was read before, and since when the facts are known."""
@@ -96,7 +105,7 @@ class Prepared:
     baseline: Json
     figures: Json
     heard_at: float  #: Clock.monotonic() when the oldest fact was read
-    changes: tuple[str, Json, Json] | None = None  #: setting, earlier value, value after
+    changes: tuple[Change, ...] = ()  #: in the order of the changes; put back in reverse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +201,16 @@ class Context:
     async def peer(self, script: str, args: Json, model: type[T]) -> Heard[T] | Unheard:
         """Ask another server about the incident's server."""
         return await self.ask.about(self.server, script, {"server": self.server.name, **args}, model, self.step_id)
+
+    async def of_server(self, step: Step | None, script: str, model: type[T]) -> Heard[T] | Unheard:
+        """Ask about the incident's server: the executor of a sent step, if there is one, else any peer.
+
+        Another server than the executor may not see its change in Active Directory yet.
+        """
+        if step is None:
+            return await self.peer(script, {}, model)
+        args = {"server": self.server.name}
+        return await self.ask.ask(step.executor, script, args, model, f"{step.id}.settle")
 
     def not_after(self, clock: datetime) -> str:
         """Until when, on the executing server's own clock, an effect may still begin."""

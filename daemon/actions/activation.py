@@ -6,6 +6,7 @@ works asynchronously; its steps 4 and 5 check the result.
 
 from daemon.actions.action import (
     Again,
+    Change,
     Context,
     Done,
     Prepared,
@@ -59,7 +60,7 @@ class StopActivation:
             baseline={"databases": active_here(heard.answer), "not_after": not_after},
             figures=verdict.figures,
             heard_at=heard.heard_at,
-            changes=(SETTING, {"blocked": False}, {"blocked": True}),
+            changes=(Change(SETTING, {"blocked": False}, {"blocked": True}),),
         )
 
     def accept(self, step: Step, result: Json) -> Done | Again:

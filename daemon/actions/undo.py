@@ -1,73 +1,172 @@
-"""Putting back what a ladder changed: compare-and-set to the recorded earlier value."""
+"""Putting back what a ladder changed: each setting in its own step, compare-and-set to the recorded earlier value."""
 
-from daemon.actions.action import Again, Context, Done, Prepared, Unheard, Unready, Withdrawn, answer_of
-from daemon.actions.activation import SETTING
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+from daemon.actions import activation, protocol_log
+from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard, Unready, Withdrawn, answer_of
 from daemon.domain import Json, Step, UndoItem
 from daemon.gates import Hold, Refuse, blocked_here
-from daemon.wire.answers import Activation, DatabaseCopies
+from daemon.wire.answers import Activation, DatabaseCopies, PopSettings, ProtocolLogSet
+from statemachines.actions import Effect
 
 
-class Undo:
-    """The action `undo`, for one recorded change. Today that can only be `activation`."""
+class Reversal(Protocol):
+    """How one kind of change is put back."""
 
-    async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
-        """Read the value: already the earlier one means nothing to do; one that is not ours is left alone."""
-        item = _item(ctx)
-        heard = await ctx.peer("database_copies", {}, DatabaseCopies)
+    @property
+    def effect(self) -> Effect:
+        """What putting it back does to the world."""
+        ...
+
+    def by_hand(self, item: UndoItem) -> str:
+        """The command with which a human does it."""
+        ...
+
+    async def prepare(self, ctx: Context, item: UndoItem) -> Prepared | Refuse | Unready | Done:
+        """See `EffectAction.prepare`."""
+        ...
+
+    def accept(self, step: Step, result: Json) -> Done | Again:
+        """See `EffectAction.accept`."""
+        ...
+
+    async def settle(self, ctx: Context, step: Step, item: UndoItem) -> Done | Again | Withdrawn:
+        """See `EffectAction.settle`."""
+        ...
+
+
+#: Reads a value, None when the answer does not say, with the answer: from the executor of a step, or from any peer.
+Read = Callable[
+    [Context, Step | None], Awaitable[tuple[bool | None, Heard[DatabaseCopies] | Heard[PopSettings] | Unheard]]
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Value:
+    """A setting with two values, by compare-and-set: one that is no longer ours is left alone."""
+
+    name: str  #: as humans call it
+    key: str  #: of the value in `UndoItem.earlier` and `.applied`
+    script: str
+    answer: type[Activation | ProtocolLogSet]
+    command: str
+    words: tuple[str, str]  #: for false and true
+    read: Read
+    effect: Effect = Effect.IDEMPOTENT
+
+    def by_hand(self, item: UndoItem) -> str:
+        return self.command.format(server=item.server, value="$true" if item.earlier[self.key] else "$false")
+
+    async def prepare(self, ctx: Context, item: UndoItem) -> Prepared | Refuse | Unready | Done:
+        now, heard = await self.read(ctx, None)
         if isinstance(heard, Unheard):
             return Unready(detail=heard.detail, if_late=heard.outcome)
-        now = blocked_here(heard.answer)
         if now is None:
             return Unready(detail=f"the answer has no settings of {item.server}", if_late="unknown")
-        if now == item.earlier["blocked"]:
-            return Done(outcome="done", detail=f"activation on {item.server} is as it was: {_word(now)}")
+        if now == item.earlier[self.key]:
+            return Done(outcome="done", detail=f"{self.name} on {item.server} is as it was: {self.words[now]}")
         return Prepared(
             executor=heard.executor,
-            script="set_activation",
+            script=self.script,
             args={
                 "server": item.server,
-                "expected": item.applied["blocked"],
-                "value": item.earlier["blocked"],
+                "expected": item.applied[self.key],
+                "value": item.earlier[self.key],
                 "not_after": ctx.not_after(heard.clock),
             },
-            baseline={},
-            figures={"now": now, "earlier": item.earlier["blocked"]},
+            baseline={"setting": item.setting},
+            figures={"now": now, "earlier": item.earlier[self.key]},
             heard_at=heard.heard_at,
         )
 
     def accept(self, step: Step, result: Json) -> Done | Again:
-        """The script answers with the flag read back."""
-        set_ = answer_of(result, Activation)
+        set_ = answer_of(result, self.answer)
         if set_ is None:
             return Again(after=5.0, detail="the answer was not understood")
-        return Done(outcome="done", detail=f"activation on {step.server} is again {_word(set_.after)}")
+        return Done(outcome="done", detail=f"{self.name} on {step.server} is again {self.words[set_.after]}")
 
-    async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
+    async def settle(self, ctx: Context, step: Step, item: UndoItem) -> Done | Again | Withdrawn:
         """An idempotent change: read back; not there yet means that it may be sent again."""
-        item = _item(ctx)
-        args = {"server": item.server}
-        heard = await ctx.ask.ask(step.executor, "database_copies", args, DatabaseCopies, f"{step.id}.settle")
+        now, heard = await self.read(ctx, step)
         if isinstance(heard, Unheard):
             # Idempotent: another server may carry it out, so an executor that is gone does not block the way out.
             return Withdrawn(detail=heard.detail)
-        if blocked_here(heard.answer) == item.earlier["blocked"]:
-            return Done(outcome="done", detail=f"activation on {item.server} is as it was")
-        return Withdrawn(detail=f"activation on {item.server} is not put back yet")
+        if now == item.earlier[self.key]:
+            return Done(outcome="done", detail=f"{self.name} on {item.server} is as it was")
+        return Withdrawn(detail=f"{self.name} on {item.server} is not put back yet")
+
+
+async def _blocked(ctx: Context, step: Step | None) -> tuple[bool | None, Heard[DatabaseCopies] | Unheard]:
+    heard = await ctx.of_server(step, "database_copies", DatabaseCopies)
+    return (None, heard) if isinstance(heard, Unheard) else (blocked_here(heard.answer), heard)
+
+
+async def _logged(ctx: Context, step: Step | None) -> tuple[bool | None, Heard[PopSettings] | Unheard]:
+    heard = await ctx.of_server(step, "pop_settings", PopSettings)
+    return (None, heard) if isinstance(heard, Unheard) else (heard.answer.protocol_log_enabled, heard)
+
+
+REVERSALS: Mapping[str, Reversal] = MappingProxyType({
+    activation.SETTING: _Value(
+        name="activation",
+        key="blocked",
+        script="set_activation",
+        answer=Activation,
+        command="Set-MailboxServer -Identity {server} -DatabaseCopyActivationDisabledAndMoveNow {value}",
+        words=("allowed", "blocked"),
+        read=_blocked,
+    ),
+    protocol_log.SETTING: _Value(
+        name="the POP protocol log",
+        key="enabled",
+        script="set_protocol_log",
+        answer=ProtocolLogSet,
+        command="Set-PopSettings -Server {server} -ProtocolLogEnabled {value}",
+        words=("off", "on"),
+        read=_logged,
+    ),
+    protocol_log.RESTART: protocol_log.RestartAfterwards(),
+})  # fmt: skip
+
+
+class Undo:
+    """The action `undo`, for one recorded change: `Context.item`."""
+
+    async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
+        """Read the value: already the earlier one means nothing to do; one that is not ours is left alone."""
+        item = _item(ctx)
+        return await _reversal(item.setting).prepare(ctx, item)
+
+    def accept(self, step: Step, result: Json) -> Done | Again:
+        """Understand the script's answer."""
+        return _reversal(str(step.baseline["setting"])).accept(step, result)
+
+    async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
+        """Find out what became of a step whose answer was lost."""
+        item = _item(ctx)
+        return await _reversal(item.setting).settle(ctx, step, item)
 
 
 def by_hand(item: UndoItem) -> str:
     """The command with which a human puts a change back."""
-    if item.setting != SETTING:
-        raise ValueError(f"no undo is known for {item.setting}")
-    value = "$true" if item.earlier["blocked"] else "$false"
-    return f"Set-MailboxServer -Identity {item.server} -DatabaseCopyActivationDisabledAndMoveNow {value}"
+    return _reversal(item.setting).by_hand(item)
+
+
+def effect_of(setting: str) -> Effect:
+    """What putting a setting back does to the world: a restart is disruptive, on the way out too."""
+    return _reversal(setting).effect
+
+
+def _reversal(setting: str) -> Reversal:
+    if setting not in REVERSALS:
+        raise ValueError(f"no undo is known for {setting}")
+    return REVERSALS[setting]
 
 
 def _item(ctx: Context) -> UndoItem:
     if ctx.item is None:
         raise ValueError("undo needs the recorded change")
     return ctx.item
-
-
-def _word(blocked: bool) -> str:
-    return "blocked" if blocked else "allowed"
