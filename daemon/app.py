@@ -25,7 +25,7 @@ from daemon.adapters.systemd import ServiceManager
 from daemon.adapters.winrm import WinrmShell
 from daemon.audit import RESEND, AuditFollower, verify_chain
 from daemon.config import Settings, load_settings, read_secret
-from daemon.control import ControlSocket, Operators
+from daemon.control import ControlSocket
 from daemon.dispatch import Dispatch
 from daemon.domain import AuditEntry, AuditKind, Commit
 from daemon.engine import Engine
@@ -35,11 +35,12 @@ from daemon.health import Progress, feed_watchdog
 from daemon.intake import Intake
 from daemon.inventory import check_site, load_inventory
 from daemon.ladders import Ladders
+from daemon.operators import Operators
 from daemon.outbox import Outbox
+from daemon.parts import Parts
 from daemon.pause import PauseFile
 from daemon.ports import AuditSink, Clock, Store
 from daemon.runner import Runner
-from daemon.turn import Parts
 from statemachines.loader import RunbookError, load_runbooks, shipped_directory
 from statemachines.model import Definition
 
@@ -235,6 +236,7 @@ async def run_daemon(config: Path) -> None:
         progress=Progress(clock),
         service=ServiceManager(),
         ready=lambda: bus.connected,
+        stopped=lambda: store.commit(_lifecycle(AuditKind.STOPPED, clock, "stopped as told")),
     )
     try:
         await store.commit(_lifecycle(AuditKind.STARTED, clock, f"started with {len(inventory.servers)} servers"))
@@ -275,6 +277,7 @@ class Daemon:
     progress: Progress
     service: ServiceManager
     ready: Callable[[], bool]
+    stopped: Callable[[], Coroutine[Any, Any, object]]  #: recorded once nothing runs any more, before the flush
 
     async def run(self) -> None:
         """Run until a signal; then: take nothing new in, let running actions end, flush, and go."""
@@ -292,6 +295,7 @@ class Daemon:
             _log.info("stopping: no new alerts are taken in; running actions reach their outcome or their deadline")
             taking["intake"].cancel()
             await self._end(working, stop_working)
+            await self.stopped()
             _log.info("stopping: flushing")
             await self._end(flushing, stop_flushing)
             taking["bus"].cancel()

@@ -9,150 +9,20 @@ import json
 import pwd
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatus
-from daemon.errors import Conflict, OperatorError, StoreError
-from daemon.inventory import Inventory
+from daemon.errors import OperatorError, StoreError
 from daemon.local_socket import socket_address
-from daemon.pause import PauseFile
-from daemon.ports import Bus, Clock, Store
+from daemon.operators import Operators, Request
 
 SOCKET_MODE = 0o660  #: owner and group of the daemon
 LINE_LIMIT = 64 * 1024
 ANSWER_WITHIN = 60.0  #: seconds; a pause waits for sends that have begun
 
 _log = structlog.get_logger("exmedic.control")
-
-Request = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operators:
-    """Carries out operators' commands. `wake` tells the runner and the outbox that there is something to do."""
-
-    store: Store
-    bus: Bus
-    clock: Clock
-    inventory: Inventory
-    pause_file: PauseFile
-    wake: Callable[[], None]
-
-    async def carry_out(self, user: str, request: Request) -> dict[str, Any]:
-        """Carry out one command for a user.
-
-        Raises:
-            OperatorError: it cannot be carried out.
-        """
-        commands: Mapping[str, Callable[[str, Request], Awaitable[dict[str, Any]]]] = {
-            "status": self._status,
-            "pause": self._pause,
-            "resume": self._resume,
-            "release": self._release,
-            "close": self._close,
-        }
-        command = commands.get(str(request.get("command")))
-        if command is None:
-            raise OperatorError(f"unknown command {request.get('command')!r}; known: {', '.join(commands)}")
-        answer = await command(user, request)
-        self.wake()
-        return answer
-
-    async def _status(self, _user: str, _request: Request) -> dict[str, Any]:
-        ledger = await self.store.ledger()
-        return {
-            "bus": "connected" if self.bus.connected else "not connected",
-            "paused": self.pause_file.reason(),
-            "alerts": dict(ledger.alerts),
-            "incidents": dict(ledger.incidents),
-            "imbalance": ledger.imbalance,
-            "quarantined": [quarantine.server for quarantine in await self.store.quarantines()],
-        }
-
-    async def _pause(self, user: str, request: Request) -> dict[str, Any]:
-        reason = f"by {user}: {request.get('reason') or 'no reason given'}"
-        try:
-            # The file first: should the record fail, the pause stands.
-            await asyncio.to_thread(self.pause_file.pause, reason)
-        except OSError as error:
-            raise OperatorError(f"the pause file {self.pause_file.path} cannot be written: {error.strerror}") from error
-        await self._record(AuditKind.PAUSED, f"paused {reason}", user)
-        return {"paused": reason}
-
-    async def _resume(self, user: str, _request: Request) -> dict[str, Any]:
-        # The record first: should it fail, nothing is resumed.
-        if self.pause_file.reason() is None:
-            raise OperatorError("exmedic is not paused")
-        await self._record(AuditKind.RESUMED, f"resumed by {user}", user)
-        try:
-            self.pause_file.resume()
-        except OSError as error:
-            raise OperatorError(f"the pause file {self.pause_file.path} cannot be removed: {error.strerror}") from error
-        return {"paused": self.pause_file.reason()}
-
-    async def _release(self, user: str, request: Request) -> dict[str, Any]:
-        name = str(request.get("server", ""))
-        server = self.inventory.find(name)
-        quarantine = await self.store.quarantine(server.name if server else name.lower())
-        if quarantine is None:
-            held = ", ".join(quarantine.server for quarantine in await self.store.quarantines()) or "none"
-            raise OperatorError(f"{name} is not quarantined; quarantined servers: {held}")
-        now = self.clock.now()
-        entry = AuditEntry(
-            kind=AuditKind.QUARANTINE_LIFTED,
-            at=now,
-            message=f"{quarantine.server} released by {user}",
-            incident_id=quarantine.incident_id,
-            server=quarantine.server,
-            fields={"user": user, "step": quarantine.step_id},
-        )
-        await self.store.commit(Commit(at=now, lift=quarantine.server, audit=(entry,)))
-        return {"released": quarantine.server}
-
-    async def _close(self, user: str, request: Request) -> dict[str, Any]:
-        incident_id = str(request.get("incident", ""))
-        while True:
-            incident = await self.store.incident(incident_id)
-            if incident is None:
-                raise OperatorError(f"there is no incident {incident_id}; `exmedic incidents` lists them")
-            try:
-                return await self._closed(incident, user)
-            except Conflict:
-                # It moved on while we looked; look again.
-                continue
-
-    async def _closed(self, incident: Incident, user: str) -> dict[str, Any]:
-        now = self.clock.now()
-        if incident.status is IncidentStatus.OPEN:
-            fresh = replace(incident, close_by=user, due_at=now)
-            await self.store.commit(Commit(at=now, incident=fresh))
-            return {"closing": incident.id, "note": "what it changed is put back first"}
-        if not incident.latched:
-            raise OperatorError(f"incident {incident.id} is already {incident.status.value}")
-        fresh = replace(incident, latched=False, due_at=None)
-        entry = AuditEntry(
-            kind=AuditKind.LATCH_LIFTED,
-            at=now,
-            message=f"closed by {user}; the next alert opens a new incident",
-            incident_id=incident.id,
-            server=incident.server,
-            health_set=incident.health_set,
-            monitor=incident.monitor,
-            fields={"user": user},
-        )
-        await self.store.commit(Commit(at=now, incident=fresh, audit=(entry,)))
-        return {"closed": incident.id}
-
-    async def _record(self, kind: AuditKind, message: str, user: str) -> None:
-        now = self.clock.now()
-        await self.store.commit(
-            Commit(at=now, audit=(AuditEntry(kind=kind, at=now, message=message, fields={"user": user}),))
-        )
 
 
 class ControlSocket:

@@ -3,18 +3,17 @@
 Pure: no I/O, no clock. The runner reads, asks servers and commits; the state machine says which state is next.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 from daemon.actions.action import Again, Done, Prepared
-from daemon.actions.undo import by_hand, effect_of
+from daemon.actions.undo import by_hand
+from daemon.case import Case
 from daemon.config import Timing
 from daemon.domain import (
     AuditEntry,
     AuditKind,
     Commit,
-    Incident,
     IncidentStatus,
     Json,
     Outgoing,
@@ -25,72 +24,26 @@ from daemon.domain import (
     UndoStatus,
 )
 from daemon.gates import Hold, Refuse
-from daemon.wire.messages import escalation_messages, escalation_text, event_message, state_message
-from statemachines.actions import Effect
-from statemachines.compiler import CLOSE, FLAPPING, HELD, RECHECK, End, Ladder, LadderState
-from statemachines.model import UndoPolicy
+from daemon.way_out import (
+    COMES_AND_GOES,
+    WAYS_OUT,
+    flaps,
+    gone_by_itself,
+    left_changed,
+    left_entry,
+    merged,
+    not_to_undo,
+    quarantine_for,
+    undoes,
+)
+from daemon.wire.messages import Story, escalation_messages, event_message, state_message
+from statemachines.compiler import CLOSE, FLAPPING, HELD, RECHECK, End
 
 _KINDS = {
     End.RESOLVED: AuditKind.RESOLVED,
     End.ESCALATED: AuditKind.ESCALATED,
     End.CANCELLED: AuditKind.CANCELLED,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """An incident with all that decisions about it need."""
-
-    incident: Incident
-    ladder: Ladder
-    steps: tuple[Step, ...]
-    undo: tuple[UndoItem, ...]
-    now: datetime
-    transients: int = 0  #: incidents of the same key in the last day that were gone by themselves
-
-    @property
-    def state(self) -> LadderState:
-        """The state the incident is in."""
-        return self.ladder.states[self.incident.state]
-
-    @property
-    def pending(self) -> tuple[UndoItem, ...]:
-        """What is changed and not put back yet, last change first."""
-        return tuple(item for item in reversed(self.undo) if item.status is UndoStatus.PENDING)
-
-    def item(self, params: Json) -> UndoItem | None:
-        """The change that an undo step with these parameters puts back; without a step, the next to be put back."""
-        named = [item for item in self.undo if item.id == params.get("item")]
-        return next(iter(named or self.pending), None)
-
-    def params(self) -> Json:
-        """The state's parameters, with `$state.field` replaced by what that state produced."""
-        return {name: self._value(given) for name, given in self.state.params.items()}
-
-    def _value(self, given: object) -> object:
-        if not isinstance(given, str) or not given.startswith("$"):
-            return given
-        state, _, name = given[1:].rpartition(".")
-        return self.incident.facts[state][name]
-
-    def step(self, executor: str = "", baseline: Json | None = None) -> Step:
-        """The next step, of the current state's action."""
-        number = len(self.steps) + 1
-        undoing = self.state.action.name == "undo" and self.pending
-        return Step(
-            id=f"{self.incident.id}-{number:02}",
-            incident_id=self.incident.id,
-            number=number,
-            state=self.incident.state,
-            action=self.state.action.name,
-            effect=effect_of(self.pending[0].setting) if undoing else self.state.action.effect,
-            server=self.incident.server,
-            executor=executor,
-            params=self.params(),
-            baseline=baseline or {},
-            started_at=self.now,
-            deadline_at=self.now + self.state.deadline,
-        )
 
 
 class Engine:
@@ -133,8 +86,8 @@ class Engine:
             undo=undo,
             claim=claim,
             audit=(
-                _entry(case, AuditKind.DECISION, f"allowed: {intent}", {**figures, "facts": prepared.figures}),
-                _entry(case, AuditKind.INTENT, intent, {**figures, "params": step.params, "baseline": step.baseline}),
+                case.entry(AuditKind.DECISION, f"allowed: {intent}", {**figures, "facts": prepared.figures}),
+                case.entry(AuditKind.INTENT, intent, {**figures, "params": step.params, "baseline": step.baseline}),
             ),
         )
 
@@ -158,7 +111,7 @@ class Engine:
             return self.move(case, hold.outcome, waited)
         due = min(case.now + hold.after, since + hold.deadline)
         incident = replace(case.incident, due_at=due, waiting_since=since, waiting_for=hold.reason)
-        audit: tuple[AuditEntry, ...] = (_entry(case, AuditKind.DECISION, f"held: {hold.reason}", {"verdict": "hold"}),)
+        audit: tuple[AuditEntry, ...] = (case.entry(AuditKind.DECISION, f"held: {hold.reason}", {"verdict": "hold"}),)
         lets_go = hold.lets_go and not case.pending
         if hold.verify_afresh and case.state.action.name != "undo":
             held = self._moved(replace(case, incident=incident), HELD, hold.reason)
@@ -179,15 +132,15 @@ class Engine:
         closed = replace(step, status=StepStatus.WITHDRAWN, detail=detail, ended_at=case.now)
         waiting = replace(case.incident, waiting_since=case.incident.waiting_since or step.started_at)
         steps = (*(known for known in case.steps if known.id != step.id), closed)
-        fresh = replace(case, incident=waiting, undo=_merged(gone, case.undo), steps=steps)
+        fresh = replace(case, incident=waiting, undo=merged(gone, case.undo), steps=steps)
         commit = self.hold(fresh, replace(retry, reason=detail))
         fields = {"step": step.id, "action": step.action, "executor": step.executor}
-        withdrawn = _entry(case, AuditKind.WITHDRAWN, f"{step.action} did not happen: {detail}", fields)
-        return replace(commit, step=closed, undo=_merged(commit.undo, gone), audit=(withdrawn, *commit.audit))
+        withdrawn = case.entry(AuditKind.WITHDRAWN, f"{step.action} did not happen: {detail}", fields)
+        return replace(commit, step=closed, undo=merged(commit.undo, gone), audit=(withdrawn, *commit.audit))
 
     def finish(self, case: Case, step: Step, done: Done, quarantine: Quarantine | None = None) -> Commit:
         """A step ends with an outcome: the next state follows. An effect that stays unknown quarantines its server."""
-        quarantine = quarantine or _quarantine(case, step, done)
+        quarantine = quarantine or quarantine_for(case, step, done)
         closed = replace(
             step,
             status=StepStatus.DONE,
@@ -200,7 +153,7 @@ class Engine:
         steps = (*(known for known in case.steps if known.id != step.id), closed)
         case = replace(case, incident=incident, steps=steps)
         fields = {"step": step.id, "action": step.action, "executor": step.executor, "outcome": done.outcome}
-        audit = _entry(case, AuditKind.OUTCOME, f"{step.action}: {done.outcome}: {done.detail}", fields)
+        audit = case.entry(AuditKind.OUTCOME, f"{step.action}: {done.outcome}: {done.detail}", fields)
         moved = self.move(case, done.outcome, done.detail, quarantine)
         return replace(moved, step=closed, audit=(audit, *moved.audit))
 
@@ -214,16 +167,16 @@ class Engine:
         """One recorded change was put back, or is left; the way out goes on with the next one."""
         item = case.pending[0]
         step = step or replace(case.step(), params={"item": item.id})
-        quarantine = _quarantine(case, step, done)
+        quarantine = quarantine_for(case, step, done)
         put_back = done.outcome == "done"
         status = UndoStatus.DONE if put_back else UndoStatus.LEFT
         item = replace(item, status=status, reason=done.detail)
         undo = tuple(item if known.id == item.id else known for known in case.undo)
         case = replace(case, undo=undo)
-        outcome = "more" if case.pending and quarantine is None else "left" if _left(case) else "done"
-        audit = () if put_back else (_left_entry(case, item),)
+        outcome = "more" if case.pending and quarantine is None else "left" if left_changed(case) else "done"
+        audit = () if put_back else (left_entry(case, item),)
         commit = self.finish(case, step, replace(done, outcome=outcome), quarantine)
-        return replace(commit, undo=_merged((item,), commit.undo), audit=(*audit, *commit.audit))
+        return replace(commit, undo=merged((item,), commit.undo), audit=(*audit, *commit.audit))
 
     def close(self, case: Case, step: Step | None) -> Commit:
         """An operator closed the incident: the way out begins. A step that was reading is dropped."""
@@ -239,7 +192,7 @@ class Engine:
         if case.state.action.name == "undo":
             return self.finish_undo(case, None, Done(outcome="refused", detail=verdict.reason))
         figures = {"verdict": "refuse", "action": case.state.action.name, "facts": verdict.figures}
-        entry = _entry(case, AuditKind.DECISION, f"refused: {verdict.reason}", figures)
+        entry = case.entry(AuditKind.DECISION, f"refused: {verdict.reason}", figures)
         moved = self.move(case, "refused", verdict.reason)
         return replace(moved, audit=(entry, *moved.audit))
 
@@ -248,7 +201,7 @@ class Engine:
         commit = self._moved(case, outcome, detail, quarantine)
         if quarantine is None:
             return commit
-        entry = _entry(case, AuditKind.QUARANTINED, quarantine.reason, {"step": quarantine.step_id})
+        entry = case.entry(AuditKind.QUARANTINED, quarantine.reason, {"step": quarantine.step_id})
         return replace(commit, quarantine=quarantine, audit=(*commit.audit, entry))
 
     def _moved(self, case: Case, outcome: str, detail: str, quarantine: Quarantine | None = None) -> Commit:
@@ -256,14 +209,14 @@ class Engine:
         hops = [(source, outcome, case.ladder.next(source, outcome))]
         items: tuple[UndoItem, ...] = ()
         if hops[-1][2] in (End.ESCALATED.undo, End.CANCELLED.undo):
-            items = _not_to_undo(case, quarantine is not None)
-            case = replace(case, undo=_merged(items, case.undo))
-        while _undoes(case.ladder, hops[-1][2]) and not case.pending:
-            nothing = FLAPPING if hops[-1][2] == End.RESOLVED.undo and _flaps(case) else "nothing"
+            items = not_to_undo(case, quarantine is not None)
+            case = replace(case, undo=merged(items, case.undo))
+        while undoes(case.ladder, hops[-1][2]) and not case.pending:
+            nothing = FLAPPING if hops[-1][2] == End.RESOLVED.undo and flaps(case) else "nothing"
             hops.append((hops[-1][2], nothing, case.ladder.next(hops[-1][2], nothing)))
         target = hops[-1][2]
         if any(hop[1] == FLAPPING for hop in hops):
-            detail = _FLAPPING
+            detail = COMES_AND_GOES
         # "more": the next change to be put back gets the whole deadline for itself.
         same = target.removesuffix(RECHECK) == source.removesuffix(RECHECK) and outcome != "more"
         leaving = any(hop[2] in (End.ESCALATED.undo, End.CANCELLED.undo) for hop in hops)
@@ -273,12 +226,12 @@ class Engine:
             due_at=case.now,
             waiting_since=case.incident.waiting_since if same else None,
             waiting_for="",
-            reason=f"{source}: {outcome}: {detail}" if leaving and source not in _WAYS_OUT else case.incident.reason,
+            reason=f"{source}: {outcome}: {detail}" if leaving and source not in WAYS_OUT else case.incident.reason,
         )
         case = replace(case, incident=incident)
         audit = [_transition(case, *hop) for hop in hops]
         told = [event_message(self._prefix, incident, case.now, _event(*hop, detail)) for hop in hops]
-        audit += [_left_entry(case, item) for item in items]
+        audit += [left_entry(case, item) for item in items]
         if target in tuple(End):
             return self._ended(case, End(target), items, audit, told, quarantined=quarantine is not None)
         told.append(state_message(self._prefix, incident))
@@ -308,16 +261,20 @@ class Engine:
             latched=escalated,
             due_at=case.now + timedelta(seconds=self._timing.latch_recheck) if escalated else None,
             reason=case.incident.reason if end is not End.RESOLVED else f"healthy: {last}",
-            transient=end is End.RESOLVED and _gone_by_itself(case.steps),
+            transient=end is End.RESOLVED and gone_by_itself(case.steps),
             undo_by="",
         )
-        audit.append(_entry(replace(case, incident=incident), _KINDS[end], incident.reason, {}))
+        audit.append(replace(case, incident=incident).entry(_KINDS[end], incident.reason, {}))
         told.append(state_message(self._prefix, incident))
         if escalated and not case.incident.undo_by:
-            left = [(item, by_hand(item)) for item in _left(case)]
-            source = case.ladder.definition.source
-            text = escalation_text(incident, source, case.steps, left, quarantined)
-            told += escalation_messages(self._prefix, incident, case.now, text)
+            story = Story(
+                incident=incident,
+                source=case.ladder.definition.source,
+                steps=case.steps,
+                left=[(item, by_hand(item)) for item in left_changed(case)],
+                quarantined=quarantined,
+            )
+            told += escalation_messages(self._prefix, story, case.now)
         return Commit(
             at=case.now,
             incident=incident,
@@ -328,96 +285,6 @@ class Engine:
         )
 
 
-#: Transient incidents of a key within a day after which the next one is flapping: the third time escalates.
-FLAPPING_AFTER = 2
-FLAPPING_WITHIN = timedelta(days=1)
-_FLAPPING = "the third time within a day that the problem was gone before anything was done: it comes and goes"
-_WAYS_OUT = frozenset(end.undo for end in (End.ESCALATED, End.CANCELLED))
-_VERIFIES = frozenset({"verify", "watch_monitor"})
-
-
-def _quarantine(case: Case, step: Step, done: Done) -> Quarantine | None:
-    """A disruptive step that was sent, and whose outcome stays unknown, quarantines its server."""
-    sent = any(known.id == step.id for known in case.steps)
-    if not sent or step.effect is not Effect.DISRUPTIVE or done.outcome != "unknown":
-        return None
-    return Quarantine(
-        server=case.incident.server,
-        incident_id=case.incident.id,
-        step_id=step.id,
-        reason=f"what became of {step.action} is not known: {done.detail}",
-        since=case.now,
-    )
-
-
-def _undoes(ladder: Ladder, state: str) -> bool:
-    return state in ladder.states and ladder.states[state].action.name == "undo"
-
-
-def _flaps(case: Case) -> bool:
-    return case.transients >= FLAPPING_AFTER and _gone_by_itself(case.steps)
-
-
-def _gone_by_itself(steps: Sequence[Step]) -> bool:
-    """No look found the problem, and nothing was done."""
-    return not any(step.outcome == "unhealthy" or step.effect is not Effect.READ for step in steps)
-
-
-def _merged(changed: Sequence[UndoItem], known: Sequence[UndoItem]) -> tuple[UndoItem, ...]:
-    """`known` with the changed items put in by id; items that are new come last."""
-    by_id = {item.id: item for item in known} | {item.id: item for item in changed}
-    return tuple(by_id.values())
-
-
-def _left(case: Case) -> tuple[UndoItem, ...]:
-    return tuple(item for item in case.undo if item.status is UndoStatus.LEFT)
-
-
-def _not_to_undo(case: Case, quarantined: bool) -> tuple[UndoItem, ...]:
-    """The pending changes that must stay, with the reason: quarantine, or a server still sick after its reboot."""
-    sick = _sick_after_reboot(case.steps)
-    kept = []
-    for item in case.pending:
-        policy = case.ladder.definition.undo.get(item.setting, UndoPolicy.ALWAYS)
-        if quarantined:
-            reason = "the server is quarantined, so nothing more is done to it"
-        elif sick and policy is UndoPolicy.UNLESS_SICK_AFTER_REBOOT:
-            reason = "the server was not found healthy after its reboot, so its databases stay away from it"
-        else:
-            continue
-        kept.append(replace(item, status=UndoStatus.LEFT, reason=reason))
-    return tuple(kept)
-
-
-def _sick_after_reboot(steps: Sequence[Step]) -> bool:
-    """Whether a reboot was sent and no verification after it found the server healthy."""
-    reboots = [step.number for step in steps if step.action == "reboot" and step.status is StepStatus.DONE]
-    if not reboots:
-        return False
-    return not any(
-        step.number > reboots[-1] and step.action in _VERIFIES and step.outcome == "healthy" for step in steps
-    )
-
-
-def _entry(case: Case, kind: AuditKind, message: str, fields: Json) -> AuditEntry:
-    incident = case.incident
-    return AuditEntry(
-        kind=kind,
-        at=case.now,
-        message=message,
-        incident_id=incident.id,
-        server=incident.server,
-        health_set=incident.health_set,
-        monitor=incident.monitor,
-        fields={"state": incident.state, **fields},
-    )
-
-
-def _left_entry(case: Case, item: UndoItem) -> AuditEntry:
-    message = f"{item.setting} on {item.server} is left changed: {item.reason}; put it back with: {by_hand(item)}"
-    return _entry(case, AuditKind.UNDO_LEFT, message, {"setting": item.setting, "earlier": item.earlier})
-
-
 def _event(source: str, outcome: str, target: str, detail: str) -> Json:
     return {"event": "transition", "from": source, "to": target, "outcome": outcome, "detail": detail}
 
@@ -425,4 +292,4 @@ def _event(source: str, outcome: str, target: str, detail: str) -> Json:
 def _transition(case: Case, source: str, outcome: str, target: str) -> AuditEntry:
     fields = {"from_state": source, "to_state": target, "outcome": outcome}
     # Why is in the row before: the outcome, decision or command that the machine was given.
-    return _entry(case, AuditKind.TRANSITION, f"{source} -> {target} ({outcome})", fields)
+    return case.entry(AuditKind.TRANSITION, f"{source} -> {target} ({outcome})", fields)

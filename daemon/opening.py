@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatus, Json, Key
 from daemon.ladders import stored
-from daemon.wire.messages import escalation_messages, escalation_text, event_message, state_message
+from daemon.wire.messages import Story, escalation_messages, event_message, state_message
 from statemachines.compiler import End, Ladder
 
 UNHANDLED_LATCH = timedelta(days=1)  #: a monitor without a runbook escalates at most this often
@@ -66,12 +66,11 @@ def _unhandled(incident: Incident, now: datetime, prefix: str, audit: tuple[Audi
         due_at=now + UNHANDLED_LATCH,
         reason=f"no runbook handles {what} on such a server; nothing was tried",
     )
-    text = escalation_text(incident, "", (), (), quarantined=False)
     return Commit(
         at=now,
         incident=incident,
         audit=(*audit, about(AuditKind.ESCALATED, incident, now, incident.reason, {})),
-        outgoing=(state_message(prefix, incident), *escalation_messages(prefix, incident, now, text)),
+        outgoing=(state_message(prefix, incident), *escalation_messages(prefix, Story(incident=incident), now)),
     )
 
 

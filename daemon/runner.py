@@ -8,7 +8,8 @@ import structlog
 
 from daemon.errors import Conflict, StoreError
 from daemon.nudge import Nudge
-from daemon.turn import Parts, Turn
+from daemon.parts import Parts
+from daemon.turn import Turn
 
 POLL = 5.0  #: seconds between looks at the timers without a nudge
 

@@ -6,46 +6,29 @@ evidence and never sent again.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from daemon.actions import EFFECTS, READS
 from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn
-from daemon.config import Settings
-from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatus, Json, Step
-from daemon.engine import FLAPPING_WITHIN, Case, Engine
+from daemon.case import Case
+from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatus, Json, Step, canonical
 from daemon.errors import Conflict, StoreError
-from daemon.family import Family
 from daemon.gates import Hold, Refuse, may_act
-from daemon.inventory import Inventory, Server, mode_of
-from daemon.ladders import Ladders
-from daemon.pause import PauseFile
-from daemon.ports import Call, Clock, Reply, ReplyKind, Shell, Store
+from daemon.inventory import Server, mode_of
+from daemon.parts import Parts
+from daemon.ports import Call, Reply, ReplyKind
+from daemon.way_out import FLAPPING_WITHIN
 from statemachines.actions import Effect
 
+RAW_LIMIT = 16 * 1024  #: characters of raw answers kept with a step
 VERIFYING = ("verify", "watch_monitor")
 READ_AGAIN = 3  #: how often alerts that join during a verification make it look again
 RETRY = timedelta(seconds=15)  #: before what provably was not sent, or facts that could not be read, are tried again
 
 _log = structlog.get_logger("exmedic.turn")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What the runner works with."""
-
-    store: Store
-    shell: Shell
-    clock: Clock
-    inventory: Inventory
-    ladders: Ladders
-    engine: Engine
-    settings: Settings
-    pause: PauseFile
-    family: Family
-    committed: Callable[[], None]  #: called after each turn: there may be rows to send
 
 
 class Turn:
@@ -55,6 +38,7 @@ class Turn:
         self._parts = parts
         self._incident = incident
         self._server = parts.inventory.find(incident.server)
+        self._transcript: list[Json] = []  #: the raw answers heard in this turn
 
     async def take(self) -> None:
         """Do what the incident's state asks for."""
@@ -108,10 +92,10 @@ class Turn:
 
     def _after_poll(self, case: Case, step: Step, seen: Done | Again) -> Commit:
         if isinstance(seen, Done):
-            return self._parts.engine.finish(case, step, seen)
+            return self._parts.engine.finish(case, self._with_raw(step), seen)
         if case.now >= step.deadline_at:
             late = Done(outcome=seen.if_late, detail=f"not within {step.deadline_at - step.started_at}: {seen.detail}")
-            return self._parts.engine.finish(case, step, late)
+            return self._parts.engine.finish(case, self._with_raw(step), late)
         return self._parts.engine.poll_again(case, step, seen)
 
     async def _watch(self) -> None:
@@ -274,6 +258,7 @@ class Turn:
     async def _sent(self, step: Step, reply: Reply) -> None:
         """Understand how sending an effect ended."""
         engine, action = self._parts.engine, EFFECTS[step.action]
+        self._transcript.append({"script": step.action, "executor": step.executor, "answer": reply.result})
         never = reply.kind in (ReplyKind.UNREACHABLE, ReplyKind.WITHHELD)
         if never or (reply.kind is ReplyKind.FAILED and reply.error == "expired"):
             detail = "paused before it was sent" if reply.kind is ReplyKind.WITHHELD else reply.detail
@@ -313,7 +298,12 @@ class Turn:
 
     async def _over(self, step: Step | None, done: Done) -> None:
         """A step is over; None: one that needed no sending."""
-        await self._commit(lambda case: self._parts.engine.conclude(case, step, done))
+        heard = None if step is None else self._with_raw(step)
+        await self._commit(lambda case: self._parts.engine.conclude(case, heard, done))
+
+    def _with_raw(self, step: Step) -> Step:
+        """The step with the raw answers that decided it."""
+        return replace(step, memo={**step.memo, "raw": bounded(self._transcript)})
 
     # Common ground
 
@@ -351,6 +341,7 @@ class Turn:
                 inventory=parts.inventory,
                 timeout=parts.settings.winrm.call_timeout,
                 avoid=avoid,
+                transcript=self._transcript,
             ),
             family=parts.family,
             item=case.item(params),
@@ -367,6 +358,18 @@ class Turn:
                 if fresh is None or fresh.version == self._incident.version:
                     raise
                 self._incident = fresh
+
+
+def bounded(transcript: list[Json]) -> list[Json]:
+    """The last answers that together stay within `RAW_LIMIT`."""
+    kept: list[Json] = []
+    size = 0
+    for heard in reversed(transcript):
+        size += len(canonical(heard))
+        if size > RAW_LIMIT:
+            break
+        kept.insert(0, heard)
+    return kept
 
 
 def _entry(incident: Incident, kind: AuditKind, at: datetime, message: str) -> AuditEntry:

@@ -16,7 +16,7 @@ from daemon.config import Timing
 from daemon.domain import Incident, Json, Step, UndoItem, moment, timestamp
 from daemon.gates import Hold, Refuse
 from daemon.inventory import Inventory, Server
-from daemon.ports import Call, Clock, Reply, ReplyKind, Shell
+from daemon.ports import Call, Clock, Outside, Reply, ReplyKind, Shell
 from daemon.wire.answers import StepRunning
 
 T = TypeVar("T", bound=BaseModel)
@@ -140,6 +140,7 @@ class Asker:
     inventory: Inventory
     timeout: float
     avoid: frozenset[str] = frozenset()  #: servers that are being worked on: asked last about others
+    transcript: list[Json] = field(default_factory=list)  #: the raw answers of this turn, for the escalation
 
     async def ask(self, executor: str, script: str, args: Json, model: type[T], step_id: str) -> Heard[T] | Unheard:
         """Run a reading script on one server."""
@@ -147,6 +148,8 @@ class Asker:
         reply = await self.shell.run(
             Call(executor=executor, script=script, args=args, step_id=step_id, timeout=self.timeout, read_only=True)
         )
+        raw = reply.result if reply.kind is ReplyKind.OK else {reply.kind.value: reply.detail}
+        self.transcript.append({"script": script, "executor": executor, "answer": raw})
         return understand(reply, executor, script, model, heard_at)
 
     async def about(self, server: Server, script: str, args: Json, model: type[T], step_id: str) -> Heard[T] | Unheard:
@@ -193,6 +196,7 @@ class Context:
     ask: Asker
     family: Family
     item: UndoItem | None = None  #: for `undo`: what to put back
+    outside: Outside | None = None  #: for servers with a look from outside
 
     async def itself(self, script: str, args: Json, model: type[T]) -> Heard[T] | Unheard:
         """Ask the incident's server about itself."""

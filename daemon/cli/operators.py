@@ -71,6 +71,20 @@ def close(
     out.print(", ".join(f"{name} {value}" for name, value in answer.items()))
 
 
+def undo(
+    incident: Annotated[str, typer.Argument(help="The incident's id, from `exmedic incidents`.")],
+    config: Config = DEFAULT_CONFIG,
+) -> None:
+    """Put back what an incident left changed, in your name.
+
+    An escalation says what it left, and why. Do this once you know that it is safe: the server is looked at, or
+    healthy again. A setting that somebody has changed since is left alone.
+    """
+    settings, _ = site(config)
+    answer = _ask(settings, {"command": "undo", "incident": incident})
+    out.print(f"undoing {answer['undoing']}; {answer['note']}")
+
+
 def status(config: Config = DEFAULT_CONFIG) -> None:
     """Show how the running daemon stands: bus, pause, quarantine, and the ledger of alerts and incidents."""
     settings, _ = site(config)
@@ -92,4 +106,4 @@ def _ask(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any]:
         raise OperatorError(f"you may not use {settings.socket}: join the daemon's group, or use sudo") from error
 
 
-COMMANDS = (pause, resume, release, close, status)
+COMMANDS = (pause, resume, release, close, undo, status)

@@ -1,6 +1,7 @@
 """What goes out on the bus and to humans. The outbox adds `seq`, the message's own number, to each bus message."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from daemon.domain import Channel, Incident, Json, Outgoing, Step, UndoItem, timestamp
@@ -38,35 +39,54 @@ def event_message(prefix: str, incident: Incident, now: datetime, event: Json) -
     return Outgoing(channel=Channel.BUS, topic=f"{prefix}/events", body=body)
 
 
-def escalation_text(
-    incident: Incident, source: str, steps: Sequence[Step], left: Sequence[tuple[UndoItem, str]], quarantined: bool
-) -> str:
-    """What an on-call engineer needs: why, what was tried with its evidence, what is left changed, what to do next."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What an escalation tells. `left`: what is still changed, with the command that puts it back."""
+
+    incident: Incident
+    source: str = ""  #: the page's section
+    steps: Sequence[Step] = ()
+    left: Sequence[tuple[UndoItem, str]] = ()
+    quarantined: bool = False
+
+
+def escalation_text(story: Story) -> str:
+    """The story in five lines, then each step with its evidence, then what to do next."""
+    incident = story.incident
+    tried = ", ".join(f"{step.action} {step.outcome}" for step in story.steps) or "nothing"
+    changed = ", ".join(f"{item.setting} on {item.server}" for item, _ in story.left) or "nothing"
     lines = [
-        f"{incident.monitor} ({incident.health_set}) on {incident.server} needs a human.",
+        f"{incident.monitor or incident.health_set} ({incident.health_set}) on {incident.server} needs a human.",
         f"Why: {incident.reason}",
+        f"Since: {incident.opened_at:%Y-%m-%d %H:%M} UTC, incident {incident.id}",
+        f"Tried: {tried}",
+        f"Left changed: {changed}",
+        "",
     ]
-    lines.append("Tried:" if steps else "Tried: nothing.")
     lines += [
-        f"  {step.started_at:%H:%M:%S} {step.state}: {step.action} -> {step.outcome or 'open'}: {step.detail}"
-        for step in steps
+        f"{step.started_at:%H:%M:%S} {step.state}: {step.action} -> {step.outcome or step.status.value}: {step.detail}"
+        for step in story.steps
     ]
-    lines.append("Left changed:" if left else "Left changed: nothing.")
-    for item, command in left:
-        lines += [f"  {item.setting} on {item.server}: {item.reason}", f"    put it back with: {command}"]
-    if quarantined:
-        lines.append(
-            f"{incident.server} is quarantined: nothing will be done to it until you have looked and say "
-            f"`exmedic release {incident.server}`."
-        )
-    if source:
-        lines.append(f"Page: {source}")
-    lines.append(f"More: exmedic show {incident.id}")
+    lines += ["", "Next:", *(f"  {line}" for line in _next(story))]
+    if story.source:
+        lines.append(f"Page: {story.source}")
     return "\n".join(lines)
 
 
-def escalation_messages(prefix: str, incident: Incident, now: datetime, text: str) -> tuple[Outgoing, Outgoing]:
-    """An escalation, on `<prefix>/escalations` and to the notification channels."""
+def _next(story: Story) -> list[str]:
+    """The commands that an engineer probably wants, the most urgent first."""
+    server, name = story.incident.server, story.incident.id
+    lines = [f"Get-ServerHealth {server} | ?{{$_.HealthSetName -like 'POP*'}}"]
+    for item, command in story.left:
+        lines += [f"{command}   # {item.setting}: {item.reason}", f"exmedic undo {name}   # does the same, on record"]
+    if story.quarantined:
+        lines.append(f"exmedic release {server}   # once you have looked at it; until then nothing is done to it")
+    return [*lines, f"exmedic show {name}", f"exmedic close {name}   # when you are done; until then no ladder starts"]
+
+
+def escalation_messages(prefix: str, story: Story, now: datetime) -> tuple[Outgoing, Outgoing]:
+    """An escalation: with the raw answers on `<prefix>/escalations`, as text to the notification channels."""
+    incident, text = story.incident, escalation_text(story)
     body = {
         "at": timestamp(now),
         "incident": incident.id,
@@ -74,10 +94,31 @@ def escalation_messages(prefix: str, incident: Incident, now: datetime, text: st
         "health_set": incident.health_set,
         "monitor": incident.monitor,
         "reason": incident.reason,
+        "page": story.source,
+        "steps": [_told(step) for step in story.steps],
+        "left_changed": [
+            {"setting": item.setting, "server": item.server, "reason": item.reason, "put_back_with": command}
+            for item, command in story.left
+        ],
+        "quarantined": story.quarantined,
         "text": text,
     }
-    title = f"exmedic: {incident.monitor} on {incident.server} needs a human"
+    title = f"exmedic: {incident.monitor or incident.health_set} on {incident.server} needs a human"
     return (
         Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
         Outgoing(channel=Channel.NOTIFY, topic=title, body={"text": text, "incident": incident.id}),
     )
+
+
+def _told(step: Step) -> Json:
+    return {
+        "step": step.id,
+        "state": step.state,
+        "action": step.action,
+        "executor": step.executor,
+        "outcome": step.outcome,
+        "detail": step.detail,
+        "started_at": timestamp(step.started_at),
+        "ended_at": None if step.ended_at is None else timestamp(step.ended_at),
+        "raw": step.memo.get("raw", []),
+    }

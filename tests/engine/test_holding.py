@@ -86,7 +86,7 @@ async def test_a_pause_that_outlasts_the_deadline_of_an_undo_escalates_with_what
     assert incident.status is IncidentStatus.ESCALATED
     assert host.blocked
     (page,) = await daemon.store.outbox(Channel.NOTIFY, 10)
-    assert "put it back with" in str(page.message.body["text"])
+    assert f"Left changed: activation on {MBX1}" in str(page.message.body["text"])
 
 
 async def test_two_servers_of_a_dag_are_never_moved_or_rebooted_at_the_same_time(daemon: Daemon) -> None:

@@ -19,11 +19,14 @@ from daemon.engine import Engine
 from daemon.family import Family
 from daemon.inventory import Inventory, Role, Server
 from daemon.ladders import Ladders
+from daemon.operators import Operators
+from daemon.parts import Parts
 from daemon.pause import PauseFile
 from daemon.ports import Call, Permit, Reply, ReplyKind
 from daemon.testing.clock import ManualClock
+from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore
-from daemon.turn import Parts, Turn
+from daemon.turn import Turn
 from statemachines.loader import load_runbooks, shipped_directory
 
 READS = {"server_health", "invoke_probe", "database_copies", "server_state", "step_running"}
@@ -282,6 +285,14 @@ class Daemon:
         self._ids = 0
         self.dispatch = Dispatch(
             store, self.clock, servers or inventory(), ladders, self._new_id, "exmedic", lambda: None
+        )
+        self.operators = Operators(
+            store=store,
+            bus=MemoryBus(),
+            clock=self.clock,
+            inventory=servers or inventory(),
+            pause_file=self.pause,
+            wake=lambda: None,
         )
         self.parts = Parts(
             store=store,

@@ -1,0 +1,77 @@
+"""An incident with all that decisions about it need."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from daemon.actions.undo import effect_of
+from daemon.domain import AuditEntry, AuditKind, Incident, Json, Step, UndoItem, UndoStatus
+from statemachines.compiler import Ladder, LadderState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """An incident with all that decisions about it need."""
+
+    incident: Incident
+    ladder: Ladder
+    steps: tuple[Step, ...]
+    undo: tuple[UndoItem, ...]
+    now: datetime
+    transients: int = 0  #: incidents of the same key in the last day that were gone by themselves
+
+    @property
+    def state(self) -> LadderState:
+        """The state the incident is in."""
+        return self.ladder.states[self.incident.state]
+
+    @property
+    def pending(self) -> tuple[UndoItem, ...]:
+        """What is changed and not put back yet, last change first."""
+        return tuple(item for item in reversed(self.undo) if item.status is UndoStatus.PENDING)
+
+    def item(self, params: Json) -> UndoItem | None:
+        """The change that an undo step with these parameters puts back; without a step, the next to be put back."""
+        named = [item for item in self.undo if item.id == params.get("item")]
+        return next(iter(named or self.pending), None)
+
+    def params(self) -> Json:
+        """The state's parameters, with `$state.field` replaced by what that state produced."""
+        return {name: self._value(given) for name, given in self.state.params.items()}
+
+    def _value(self, given: object) -> object:
+        if not isinstance(given, str) or not given.startswith("$"):
+            return given
+        state, _, name = given[1:].rpartition(".")
+        return self.incident.facts[state][name]
+
+    def step(self, executor: str = "", baseline: Json | None = None) -> Step:
+        """The next step, of the current state's action."""
+        number = len(self.steps) + 1
+        undoing = self.state.action.name == "undo" and self.pending
+        return Step(
+            id=f"{self.incident.id}-{number:02}",
+            incident_id=self.incident.id,
+            number=number,
+            state=self.incident.state,
+            action=self.state.action.name,
+            effect=effect_of(self.pending[0].setting) if undoing else self.state.action.effect,
+            server=self.incident.server,
+            executor=executor,
+            params=self.params(),
+            baseline=baseline or {},
+            started_at=self.now,
+            deadline_at=self.now + self.state.deadline,
+        )
+
+    def entry(self, kind: AuditKind, message: str, fields: Json) -> AuditEntry:
+        """An audit entry about it."""
+        return AuditEntry(
+            kind=kind,
+            at=self.now,
+            message=message,
+            incident_id=self.incident.id,
+            server=self.incident.server,
+            health_set=self.incident.health_set,
+            monitor=self.incident.monitor,
+            fields={"state": self.incident.state, **fields},
+        )

@@ -1,0 +1,174 @@
+"""What operators may ask of the running daemon: each command checked, attributed, on record."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatus, UndoItem, UndoStatus
+from daemon.errors import Conflict, OperatorError
+from daemon.inventory import Inventory
+from daemon.opening import about
+from daemon.pause import PauseFile
+from daemon.ports import Bus, Clock, Store
+from statemachines.compiler import End
+
+Request = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operators:
+    """Carries out operators' commands. `wake` tells the runner and the outbox that there is something to do."""
+
+    store: Store
+    bus: Bus
+    clock: Clock
+    inventory: Inventory
+    pause_file: PauseFile
+    wake: Callable[[], None]
+
+    async def carry_out(self, user: str, request: Request) -> dict[str, Any]:
+        """Carry out one command for a user.
+
+        Raises:
+            OperatorError: it cannot be carried out.
+        """
+        commands: Mapping[str, Callable[[str, Request], Awaitable[dict[str, Any]]]] = {
+            "status": self._status,
+            "pause": self._pause,
+            "resume": self._resume,
+            "release": self._release,
+            "close": self._close,
+            "undo": self._undo,
+        }
+        command = commands.get(str(request.get("command")))
+        if command is None:
+            raise OperatorError(f"unknown command {request.get('command')!r}; known: {', '.join(commands)}")
+        answer = await command(user, request)
+        self.wake()
+        return answer
+
+    async def _status(self, _user: str, _request: Request) -> dict[str, Any]:
+        ledger = await self.store.ledger()
+        return {
+            "bus": "connected" if self.bus.connected else "not connected",
+            "paused": self.pause_file.reason(),
+            "alerts": dict(ledger.alerts),
+            "incidents": dict(ledger.incidents),
+            "imbalance": ledger.imbalance,
+            "quarantined": [quarantine.server for quarantine in await self.store.quarantines()],
+        }
+
+    async def _pause(self, user: str, request: Request) -> dict[str, Any]:
+        reason = f"by {user}: {request.get('reason') or 'no reason given'}"
+        try:
+            # The file first: should the record fail, the pause stands.
+            await asyncio.to_thread(self.pause_file.pause, reason)
+        except OSError as error:
+            raise OperatorError(f"the pause file {self.pause_file.path} cannot be written: {error.strerror}") from error
+        await self._record(AuditKind.PAUSED, f"paused {reason}", user)
+        return {"paused": reason}
+
+    async def _resume(self, user: str, _request: Request) -> dict[str, Any]:
+        # The record first: should it fail, nothing is resumed.
+        if self.pause_file.reason() is None:
+            raise OperatorError("exmedic is not paused")
+        await self._record(AuditKind.RESUMED, f"resumed by {user}", user)
+        try:
+            self.pause_file.resume()
+        except OSError as error:
+            raise OperatorError(f"the pause file {self.pause_file.path} cannot be removed: {error.strerror}") from error
+        return {"paused": self.pause_file.reason()}
+
+    async def _release(self, user: str, request: Request) -> dict[str, Any]:
+        name = str(request.get("server", ""))
+        server = self.inventory.find(name)
+        quarantine = await self.store.quarantine(server.name if server else name.lower())
+        if quarantine is None:
+            held = ", ".join(quarantine.server for quarantine in await self.store.quarantines()) or "none"
+            raise OperatorError(f"{name} is not quarantined; quarantined servers: {held}")
+        now = self.clock.now()
+        entry = AuditEntry(
+            kind=AuditKind.QUARANTINE_LIFTED,
+            at=now,
+            message=f"{quarantine.server} released by {user}",
+            incident_id=quarantine.incident_id,
+            server=quarantine.server,
+            fields={"user": user, "step": quarantine.step_id},
+        )
+        await self.store.commit(Commit(at=now, lift=quarantine.server, audit=(entry,)))
+        return {"released": quarantine.server}
+
+    async def _close(self, user: str, request: Request) -> dict[str, Any]:
+        incident_id = str(request.get("incident", ""))
+        while True:
+            incident = await self._known(incident_id)
+            try:
+                return await self._closed(incident, user)
+            except Conflict:
+                # It moved on while we looked; look again.
+                continue
+
+    async def _closed(self, incident: Incident, user: str) -> dict[str, Any]:
+        now = self.clock.now()
+        if incident.status is IncidentStatus.OPEN:
+            fresh = replace(incident, close_by=user, due_at=now)
+            await self.store.commit(Commit(at=now, incident=fresh))
+            return {"closing": incident.id, "note": "what it changed is put back first"}
+        if not incident.latched:
+            raise OperatorError(f"incident {incident.id} is already {incident.status.value}")
+        fresh = replace(incident, latched=False, due_at=None)
+        message = f"closed by {user}; the next alert opens a new incident"
+        entry = about(AuditKind.LATCH_LIFTED, incident, now, message, {"user": user})
+        await self.store.commit(Commit(at=now, incident=fresh, audit=(entry,)))
+        return {"closed": incident.id}
+
+    async def _undo(self, user: str, request: Request) -> dict[str, Any]:
+        incident_id = str(request.get("incident", ""))
+        while True:
+            incident = await self._known(incident_id)
+            left = [item for item in await self.store.undo_items(incident_id) if item.status is UndoStatus.LEFT]
+            await self._may_undo(incident, left)
+            now = self.clock.now()
+            fresh = replace(
+                incident,
+                status=IncidentStatus.OPEN,
+                state=End.ESCALATED.undo,
+                latched=False,
+                due_at=now,
+                waiting_since=None,
+                undo_by=user,
+            )
+            what = ", ".join(item.setting for item in left)
+            entry = about(AuditKind.DECISION, incident, now, f"{user} orders to put back: {what}", {"user": user})
+            pending = tuple(replace(item, status=UndoStatus.PENDING) for item in left)
+            try:
+                await self.store.commit(Commit(at=now, incident=fresh, undo=pending, audit=(entry,)))
+            except Conflict:
+                continue  # it moved on while we looked; look again
+            return {"undoing": what, "note": f"`exmedic show {incident_id}` tells when it is done"}
+
+    async def _may_undo(self, incident: Incident, left: list[UndoItem]) -> None:
+        if incident.status is IncidentStatus.OPEN:
+            raise OperatorError(f"incident {incident.id} is still open; it puts back what it changed by itself")
+        if not left:
+            raise OperatorError(f"incident {incident.id} left nothing changed")
+        if await self.store.quarantine(incident.server) is not None:
+            raise OperatorError(
+                f"{incident.server} is quarantined; look at it, then `exmedic release {incident.server}`"
+            )
+        current = await self.store.current_incident(incident.key)
+        if current is not None and current.id != incident.id:
+            raise OperatorError(f"incident {current.id} is about the same monitor and still current; close it first")
+
+    async def _known(self, incident_id: str) -> Incident:
+        incident = await self.store.incident(incident_id)
+        if incident is None:
+            raise OperatorError(f"there is no incident {incident_id}; `exmedic incidents` lists them")
+        return incident
+
+    async def _record(self, kind: AuditKind, message: str, user: str) -> None:
+        now = self.clock.now()
+        await self.store.commit(
+            Commit(at=now, audit=(AuditEntry(kind=kind, at=now, message=message, fields={"user": user}),))
+        )

@@ -1,0 +1,28 @@
+"""What a turn works with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from daemon.config import Settings
+from daemon.engine import Engine
+from daemon.family import Family
+from daemon.inventory import Inventory
+from daemon.ladders import Ladders
+from daemon.pause import PauseFile
+from daemon.ports import Clock, Shell, Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the runner works with."""
+
+    store: Store
+    shell: Shell
+    clock: Clock
+    inventory: Inventory
+    ladders: Ladders
+    engine: Engine
+    settings: Settings
+    pause: PauseFile
+    family: Family
+    committed: Callable[[], None]  #: called after each turn: there may be rows to send

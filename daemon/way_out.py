@@ -1,0 +1,92 @@
+"""The way out of a ladder: what is put back, what stays changed and why, what is quarantined, what comes and goes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from daemon.actions.action import Done
+from daemon.actions.undo import by_hand
+from daemon.case import Case
+from daemon.domain import AuditEntry, AuditKind, Quarantine, Step, StepStatus, UndoItem, UndoStatus
+from statemachines.actions import Effect
+from statemachines.compiler import End, Ladder
+from statemachines.model import UndoPolicy
+
+#: Transient incidents of a key within a day after which the next one is flapping: the third time escalates.
+FLAPPING_AFTER = 2
+FLAPPING_WITHIN = timedelta(days=1)
+COMES_AND_GOES = "the third time within a day that the problem was gone before anything was done: it comes and goes"
+WAYS_OUT = frozenset(end.undo for end in (End.ESCALATED, End.CANCELLED))
+_VERIFIES = frozenset({"verify", "watch_monitor"})
+
+
+def quarantine_for(case: Case, step: Step, done: Done) -> Quarantine | None:
+    """A disruptive step that was sent, and whose outcome stays unknown, quarantines its server."""
+    sent = any(known.id == step.id for known in case.steps)
+    if not sent or step.effect is not Effect.DISRUPTIVE or done.outcome != "unknown":
+        return None
+    return Quarantine(
+        server=case.incident.server,
+        incident_id=case.incident.id,
+        step_id=step.id,
+        reason=f"what became of {step.action} is not known: {done.detail}",
+        since=case.now,
+    )
+
+
+def undoes(ladder: Ladder, state: str) -> bool:
+    """Whether a state puts things back."""
+    return state in ladder.states and ladder.states[state].action.name == "undo"
+
+
+def flaps(case: Case) -> bool:
+    """Whether the problem was gone by itself once too often."""
+    return case.transients >= FLAPPING_AFTER and gone_by_itself(case.steps)
+
+
+def gone_by_itself(steps: Sequence[Step]) -> bool:
+    """No look found the problem, and nothing was done."""
+    return not any(step.outcome == "unhealthy" or step.effect is not Effect.READ for step in steps)
+
+
+def merged(changed: Sequence[UndoItem], known: Sequence[UndoItem]) -> tuple[UndoItem, ...]:
+    """`known` with the changed items put in by id; items that are new come last."""
+    by_id = {item.id: item for item in known} | {item.id: item for item in changed}
+    return tuple(by_id.values())
+
+
+def left_changed(case: Case) -> tuple[UndoItem, ...]:
+    """What is not put back, and will not be by itself."""
+    return tuple(item for item in case.undo if item.status is UndoStatus.LEFT)
+
+
+def not_to_undo(case: Case, quarantined: bool) -> tuple[UndoItem, ...]:
+    """The pending changes that must stay, with the reason: quarantine, or a server still sick after its reboot."""
+    sick = _sick_after_reboot(case.steps)
+    kept = []
+    for item in case.pending:
+        policy = case.ladder.definition.undo.get(item.setting, UndoPolicy.ALWAYS)
+        if quarantined:
+            reason = "the server is quarantined, so nothing more is done to it"
+        elif sick and policy is UndoPolicy.UNLESS_SICK_AFTER_REBOOT:
+            reason = "the server was not found healthy after its reboot, so its databases stay away from it"
+        else:
+            continue
+        kept.append(replace(item, status=UndoStatus.LEFT, reason=reason))
+    return tuple(kept)
+
+
+def _sick_after_reboot(steps: Sequence[Step]) -> bool:
+    """Whether a reboot was sent and no verification after it found the server healthy."""
+    reboots = [step.number for step in steps if step.action == "reboot" and step.status is StepStatus.DONE]
+    if not reboots:
+        return False
+    return not any(
+        step.number > reboots[-1] and step.action in _VERIFIES and step.outcome == "healthy" for step in steps
+    )
+
+
+def left_entry(case: Case, item: UndoItem) -> AuditEntry:
+    """Puts on record that a change stays, why, and the command that puts it back."""
+    message = f"{item.setting} on {item.server} is left changed: {item.reason}; put it back with: {by_hand(item)}"
+    return case.entry(AuditKind.UNDO_LEFT, message, {"setting": item.setting, "earlier": item.earlier})
