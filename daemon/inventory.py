@@ -39,6 +39,8 @@ class Server:
     endpoint: str  #: http(s)://host:port/wsman
     credential: str
     tags: frozenset[str]
+    outside: str | None = None  #: pop3://host:port or pop3s://host:port, for a look as a POP3 client
+    outside_login: str | None = None  #: the credential of a test mailbox
 
     @property
     def short_name(self) -> str:
@@ -81,6 +83,8 @@ class _Entry(BaseModel):
     endpoint: str
     credential: str
     tags: frozenset[Name] = frozenset()
+    outside: str | None = None
+    outside_login: str | None = None
 
 
 class _File(BaseModel):
@@ -165,6 +169,8 @@ def _server(name: str, entry: _Entry) -> Server:
         endpoint=entry.endpoint,
         credential=entry.credential,
         tags=entry.tags,
+        outside=entry.outside,
+        outside_login=entry.outside_login,
     )
 
 
@@ -181,6 +187,7 @@ def _rules(source: TomlSource, rows: Rows, site: _Site) -> Iterator[Mistake]:
             yield _at(source, name, "", "is not a fully qualified name, such as mbx1.contoso.com")
         yield from _credential(source, name, row, site)
         yield from _endpoint(source, name, row, site)
+        yield from _outside(source, name, row, site)
         if row.get("dag") is not None and isinstance(row.get("roles"), list) and Role.MAILBOX not in row["roles"]:
             yield _at(source, name, "dag", 'is for Mailbox servers; add "mailbox" to roles or leave dag out')
     yield from _given_twice(source, rows)
@@ -198,7 +205,7 @@ def _endpoint(source: TomlSource, name: str, row: Mapping[str, Any], site: _Site
     endpoint = row.get("endpoint")
     if not isinstance(endpoint, str):
         return
-    url = _web_address(endpoint)
+    url = _address(endpoint, ("http", "https"))
     if url is None:
         yield _at(source, name, "endpoint", f"must be an http or https URL, such as http://{name}:5985/wsman")
         return
@@ -210,14 +217,31 @@ def _endpoint(source: TomlSource, name: str, row: Mapping[str, Any], site: _Site
         yield _at(source, name, "endpoint", "is not on loopback: [lab] in exmedic.toml is for a lab, remove it")
 
 
-def _web_address(endpoint: str) -> SplitResult | None:
+def _outside(source: TomlSource, name: str, row: Mapping[str, Any], site: _Site) -> Iterator[Mistake]:
+    address, login = row.get("outside"), row.get("outside_login")
+    if isinstance(address, str):
+        url = _address(address, ("pop3", "pop3s"))
+        if url is None or url.username is not None or url.path.strip("/"):
+            yield _at(source, name, "outside", f"must be pop3s://HOST:PORT or pop3://HOST:PORT, such as pop3s://{name}")
+        elif site.loopback_only and not is_loopback(url.hostname or ""):
+            yield _at(source, name, "outside", "is not on loopback: [lab] in exmedic.toml is for a lab, remove it")
+    if not isinstance(login, str):
+        return
+    if address is None:
+        yield _at(source, name, "outside_login", "needs outside: without it nothing is looked at")
+    if site.transports is not None and login not in site.transports:
+        hint = suggestion(login, site.transports) or "; there are none"
+        yield _at(source, name, "outside_login", f"names no [credentials.NAME] of exmedic.toml{hint}")
+
+
+def _address(text: str, schemes: tuple[str, ...]) -> SplitResult | None:
     """The parts of a URL that can be connected to."""
     try:
-        url = urlsplit(endpoint)
-        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        url = urlsplit(text)
+        usable = url.scheme in schemes and bool(url.hostname) and url.port != 0
     except ValueError:  # urlsplit, or a port that is none
         return None
-    return url if usable and not re.search(r"\s", endpoint) else None
+    return url if usable and not re.search(r"\s", text) else None
 
 
 def _given_twice(source: TomlSource, rows: Rows) -> Iterator[Mistake]:

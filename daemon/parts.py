@@ -9,7 +9,7 @@ from daemon.family import Family
 from daemon.inventory import Inventory
 from daemon.ladders import Ladders
 from daemon.pause import PauseFile
-from daemon.ports import Clock, Shell, Store
+from daemon.ports import Clock, Outside, Shell, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +26,4 @@ class Parts:
     pause: PauseFile
     family: Family
     committed: Callable[[], None]  #: called after each turn: there may be rows to send
+    outside: Outside | None = None

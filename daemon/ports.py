@@ -258,6 +258,25 @@ class Shell(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideView:
+    """What a client saw of a server. `detail` is for humans, and holds no secret."""
+
+    good: bool
+    detail: str
+
+
+class Outside(Protocol):
+    """Looks at a server as a POP3 client would, from where the daemon runs."""
+
+    async def look(self, server: str) -> OutsideView:
+        """Connect once, and say how far a client gets; never raises for what a server or network does.
+
+        A server without an address for this is not asked: that is a defect of the caller.
+        """
+        ...
+
+
 class AuditSink(Protocol):
     """Where copies of audit rows go: the journal, or the console."""
 

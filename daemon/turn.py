@@ -345,6 +345,7 @@ class Turn:
             ),
             family=parts.family,
             item=case.item(params),
+            outside=parts.outside,
         )
 
     async def _commit(self, build: Callable[[Case], Commit]) -> Incident | None:
