@@ -1,0 +1,82 @@
+"""House rules that no linter knows: one importer for each vendor library, small modules and functions, plain names."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted(path for folder in ("daemon", "statemachines") for path in (ROOT / folder).rglob("*.py"))
+
+#: Who may import a library that talks to the outside, or that is fenced for another reason.
+IMPORTERS = {
+    "aiomqtt": {"daemon/adapters/mqtt.py"},
+    "paho": {"daemon/adapters/mqtt.py"},
+    "winrm": {"daemon/adapters/winrm_wire.py"},
+    "requests": {"daemon/adapters/winrm_wire.py"},
+    "requests_credssp": {"daemon/adapters/winrm_wire.py"},
+    "sqlite3": {f"daemon/adapters/sqlite{part}.py" for part in ("", "_file", "_rows", "_writes")},
+    "apprise": {"daemon/adapters/notify.py"},
+    "poplib": {"daemon/adapters/pop3.py"},
+    "transitions": {"statemachines/compiler.py"},
+    "spnego": {"daemon/lab/security.py"},
+    "iotcore": {"daemon/lab/broker.py"},
+    "tree_sitter": {"daemon/toml_source.py"},
+    "tree_sitter_toml": {"daemon/toml_source.py"},
+    "ruamel": {"statemachines/loader.py"},
+}
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("library", IMPORTERS)
+def test_a_fenced_library_has_only_its_own_importers(library: str) -> None:
+    importers = {
+        str(path.relative_to(ROOT))
+        for path in MODULES
+        if any(name.partition(".")[0] == library for name in imported(path))
+    }
+    assert importers <= IMPORTERS[library]
+    assert importers, f"nothing imports {library}: strike it from the list and from pyproject"
+
+
+def test_only_the_composition_root_names_adapters() -> None:
+    naming = {
+        str(path.relative_to(ROOT))
+        for path in MODULES
+        if not str(path.relative_to(ROOT)).startswith("daemon/adapters/")
+        and any(name.startswith("daemon.adapters") for name in imported(path))
+    }
+    assert naming == {"daemon/app.py"}
+
+
+def test_nothing_imports_systemd_by_that_name() -> None:
+    # The folder of units at the top would be imported in its place, and empty.
+    assert not [path for path in MODULES if any(name.partition(".")[0] == "systemd" for name in imported(path))]
+    assert not (ROOT / "systemd" / "__init__.py").exists()
+
+
+def test_modules_and_functions_stay_small_and_names_stay_plain() -> None:
+    long_modules = [str(path) for path in MODULES if len(path.read_text().splitlines()) > 400]
+    assert not long_modules
+    long_functions = [
+        f"{path}:{node.lineno} {node.name}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno + 1 > LONGEST.get(node.name, 50)
+    ]
+    assert not long_functions
+    assert not [path for path in MODULES if path.stem in {"utils", "helpers", "common", "manager"}]
+
+
+#: The composition root is one list of parts; cut up, it would have to be read in pieces.
+LONGEST = {"run_daemon": 100}
