@@ -5,6 +5,7 @@ elsewhere, never to a server whose activation is blocked) and Get-MailboxDatabas
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from daemon.lab.faults import Fault
 from daemon.lab.organisation import (
@@ -22,7 +23,19 @@ _FIRST_MOVE = 15.0  #: seconds until Active Manager looks at a changed flag
 _SWITCH = 10.0  #: seconds a database is dismounted, and again mounting, while it moves
 _RETRY = 60.0  #: seconds until it looks again at databases that could not move
 _FAILOVER = 30.0  #: seconds until a dropped database is mounted elsewhere
+_LAG = 4200  #: logs that a lagged copy has not replayed
 _RESYNC = 40.0  #: seconds a copy initialises, and again resynchronises, after its server is back
+
+
+def shown_copy(machine: Machine, database: Database) -> Copy:
+    """The copy of a database on a server, with what a fault makes of it; for a passive copy."""
+    copy = database.copies[machine.name]
+    lagged, suspended = machine.faults.get(Fault.LAGGED_COPIES), machine.faults.get(Fault.SUSPENDED_COPIES)
+    if lagged is not None and lagged.database in ("", database.name):
+        copy = replace(copy, lagged=True, replay_queue=max(copy.replay_queue, _LAG))
+    if suspended is not None and suspended.database in ("", database.name):
+        copy = replace(copy, status="Suspended", activation_suspended=True)
+    return copy
 
 
 class ActiveManager:
@@ -43,20 +56,24 @@ class ActiveManager:
         """The status of a database's copy on a server, as Exchange would show it."""
         if not self._serves(machine):
             return "ServiceDown"
-        return database.state if database.active == machine.name else database.copies[machine.name].status
+        return database.state if database.active == machine.name else shown_copy(machine, database).status
 
-    def dropped(self, machine: Machine) -> None:
-        """A server has gone down: what was active on it is dismounted, and fails over if it can."""
+    def dropped(self, machine: Machine, *, rebooted: bool) -> None:
+        """A server has gone down: what was active on it is dismounted, and fails over if it can.
+
+        `rebooted`: somebody asked for it, who ought to have moved the databases away before.
+        """
         for database in self._organisation.active_on(machine):
             database.turn += 1
             database.state = "Dismounted"
-            self._record.effect(
-                "violation",
-                machine.name,
-                executor=machine.name,
-                step="",
-                detail=f"{machine.name} went down with the active copy of {database.name}",
-            )
+            if rebooted:
+                self._record.effect(
+                    "violation",
+                    machine.name,
+                    executor=machine.name,
+                    step="",
+                    detail=f"{machine.name} went down with the active copy of {database.name}",
+                )
             self._after(_FAILOVER, database, self._fail_over)
 
     def came_back(self, machine: Machine) -> None:
@@ -119,8 +136,9 @@ class ActiveManager:
         source = self._organisation.machines[database.active]
         usable = [
             (copy.copy_queue + copy.replay_queue, number, name)
-            for number, (name, copy) in enumerate(database.copies.items())
+            for number, name in enumerate(database.copies)
             if name != database.active
+            and (copy := shown_copy(self._organisation.machines[name], database))
             and copy.status == "Healthy"
             and not copy.activation_suspended
             and not copy.lagged

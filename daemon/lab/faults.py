@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -25,6 +26,24 @@ class Fault(StrEnum):
     GARBAGE_ANSWER = "garbage_answer"
     WSMAN_QUOTA = "wsman_quota"
     LATE_ANSWER = "late_answer"
+    BACKEND_SICK = "backend_sick"
+    LOG_NAMES_NOBODY = "log_names_nobody"
+    LOG_COLUMNS_DIFFER = "log_columns_differ"
+    STALE_MONITOR = "stale_monitor"
+    EMPTY_ANSWER = "empty_answer"
+    SECOND_TARGET_BAD = "second_target_bad"
+    LAGGED_COPIES = "lagged_copies"
+    SUSPENDED_COPIES = "suspended_copies"
+    NODE_PAUSED = "node_paused"
+    MAINTENANCE = "maintenance"
+    RECOVERY_RUNNING = "recovery_running"
+    RECOVERY_RECENT = "recovery_recent"
+    START_TYPE = "start_type"
+    POPPROXY_INACTIVE = "popproxy_inactive"
+    REPLICATION_FAILED = "replication_failed"
+    MEMBER_DOWN = "member_down"
+    ROLES_DIFFER = "roles_differ"
+    OTHER_CAS_SICK = "other_cas_sick"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +54,20 @@ class FaultKind:
     options: tuple[str, ...] = ()
 
 
+#: Forms of the fault `maintenance`, each on its own a sign that somebody else works on the server.
+MAINTENANCE_FORMS = ("server_wide_offline", "hub_transport", "activation", "policy")
+
+#: `service` makes every monitor that watches it sick (but for the counter of the processing time); `monitor` only one.
 _POP = "the POP back end (on a server without the Mailbox role: the front end) is sick "
 
 FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
     {
-        Fault.RESTART_CURES: FaultKind(_POP + "until its service is restarted", ("service",)),
-        Fault.REBOOT_CURES: FaultKind(_POP + "until the server is rebooted", ("service",)),
-        Fault.INCURABLE: FaultKind(_POP + "and nothing exmedic does cures it", ("service",)),
-        Fault.HEALS_ITSELF: FaultKind(_POP + "and heals by itself after some minutes", ("service", "minutes")),
+        Fault.RESTART_CURES: FaultKind(_POP + "until its service is restarted", ("service", "monitor")),
+        Fault.REBOOT_CURES: FaultKind(_POP + "until the server is rebooted", ("service", "monitor")),
+        Fault.INCURABLE: FaultKind(_POP + "and nothing exmedic does cures it", ("service", "monitor")),
+        Fault.HEALS_ITSELF: FaultKind(
+            _POP + "and heals by itself after some minutes", ("service", "monitor", "minutes")
+        ),
         Fault.PROBE_CANNOT_RUN: FaultKind("probes of this server write a warning and no object"),
         Fault.DATABASE_STUCK: FaultKind("one of its active databases will not move away", ("database",)),
         Fault.SERVICE_HANGS: FaultKind("its POP service stays StopPending when it is stopped", ("service",)),
@@ -64,6 +89,36 @@ FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
             "the first Receives of a call run on it or about it end in fault 2150858793 (operation timed out)",
             ("script", "count", "timeouts"),
         ),
+        Fault.BACKEND_SICK: FaultKind(
+            "its PopCTPProbe fails while the POP back end of the Mailbox server that it goes to is sick or stopped",
+            ("backend",),
+        ),
+        Fault.LOG_NAMES_NOBODY: FaultKind("its POP protocol log does not say which server served the probe"),
+        Fault.LOG_COLUMNS_DIFFER: FaultKind("its POP protocol log has its columns in another order"),
+        Fault.STALE_MONITOR: FaultKind("a monitor's row (or those of all its POP monitors) is stale", ("monitor",)),
+        Fault.EMPTY_ANSWER: FaultKind("calls run on it or about it answer without any rows", ("script", "count")),
+        Fault.SECOND_TARGET_BAD: FaultKind(
+            "a monitor has a second row, Unhealthy, for another TargetResource", ("monitor",)
+        ),
+        Fault.LAGGED_COPIES: FaultKind("its passive copies are lagged", ("database",)),
+        Fault.SUSPENDED_COPIES: FaultKind("its passive copies are suspended", ("database",)),
+        Fault.NODE_PAUSED: FaultKind("its cluster node is paused"),
+        Fault.MAINTENANCE: FaultKind(f"somebody else maintains it; form: {', '.join(MAINTENANCE_FORMS)}", ("form",)),
+        Fault.RECOVERY_RUNNING: FaultKind(
+            "Managed Availability has a recovery action under way, for some minutes", ("action", "minutes")
+        ),
+        Fault.RECOVERY_RECENT: FaultKind(
+            "Managed Availability ended a recovery action some minutes ago", ("action", "minutes")
+        ),
+        Fault.START_TYPE: FaultKind("its POP service has another start type", ("service", "start_type")),
+        Fault.POPPROXY_INACTIVE: FaultKind(
+            "its component PopProxy is Inactive, so that its POP front end stops again whenever it starts",
+            ("requester",),
+        ),
+        Fault.REPLICATION_FAILED: FaultKind("one of its replication checks fails", ("check",)),
+        Fault.MEMBER_DOWN: FaultKind("this member of a DAG is down; its databases fail over"),
+        Fault.ROLES_DIFFER: FaultKind("it answers that it has other roles than the inventory says"),
+        Fault.OTHER_CAS_SICK: FaultKind("the other Client Access servers of its site are sick, incurably"),
     }
 )
 
@@ -76,7 +131,15 @@ class Injected:
     """A fault on a server. `count` None: until it is cured; otherwise how many more times it strikes."""
 
     fault: Fault
+    at: datetime  #: since when, lab time
     service: str = ""
+    monitor: str = ""
+    backend: str = ""
+    form: str = MAINTENANCE_FORMS[0]
+    action: str = "RestartService"
+    start_type: str = "Manual"
+    requester: str = "Maintenance"
+    check: str = "DBLogReplayKeepingUp"
     minutes: float = 3.0  #: of lab time
     database: str = ""
     script: str = ""  #: empty: any
@@ -94,16 +157,25 @@ class Injected:
         return True
 
 
-def injected(fault: Fault | str, options: Mapping[str, object]) -> Injected:
+def fault_named(fault: Fault | str) -> Fault:
+    """The fault of that name.
+
+    Raises:
+        OperatorError: there is none.
+    """
+    try:
+        return Fault(fault)
+    except ValueError:
+        raise OperatorError(f"The lab has no fault {fault!r}. It has: {', '.join(Fault)}.") from None
+
+
+def injected(fault: Fault | str, options: Mapping[str, object], at: datetime) -> Injected:
     """A fault with its options checked.
 
     Raises:
         OperatorError: there is no such fault, or it does not take one of the options, or a value has the wrong type.
     """
-    try:
-        kind = Fault(fault)
-    except ValueError:
-        raise OperatorError(f"The lab has no fault {fault!r}. It has: {', '.join(Fault)}.") from None
+    kind = fault_named(fault)
     allowed = FAULTS[kind].options
     unknown = sorted(set(options) - set(allowed))
     if unknown:
@@ -114,7 +186,7 @@ def injected(fault: Fault | str, options: Mapping[str, object]) -> Injected:
     for name, value in options.items():
         if not isinstance(value, types.get(name, str)) or isinstance(value, bool):
             raise OperatorError(f"The option {name} of the fault {kind} cannot be {value!r}.")
-    result = Injected(fault=kind)
+    result = Injected(fault=kind, at=at)
     for known in fields(Injected):
         if known.name in options:
             setattr(result, known.name, options[known.name])

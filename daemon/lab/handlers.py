@@ -5,85 +5,26 @@ Every handler runs with the model's lock held, which only `call.process.wait` gi
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
 
-from daemon.lab.organisation import HEALTH_MANAGER, TOPOLOGY, Database, Machine, Monitor, Power, Service
-from daemon.lab.process import Process
-from daemon.lab.simulation import Simulation
-
-Result = dict[str, Any]
-
-
-class Refusal(Exception):  # noqa: N818 - a script's "no", part of the contract
-    """A script says no: one of the error kinds of the contract, and why."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        self.kind = kind
-        self.message = message
-        super().__init__(message)
-
-
-class Lost(Exception):  # noqa: N818 - a script's word for it
-    """A script cannot say whether its effect happened: it writes no envelope and exits with code 3."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScriptCall:
-    """A script about to run: on which server, with what, and with which rights.
-
-    `exchange`: None when an Exchange session can be opened, otherwise the refusal.
-    `siblings`: the other processes on that server.
-    """
-
-    simulation: Simulation
-    process: Process
-    executor: Machine
-    step: str
-    args: Mapping[str, Any]
-    exchange: Refusal | None
-    siblings: Callable[[], list[Process]]
-
-    def text(self, name: str) -> str:
-        """An argument that must be text and not empty: several cmdlets answer everything for an empty identity."""
-        value = self.args.get(name)
-        if not isinstance(value, str) or not value.strip():
-            raise Refusal("failed", f"The argument {name} is missing or empty.")
-        return value
-
-    def target(self) -> Machine:
-        """The server that the script asks Exchange about, over the second hop."""
-        name = self.text("server")
-        if "." not in name:
-            raise Refusal("failed", "The argument 'server' is not the full name of a server.")
-        if self.exchange is not None:
-            raise self.exchange
-        if not self.executor.runs(TOPOLOGY):
-            raise Refusal("failed", f"The Exchange session on {self.executor.name} could not be opened.")
-        found = self.simulation.organisation.find(name)
-        if found is None:
-            raise Refusal("not_found", f"There is no server {name}.")
-        return found
-
-    def still_wanted(self) -> None:
-        """Refuse what comes too late, on the executing server's own clock."""
-        try:
-            limit = datetime.fromisoformat(self.text("not_after"))
-        except ValueError:
-            raise Refusal("failed", "The argument not_after is not a time in ISO 8601.") from None
-        if limit.tzinfo is None:
-            raise Refusal("failed", "The argument not_after has no offset from UTC.")
-        now = self.simulation.timeline.now() + self.executor.skew
-        if now >= limit:
-            raise Refusal("expired", f"It is {now.isoformat()} on {self.executor.name}, after {limit.isoformat()}.")
-
-
-def _shown(machine: Machine, moment: datetime | None) -> str | None:
-    """A time of the model as that server's own clock has it."""
-    return None if moment is None else (moment + machine.skew).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+from daemon.lab.databases import shown_copy
+from daemon.lab.exchange_answers import dag_health, exchange_server, pop_settings, set_protocol_log
+from daemon.lab.faults import Fault
+from daemon.lab.organisation import (
+    CTP_MONITOR,
+    FRONT_END,
+    HEALTH_MANAGER,
+    MAILBOX,
+    Database,
+    Machine,
+    Monitor,
+    Power,
+    Service,
+)
+from daemon.lab.own_logs import log_writer, protocol_log, recovery_log
+from daemon.lab.pop_log import Session
+from daemon.lab.script_call import Lost, Refusal, Result, ScriptCall, flag, netbios, shown
 
 
 def _health_manager(machine: Machine) -> None:
@@ -92,12 +33,26 @@ def _health_manager(machine: Machine) -> None:
 
 
 def server_health(call: ScriptCall) -> Result:
-    """Get-ServerHealth: no rows for a health set that the server does not have."""
+    """Get-ServerHealth: no rows for a health set that the server does not have. `POP*`: all that begin so."""
     machine = call.target()
     wanted = call.text("health_set").lower()
     _health_manager(machine)
-    rows = [_health_row(machine, monitor) for monitor in machine.monitors if monitor.health_set.lower() == wanted]
-    return {"rows": rows}
+    several = wanted.endswith("*")
+    found = [
+        monitor
+        for monitor in machine.monitors
+        if monitor.health_set.lower() == wanted
+        or (several and monitor.health_set.lower().startswith(wanted.removesuffix("*")))
+    ]
+    return {"rows": [row for monitor in found for row in _health_rows(machine, monitor)]}
+
+
+def _health_rows(machine: Machine, monitor: Monitor) -> Iterator[Result]:
+    row = _health_row(machine, monitor)
+    yield row
+    second = machine.faults.get(Fault.SECOND_TARGET_BAD)
+    if second is not None and second.monitor == monitor.name:
+        yield {**row, "target_resource": "Second", "alert_value": "Unhealthy"}
 
 
 def _health_row(machine: Machine, monitor: Monitor) -> Result:
@@ -107,11 +62,18 @@ def _health_row(machine: Machine, monitor: Monitor) -> Result:
         "target_resource": monitor.service,
         "health_set": monitor.health_set,
         "alert_value": monitor.value,
-        "is_stale": monitor.stale,
+        "is_stale": monitor.stale or _stale(machine, monitor),
         "current_health_set_state": "Online" if machine.power is Power.UP else "Offline",
-        "last_transition": _shown(machine, monitor.last_transition),
+        "last_transition": shown(machine, monitor.last_transition),
         "error": "",
     }
+
+
+def _stale(machine: Machine, monitor: Monitor) -> bool:
+    fault = machine.faults.get(Fault.STALE_MONITOR)
+    if fault is None:
+        return False
+    return fault.monitor == monitor.name if fault.monitor else monitor.health_set.startswith("POP")
 
 
 def invoke_probe(call: ScriptCall) -> Result:
@@ -130,7 +92,10 @@ def invoke_probe(call: ScriptCall) -> Result:
     started = call.simulation.timeline.now()
     call.process.wait(2)
     _health_manager(machine)
-    sick = machine.sick(fits[0].service)
+    sick = machine.sick(fits[0])
+    if fits[0].name == CTP_MONITOR and machine.backend is not None and machine.runs(FRONT_END):
+        writer = log_writer(call.simulation, machine)
+        machine.pop_log.probes.append(Session(started, writer.probe_user, writer.backend, served=not sick))
     problem = f"No connection to {fits[0].service} on {machine.name}." if sick else ""
     return {
         "objects": [
@@ -138,8 +103,8 @@ def invoke_probe(call: ScriptCall) -> Result:
                 "server": machine.name,
                 "monitor_identity": f"{health_set}\\{probe}",
                 "request_id": call.step,
-                "started": _shown(machine, started),
-                "ended": _shown(machine, call.simulation.timeline.now()),
+                "started": shown(machine, started),
+                "ended": shown(machine, call.simulation.timeline.now()),
                 "result_type": "Failed" if sick else "Succeeded",
                 "error": problem,
                 "exception": f"System.ApplicationException: {problem}" if sick else "",
@@ -154,7 +119,7 @@ def invoke_probe(call: ScriptCall) -> Result:
 def database_copies(call: ScriptCall) -> Result:
     """Get-MailboxServer, Get-MailboxDatabase and Get-MailboxDatabaseCopyStatus in one answer."""
     machine = call.target()
-    if not machine.mailbox:
+    if MAILBOX not in machine.shown_roles:
         return {"server": machine.name, "mailbox_role": False}
     organisation = call.simulation.organisation
     databases = organisation.copies_on(machine)
@@ -166,7 +131,7 @@ def database_copies(call: ScriptCall) -> Result:
         "databases": len(databases),
         "members": [
             {
-                "server": _netbios(member.name),
+                "server": netbios(member.name),
                 "activation_blocked": member.activation_blocked,
                 "activation_policy": member.activation_policy,
             }
@@ -176,16 +141,11 @@ def database_copies(call: ScriptCall) -> Result:
     }
 
 
-def _netbios(name: str) -> str:
-    """MailboxServer and the members of a DAG are told in this form by Exchange."""
-    return name.partition(".")[0].upper()
-
-
 def _copy(call: ScriptCall, database: Database, holder: str) -> Result:
-    copy = database.copies[holder]
+    copy = shown_copy(call.simulation.organisation.machines[holder], database)
     return {
         "database": database.name,
-        "server": _netbios(holder),
+        "server": netbios(holder),
         "status": call.simulation.databases.status(call.simulation.organisation.machines[holder], database),
         "active": database.active == holder,
         "activation_suspended": copy.activation_suspended,
@@ -201,9 +161,7 @@ def set_activation(call: ScriptCall) -> Result:
     machine = call.target()
     if not machine.mailbox:
         raise Refusal("not_found", f"{machine.name} is not a Mailbox server.")
-    expected, value = call.args.get("expected"), call.args.get("value")
-    if not isinstance(expected, bool) or not isinstance(value, bool):
-        raise Refusal("failed", "The arguments expected and value must be true or false.")
+    expected, value = flag(call, "expected"), flag(call, "value")
     before = machine.activation_blocked
     if before != value:
         if before != expected:
@@ -228,8 +186,8 @@ def server_state(call: ScriptCall) -> Result:
     machine = call.executor
     found = [_service(machine, str(name)) for name in names]
     return {
-        "boot_time": _shown(machine, machine.boot_time),
-        "restart_requested_at": _shown(machine, machine.restart_requested_at),
+        "boot_time": shown(machine, machine.boot_time),
+        "restart_requested_at": shown(machine, machine.restart_requested_at),
         "services": [_service_state(machine, service) for service in found if service is not None],
     }
 
@@ -245,7 +203,7 @@ def _service_state(machine: Machine, service: Service) -> Result:
         "status": service.status,
         "start_type": service.start_type,
         "pid": service.pid,
-        "started_at": _shown(machine, service.started_at),
+        "started_at": shown(machine, service.started_at),
     }
 
 
@@ -330,8 +288,14 @@ HANDLERS: Mapping[str, Callable[[ScriptCall], Result]] = MappingProxyType(
         "restart_service": restart_service,
         "reboot": reboot,
         "step_running": step_running,
+        "exchange_server": exchange_server,
+        "dag_health": dag_health,
+        "recovery_log": recovery_log,
+        "pop_settings": pop_settings,
+        "set_protocol_log": set_protocol_log,
+        "protocol_log": protocol_log,
     }
 )
 
 #: Scripts that change something; the others are only counted.
-CHANGING = frozenset({"set_activation", "restart_service", "reboot"})
+CHANGING = frozenset({"set_activation", "restart_service", "reboot", "set_protocol_log"})

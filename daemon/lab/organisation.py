@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from daemon.lab.faults import SICKNESS, Fault, Injected
+from daemon.lab.pop_log import PopLog
 
 DOMAIN = "contoso.lab"
 MAILBOX = "mailbox"
@@ -22,6 +23,9 @@ TOPOLOGY = "MSExchangeADTopology"
 INFORMATION_STORE = "MSExchangeIS"
 REPLICATION = "MSExchangeRepl"
 HEALTH_MANAGER = "MSExchangeHM"
+
+CTP_MONITOR = "PopCTPMonitor"
+COUNTER_MONITOR = "AverageCommandProcessingTimeGt60sMonitor"
 
 
 class Power(StrEnum):
@@ -53,6 +57,7 @@ class Service:
 class Monitor:
     """A monitor and its probe. `service` is what it watches; empty: something that never fails here.
 
+    `counter`: it watches a performance counter of the service, so only a fault that names it makes it sick.
     `turn` counts planned changes of `value`, so that an outdated plan is recognised.
     """
 
@@ -60,6 +65,7 @@ class Monitor:
     health_set: str
     probe: str = ""
     service: str = ""
+    counter: bool = False
     value: str = "Healthy"
     last_transition: datetime
     stale: bool = False
@@ -91,7 +97,7 @@ class Database:
 
 @dataclass(slots=True, kw_only=True)
 class Machine:
-    """A server. `name` is its FQDN in lower case."""
+    """A server. `name` is its FQDN in lower case, `backend` the one its front end hands the probe's connection to."""
 
     name: str
     site: str
@@ -106,6 +112,8 @@ class Machine:
     activation_blocked: bool = False
     activation_policy: str = "Unrestricted"
     faults: dict[Fault, Injected] = field(default_factory=dict)
+    backend: "Machine | None" = field(default=None, repr=False, compare=False)
+    pop_log: PopLog = field(default_factory=PopLog)
 
     @property
     def answering(self) -> bool:
@@ -126,13 +134,42 @@ class Machine:
         """Whether it is up and these services run."""
         return self.answering and all(self.services[name].running for name in services if name in self.services)
 
-    def ailing(self, service: str) -> bool:
-        """Whether a fault makes that service sick."""
-        return any(fault in SICKNESS and injected.service == service for fault, injected in self.faults.items())
+    @property
+    def shown_roles(self) -> frozenset[str]:
+        """The roles that the server itself answers, which are not those of the inventory while a fault says so."""
+        if Fault.ROLES_DIFFER not in self.faults:
+            return self.roles
+        both = frozenset({MAILBOX, CLIENT_ACCESS})
+        return frozenset({MAILBOX}) if self.roles == both else both
 
-    def sick(self, service: str) -> bool:
-        """Whether that service does not do its work: it is sick, or it does not run."""
-        return bool(service) and (self.ailing(service) or not self.runs(service))
+    @property
+    def node_state(self) -> str:
+        """Its state as a node of the DAG's cluster."""
+        if not self.answering:
+            return "Down"
+        if Fault.NODE_PAUSED in self.faults:
+            return "Paused"
+        return "Up" if self.runs(REPLICATION) else "Joining"
+
+    def ailing(self, monitor: Monitor) -> bool:
+        """Whether a fault makes sick what that monitor watches."""
+        if any(fault in SICKNESS and _strikes(injected, monitor) for fault, injected in self.faults.items()):
+            return True
+        behind = self.backend if Fault.BACKEND_SICK in self.faults and monitor.name == CTP_MONITOR else None
+        return behind is not None and any(behind.ailing(each) for each in behind.back_end_monitors)
+
+    def sick(self, monitor: Monitor) -> bool:
+        """Whether what a monitor watches does not do its work: it is sick, or it does not run."""
+        watched = "" if monitor.counter else monitor.service
+        if self.ailing(monitor) or (watched and not self.runs(watched)):
+            return True
+        behind = self.backend if Fault.BACKEND_SICK in self.faults and monitor.name == CTP_MONITOR else None
+        return behind is not None and not behind.runs(BACK_END)
+
+    @property
+    def back_end_monitors(self) -> list[Monitor]:
+        """The monitors of its POP back end."""
+        return [monitor for monitor in self.monitors if monitor.service == BACK_END and not monitor.counter]
 
 
 @dataclass(slots=True)
@@ -160,6 +197,12 @@ class Organisation:
         return [database for database in self.databases.values() if database.active == machine.name]
 
 
+def _strikes(fault: Injected, monitor: Monitor) -> bool:
+    if fault.monitor:
+        return fault.monitor == monitor.name
+    return fault.service == monitor.service and not monitor.counter
+
+
 def recovery_seconds(machine: Machine, monitor: Monitor) -> float:
     """How long after the cure a monitor turns Healthy: one to four minutes, always the same for one monitor."""
     return 60 + zlib.crc32(f"{machine.name}/{monitor.name}".encode()) % 181
@@ -175,20 +218,23 @@ _MONITORS = {
     MAILBOX: (
         ("PopDeepTestMonitor", "POP.Protocol", "PopDeepTestProbe", BACK_END),
         ("PopSelfTestMonitor", "POP.Protocol", "PopSelfTestProbe", BACK_END),
-        ("AverageCommandProcessingTimeGt60sMonitor", "POP", "", ""),
+        (COUNTER_MONITOR, "POP", "", BACK_END),
         ("StoreServiceMonitor", "Store", "", INFORMATION_STORE),
         ("ServiceHealthMSExchangeReplEndpointMonitor", "DataProtection", "", REPLICATION),
         ("ActiveDirectoryConnectivityMonitor", "AD", "", ""),
         ("NetworkAdapterRssMonitor", "Network", "", ""),
     ),
     CLIENT_ACCESS: (
-        ("PopCTPMonitor", "POP", "PopCTPProbe", FRONT_END),
+        (CTP_MONITOR, "POP", "PopCTPProbe", FRONT_END),
         ("PopProxyTestMonitor", "POP.Proxy", "PopProxyTestProbe", FRONT_END),
-        ("AverageCommandProcessingTimeGt60sMonitor", "POP", "", ""),
+        (COUNTER_MONITOR, "POP", "", FRONT_END),
         ("ActiveDirectoryConnectivityMonitor", "AD", "", ""),
         ("NetworkAdapterRssMonitor", "Network", "", ""),
     ),
 }
+
+#: Whom the front end of a server hands the probe's connection to.
+_BACKENDS = {"cas1": "mbx1", "cas2": "mbx2", "cas3": "mbx5", "multi1": "multi1"}
 
 #: (short name, site, roles, DAG, seconds its clock is ahead).
 _SERVERS = (
@@ -224,6 +270,8 @@ def contoso(now: datetime) -> Organisation:
         machines[machine.name] = machine
         for role in roles:
             _install(machine, role, booted)
+    for front, back in _BACKENDS.items():
+        machines[f"{front}.{DOMAIN}"].backend = machines[f"{back}.{DOMAIN}"]
     return Organisation(machines, _databases(list(machines.values())))
 
 
@@ -242,6 +290,7 @@ def _install(machine: Machine, role: str, booted: datetime) -> None:
                     health_set=health_set,
                     probe=probe,
                     service=service_name,
+                    counter=name == COUNTER_MONITOR,
                     last_transition=booted + timedelta(minutes=10),
                 )
             )

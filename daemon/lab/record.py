@@ -9,7 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-EffectKind = Literal["restart", "stop_activation", "allow_activation", "reboot", "violation"]
+EffectKind = Literal[
+    "restart", "stop_activation", "allow_activation", "reboot", "protocol_log_on", "protocol_log_off", "violation"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

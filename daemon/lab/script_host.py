@@ -15,9 +15,10 @@ from typing import Any
 
 from daemon import scripts
 from daemon.lab.faults import Fault, Injected
-from daemon.lab.handlers import CHANGING, HANDLERS, Lost, Refusal, ScriptCall
+from daemon.lab.handlers import CHANGING, HANDLERS
 from daemon.lab.organisation import Machine
 from daemon.lab.process import Process, ProcessKilled
+from daemon.lab.script_call import Lost, Refusal, ScriptCall
 from daemon.lab.security import Account
 from daemon.lab.simulation import Simulation
 
@@ -92,6 +93,8 @@ class ScriptHost:
                 result = HANDLERS[request.name](self._call(process, request))
             except Refusal as refusal:
                 error = {"kind": refusal.kind, "message": refusal.message}
+            if result is not None and self._struck(Fault.EMPTY_ANSWER, request):
+                result = {name: [] if isinstance(value, list) else value for name, value in result.items()}
             clock = self._simulation.timeline.now() + self._machine.skew
         envelope = {
             "exmedic": 1,

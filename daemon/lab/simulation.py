@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from daemon.errors import OperatorError
+from daemon.lab.breakage import Breakage
 from daemon.lab.clock import LabClock
 from daemon.lab.databases import ActiveManager
-from daemon.lab.faults import Fault, Injected, injected
+from daemon.lab.faults import Fault, Injected, fault_named, injected
 from daemon.lab.health import HealthManager
 from daemon.lab.organisation import Machine, contoso
 from daemon.lab.record import Record
@@ -22,9 +23,10 @@ class Simulation:
         self.timeline = Timeline(clock.now)
         self.record = Record(record_file, self.timeline.now)
         self.organisation = contoso(clock.now())
-        self.health = HealthManager(self.timeline)
+        self.health = HealthManager(self.organisation, self.timeline)
         self.databases = ActiveManager(self.organisation, self.timeline, self.record)
-        self.windows = Windows(self.organisation, self.timeline, self.health, self.databases)
+        self.windows = Windows(self.timeline, self.health, self.databases)
+        self.breakage = Breakage(self.organisation, self.windows, self.health, self.databases)
 
     def machine(self, name: str) -> Machine:
         """The server of that name.
@@ -44,8 +46,8 @@ class Simulation:
             OperatorError: no such server, fault or option.
         """
         with self.timeline.up_to_date():
-            new = injected(fault, options)
-            self.windows.inject(self.machine(name), new)
+            new = injected(fault, options, self.timeline.now())
+            self.breakage.inject(self.machine(name), new)
             return new
 
     def clear(self, name: str, fault: Fault | str | None) -> None:
@@ -56,9 +58,9 @@ class Simulation:
         """
         with self.timeline.up_to_date():
             machine = self.machine(name)
-            wanted = list(machine.faults) if fault is None else [injected(fault, {}).fault]
+            wanted = list(machine.faults) if fault is None else [fault_named(fault)]
             for each in wanted:
-                self.windows.clear(machine, each)
+                self.breakage.clear(machine, each)
 
     def strike(self, fault: Fault, *machines: Machine | None, script: str = "", request: str = "") -> Injected | None:
         """The first of these servers' faults of that kind that applies now, counted as one strike."""

@@ -4,16 +4,15 @@ import itertools
 from collections.abc import Callable
 from datetime import datetime
 
-from daemon.errors import OperatorError
 from daemon.lab.databases import ActiveManager
-from daemon.lab.faults import SICKNESS, Fault, Injected
+from daemon.lab.faults import Fault
 from daemon.lab.health import HealthManager
 from daemon.lab.organisation import (
+    FRONT_END,
     HEALTH_MANAGER,
     INFORMATION_STORE,
     REPLICATION,
     Machine,
-    Organisation,
     Power,
     Service,
 )
@@ -21,6 +20,7 @@ from daemon.lab.timeline import Timeline
 
 _STOP = 3.0  #: seconds a service takes to stop
 _START = 4.0  #: seconds a service takes to start
+_BY_DESIGN = 5.0  #: seconds until the POP front end stops again while its component is Inactive
 _SHUTDOWN = 25.0  #: seconds a server still answers after a reboot was accepted
 _OFF = 60.0  #: seconds until Windows boots again
 _BOOT = 30.0  #: seconds from boot until WinRM answers
@@ -33,11 +33,8 @@ class Windows:
     `on_power` is called whenever a server begins or ceases to answer.
     """
 
-    def __init__(
-        self, organisation: Organisation, timeline: Timeline, health: HealthManager, databases: ActiveManager
-    ) -> None:
-        self._organisation = organisation
-        self._timeline = timeline
+    def __init__(self, timeline: Timeline, health: HealthManager, databases: ActiveManager) -> None:
+        self.timeline = timeline
         self._health = health
         self._databases = databases
         self._pids = itertools.count(5000, 4)
@@ -48,7 +45,7 @@ class Windows:
         service.status = "StopPending"
         hangs = machine.faults.get(Fault.SERVICE_HANGS)
         if not (hangs and hangs.service == service.name):
-            self._timeline.after(_STOP, lambda: self._stopped(machine, service))
+            self.timeline.after(_STOP, lambda: self.finish_stop(machine, service))
         self._health.assess(machine)
 
     def start_service(self, machine: Machine, service: Service) -> None:
@@ -60,47 +57,47 @@ class Windows:
             if machine.boot_time == booted and machine.answering and service.status == "StartPending":
                 self._started(machine, service)
 
-        self._timeline.after(_START, started)
+        self.timeline.after(_START, started)
 
     def reboot(self, machine: Machine) -> None:
         """Begin a reboot of a server that is up: still answering, then gone, then back unless it never comes back."""
         machine.power = Power.GOING_DOWN
-        machine.restart_requested_at = self._timeline.now()
-        self._timeline.after(_SHUTDOWN, lambda: self._switch_off(machine))
+        machine.restart_requested_at = self.timeline.now()
+        self.timeline.after(_SHUTDOWN, lambda: self._switch_off(machine))
 
-    def inject(self, machine: Machine, fault: Injected) -> None:
-        """Break a server."""
-        _fill_in(self._organisation, machine, fault)
-        machine.faults[fault.fault] = fault
-        if fault.fault is Fault.HEALS_ITSELF:
-            self._timeline.after(fault.minutes * 60, lambda: self._heal(machine, fault))
-        self._health.assess(machine)
+    def crash(self, machine: Machine) -> None:
+        """Lose a server at once, by nobody's request. It stays away until somebody boots it."""
+        if machine.power is not Power.OFF:
+            self._go_dark(machine, rebooted=False)
 
-    def clear(self, machine: Machine, fault: Fault) -> None:
-        """Take a fault away; a server that would not have come back boots, a hung service runs again."""
-        taken = machine.faults.pop(fault, None)
-        if fault is Fault.NEVER_BACK and machine.power is Power.OFF:
-            self._boot(machine)
-        if fault is Fault.SERVICE_HANGS and taken is not None:
-            service = machine.services[taken.service]
-            if service.status == "StopPending":
-                self._stopped(machine, service)
-                self.start_service(machine, service)
-        self._health.assess(machine)
+    def boot(self, machine: Machine) -> None:
+        """Switch on a server that is off: it answers after a while, and then its services start one by one."""
+        machine.power = Power.STARTING
+        machine.boot_time = self.timeline.now()
+        machine.restart_requested_at = None
+        machine.faults.pop(Fault.REBOOT_CURES, None)
+        booted = machine.boot_time
+        self.timeline.after(_BOOT, lambda: self._up(machine, booted))
 
-    def _heal(self, machine: Machine, fault: Injected) -> None:
-        if machine.faults.get(fault.fault) is fault:
-            self.clear(machine, fault.fault)
-
-    def _stopped(self, machine: Machine, service: Service) -> None:
+    def finish_stop(self, machine: Machine, service: Service) -> None:
+        """A service that was asked to stop has stopped."""
         if service.status == "StopPending":
-            service.status, service.pid, service.started_at = "Stopped", 0, None
+            self._ended(machine, service)
             self._health.assess(machine)
+
+    def _ended(self, machine: Machine, service: Service) -> None:
+        service.status, service.pid, service.started_at = "Stopped", 0, None
+        if service.name == FRONT_END:
+            machine.pop_log.service_stopped(self.timeline.now())
 
     def _started(self, machine: Machine, service: Service) -> None:
         service.status = "Running"
         service.pid = next(self._pids)
-        service.started_at = self._timeline.now()
+        service.started_at = self.timeline.now()
+        if service.name == FRONT_END:
+            machine.pop_log.service_started(self.timeline.now())
+            if Fault.POPPROXY_INACTIVE in machine.faults:
+                self.timeline.after(_BY_DESIGN, lambda: self._stop_by_design(machine, service))
         cured = machine.faults.get(Fault.RESTART_CURES)
         if cured is not None and cured.service == service.name:
             del machine.faults[Fault.RESTART_CURES]
@@ -112,31 +109,34 @@ class Windows:
             self._databases.came_back(machine)
 
     def _switch_off(self, machine: Machine) -> None:
+        if machine.power is Power.GOING_DOWN:
+            self._go_dark(machine, rebooted=True)
+            self.timeline.after(_OFF, lambda: self._come_back(machine))
+
+    def _stop_by_design(self, machine: Machine, service: Service) -> None:
+        if service.running and Fault.POPPROXY_INACTIVE in machine.faults:
+            self.stop_service(machine, service)
+
+    def _go_dark(self, machine: Machine, *, rebooted: bool) -> None:
         machine.power = Power.OFF
         for service in machine.services.values():
-            service.status, service.pid, service.started_at = "Stopped", 0, None
-        self._databases.dropped(machine)
+            self._ended(machine, service)
+        self._databases.dropped(machine, rebooted=rebooted)
+        self._health.assess(machine)
         self._tell(machine)
-        self._timeline.after(_OFF, lambda: self._come_back(machine))
 
     def _come_back(self, machine: Machine) -> None:
-        if Fault.NEVER_BACK not in machine.faults:
-            self._boot(machine)
+        if machine.power is Power.OFF and not machine.faults.keys() & {Fault.NEVER_BACK, Fault.MEMBER_DOWN}:
+            self.boot(machine)
 
-    def _boot(self, machine: Machine) -> None:
-        machine.power = Power.STARTING
-        machine.boot_time = self._timeline.now()
-        machine.restart_requested_at = None
-        machine.faults.pop(Fault.REBOOT_CURES, None)
-        self._timeline.after(_BOOT, lambda: self._up(machine))
-
-    def _up(self, machine: Machine) -> None:
+    def _up(self, machine: Machine, booted: datetime) -> None:
+        if machine.power is not Power.STARTING or machine.boot_time != booted:
+            return  # lost again meanwhile
         machine.power = Power.UP
         self._tell(machine)
-        booted = machine.boot_time
         for number, service in enumerate(machine.services.values(), start=1):
             if service.start_type == "Automatic":
-                self._timeline.after(_NEXT_SERVICE * number, self._starter(machine, service, booted))
+                self.timeline.after(_NEXT_SERVICE * number, self._starter(machine, service, booted))
 
     def _starter(self, machine: Machine, service: Service, booted: datetime) -> Callable[[], None]:
         def start() -> None:
@@ -148,22 +148,3 @@ class Windows:
     def _tell(self, machine: Machine) -> None:
         for tell in self.on_power:
             tell(machine)
-
-
-def _fill_in(organisation: Organisation, machine: Machine, fault: Injected) -> None:
-    """Choose the service or database a fault strikes, and refuse one that the server does not have.
-
-    Raises:
-        OperatorError: the server has no such service or no such active database.
-    """
-    if fault.fault in SICKNESS or fault.fault is Fault.SERVICE_HANGS:
-        fault.service = fault.service or machine.pop_service
-        if fault.service not in machine.services:
-            raise OperatorError(f"{machine.name} has no service {fault.service}: {', '.join(machine.services)}.")
-    if fault.fault is Fault.DATABASE_STUCK:
-        active = [database.name for database in organisation.active_on(machine)]
-        if not active:
-            raise OperatorError(f"{machine.name} holds no active database now that could be stuck.")
-        fault.database = fault.database or active[0]
-        if fault.database not in active:
-            raise OperatorError(f"{fault.database} is not active on {machine.name}; active are {', '.join(active)}.")

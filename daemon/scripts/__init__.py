@@ -24,6 +24,12 @@ NAMES = (
     "restart_service",
     "reboot",
     "step_running",
+    "exchange_server",
+    "dag_health",
+    "recovery_log",
+    "pop_settings",
+    "set_protocol_log",
+    "protocol_log",
 )
 
 EXECUTABLE = "powershell.exe"

@@ -51,8 +51,7 @@ function Format-Moment {
     if ($utc.Year -lt 1900) {
         return $null
     }
-    $culture = [System.Globalization.CultureInfo]::InvariantCulture
-    return $utc.ToString('yyyy-MM-ddTHH:mm:ss.ffffffZ', $culture)
+    return $utc.ToString('yyyy-MM-ddTHH:mm:ss.ffffffZ', [cultureinfo]::InvariantCulture)
 }
 
 # The FQDN of this host, as it knows itself, without asking DNS.
@@ -99,18 +98,20 @@ function Get-FlagArgument {
     return $value
 }
 
+# A time with its offset; ConvertFrom-Json may have made a [datetime] of it already.
+function Get-MomentArgument {
+    param([string] $Name)
+    $value = Get-Argument $Name
+    if ($value -is [datetime]) {
+        return [System.DateTimeOffset] $value.ToUniversalTime()
+    }
+    $style = [System.Globalization.DateTimeStyles]::AssumeUniversal
+    return [System.DateTimeOffset]::Parse([string] $value, [cultureinfo]::InvariantCulture, $style)
+}
+
 # Called immediately before an effect: a call that was delayed on its way must not act long after it was decided.
 function Assert-InTime {
-    $value = Get-Argument 'not_after'
-    if ($value -is [datetime]) {
-        $limit = [System.DateTimeOffset] $value.ToUniversalTime()
-    }
-    else {
-        $culture = [System.Globalization.CultureInfo]::InvariantCulture
-        $style = [System.Globalization.DateTimeStyles]::AssumeUniversal
-        $limit = [System.DateTimeOffset]::Parse([string] $value, $culture, $style)
-    }
-    if ([System.DateTimeOffset]::UtcNow -ge $limit) {
+    if ([System.DateTimeOffset]::UtcNow -ge (Get-MomentArgument 'not_after')) {
         Stop-Call 'expired' 'It is later than not_after on this server; nothing was done.'
     }
 }
@@ -143,10 +144,9 @@ function Get-OptionalText {
 function Get-OptionalMoment {
     param($Row, [string] $Name)
     $property = $Row.PSObject.Properties[$Name]
-    if ($null -eq $property -or $null -eq $property.Value) {
-        return $null
+    if ($null -ne $property) {
+        return Format-Moment $property.Value
     }
-    return Format-Moment $property.Value
 }
 
 function Get-Flag {
@@ -290,15 +290,26 @@ function Invoke-Exchange {
     }
 }
 
-# One object, and it is the one asked for.
+# The identity of a directory object as text is its name, or the path that ends with it.
+function Get-Leaf {
+    param([string] $Text)
+    return $Text.Split('/')[-1]
+}
+
+# One object, and it is the one asked for: `Property` names the server in it.
+function Get-One {
+    param([string] $Command, [hashtable] $Parameters, [string] $Property, [string] $Server)
+    $rows = @(Invoke-Exchange $Command $Parameters)
+    if ($rows.Count -ne 1) {
+        Stop-Call 'failed' "$Command answered $($rows.Count) objects about $Server."
+    }
+    Assert-SameServer (Get-Leaf (Get-Text $rows[0] $Property)) $Server
+    return $rows[0]
+}
+
 function Get-MailboxServerOf {
     param([string] $Server)
-    $rows = @(Invoke-Exchange 'Get-MailboxServer' @{ Identity = $Server })
-    if ($rows.Count -ne 1) {
-        Stop-Call 'failed' "Get-MailboxServer answered $($rows.Count) objects about $Server."
-    }
-    Assert-SameServer (Get-Text $rows[0] 'Name') $Server
-    return $rows[0]
+    return Get-One 'Get-MailboxServer' @{ Identity = $Server } 'Name' $Server
 }
 
 function Close-Exchange {

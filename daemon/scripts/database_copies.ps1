@@ -26,12 +26,6 @@ function Test-Lagged {
     return $true
 }
 
-# The identity of a directory object as text is its name, or the path that ends with it.
-function Get-Leaf {
-    param([string] $Text)
-    return $Text.Split('/')[-1]
-}
-
 function ConvertTo-Member {
     param($Row, [string] $Server)
     return @{
@@ -77,12 +71,8 @@ function Get-OtherMembers {
 
 Complete-Call 'database_copies' {
     $server = Get-ServerArgument
-    $exchange = @(Invoke-Exchange 'Get-ExchangeServer' @{ Identity = $server })
-    if ($exchange.Count -ne 1) {
-        Stop-Call 'failed' "Get-ExchangeServer answered $($exchange.Count) objects about $server."
-    }
-    Assert-SameServer (Get-Text $exchange[0] 'Fqdn') $server
-    if (-not (Get-Flag $exchange[0] 'IsMailboxServer')) {
+    $exchange = Get-One 'Get-ExchangeServer' @{ Identity = $server } 'Fqdn' $server
+    if (-not (Get-Flag $exchange 'IsMailboxServer')) {
         return @{ server = $server; mailbox_role = $false }
     }
 

@@ -72,12 +72,7 @@ def test_a_monitor_turns_healthy_one_to_four_minutes_after_the_cure(
     for name in MAILBOX_SERVERS:
         simulation.inject(name, Fault.INCURABLE, {})
         simulation.clear(name, None)
-    monitors = [
-        monitor
-        for name in MAILBOX_SERVERS
-        for monitor in simulation.machine(name).monitors
-        if monitor.service == "MSExchangePOP3BE"
-    ]
+    monitors = [monitor for name in MAILBOX_SERVERS for monitor in simulation.machine(name).back_end_monitors]
     assert {monitor.value for monitor in monitors} == {"Unhealthy"}
     hand_clock.advance(simulation, 59)
     assert {monitor.value for monitor in monitors} == {"Unhealthy"}

@@ -13,7 +13,7 @@ from daemon import scripts
 PARSER = Parser(Language(tree_sitter_pwsh.language()))
 FOLDER = files(scripts)
 PRELUDE = (FOLDER / "_prelude.ps1").read_text("utf-8")
-CHANGING = ("set_activation", "restart_service", "reboot")
+CHANGING = ("set_activation", "restart_service", "reboot", "set_protocol_log")
 
 
 def own_text(name: str) -> str:
@@ -120,6 +120,7 @@ def test_the_last_thing_before_an_effect_is_the_look_at_the_clock(name: str) -> 
         "set_activation": "Invoke-Exchange 'Set-MailboxServer'",
         "restart_service": "Stop-Within $dependent",
         "reboot": "Restart-Computer @",
+        "set_protocol_log": "Invoke-Exchange 'Set-PopSettings'",
     }[name]
     body = own_text(name).partition("Complete-Call")[2]
     before, found, _ = body.partition(effect)
@@ -134,9 +135,9 @@ def test_the_last_thing_before_an_effect_is_the_look_at_the_clock(name: str) -> 
 def test_a_reading_script_runs_reading_cmdlets_only(name: str) -> None:
     text = code(own_text(name))
     called = set(_commands(PARSER.parse(text.encode()).root_node))
-    exchange = set(re.findall(r"Invoke-Exchange '([\w-]+)'", text))
-    reading = {command for command in exchange if command.startswith("Get-")} | {"Invoke-MonitoringProbe"}
-    assert exchange <= reading
+    exchange = set(re.findall(r"(?:Invoke-Exchange|Get-One) '([\w-]+)'", text))
+    tests = {"Invoke-MonitoringProbe", "Test-ReplicationHealth"}  # they look, and change nothing
+    assert {command for command in exchange if not command.startswith("Get-")} <= tests
     verbs = {command.partition("-")[0] for command in called}
     assert not verbs & {"Set", "Restart", "Move", "Remove", "Suspend", "Resume", "Start", "Enable", "Disable"}
 
@@ -148,7 +149,8 @@ def test_no_script_changes_a_start_type() -> None:
 
 
 def test_every_script_about_another_server_checks_the_name_first() -> None:
-    for name in ("server_health", "invoke_probe", "database_copies", "set_activation", "reboot"):
+    about_itself = {"server_state", "restart_service", "step_running", "recovery_log", "protocol_log"}
+    for name in set(scripts.NAMES) - about_itself:
         first = own_text(name).partition("Complete-Call")[2].splitlines()[1]
         assert first.strip() == "$server = Get-ServerArgument", name
 

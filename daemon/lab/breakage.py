@@ -1,0 +1,151 @@
+"""Breaking a lab server and curing it: what each fault does at once, and what it does not go together with."""
+
+from daemon.errors import OperatorError
+from daemon.lab.databases import ActiveManager
+from daemon.lab.faults import MAINTENANCE_FORMS, SICKNESS, Fault, Injected
+from daemon.lab.health import HealthManager
+from daemon.lab.organisation import FRONT_END, Machine, Monitor, Organisation, Power
+from daemon.lab.windows import Windows
+
+_COPIES = (Fault.LAGGED_COPIES, Fault.SUSPENDED_COPIES)
+_FRONT_END_ONLY = (Fault.BACKEND_SICK, Fault.POPPROXY_INACTIVE, Fault.LOG_NAMES_NOBODY, Fault.LOG_COLUMNS_DIFFER)
+_IN_A_DAG = (Fault.NODE_PAUSED, Fault.MEMBER_DOWN, Fault.REPLICATION_FAILED)
+
+
+class Breakage:
+    """Injects faults and takes them away. Call with the model's lock held."""
+
+    def __init__(
+        self, organisation: Organisation, windows: Windows, health: HealthManager, databases: ActiveManager
+    ) -> None:
+        self._organisation = organisation
+        self._windows = windows
+        self._health = health
+        self._databases = databases
+
+    def inject(self, machine: Machine, fault: Injected) -> None:
+        """Break a server.
+
+        Raises:
+            OperatorError: the fault makes no sense on that server; nothing has changed.
+        """
+        self._check(machine, fault)
+        machine.faults[fault.fault] = fault
+        if fault.fault is Fault.HEALS_ITSELF:
+            self._windows.timeline.after(fault.minutes * 60, lambda: self._heal(machine, fault))
+        elif fault.fault is Fault.BACKEND_SICK and fault.backend:
+            machine.backend = self._organisation.find(fault.backend)
+        elif fault.fault is Fault.MAINTENANCE:
+            self._maintain(machine, fault, begins=True)
+        elif fault.fault is Fault.START_TYPE:
+            machine.services[fault.service].start_type = fault.start_type
+        elif fault.fault is Fault.POPPROXY_INACTIVE and machine.services[FRONT_END].running:
+            self._windows.stop_service(machine, machine.services[FRONT_END])
+        elif fault.fault is Fault.MEMBER_DOWN:
+            self._windows.crash(machine)
+        elif fault.fault is Fault.OTHER_CAS_SICK:
+            for other in self._other_cas(machine):
+                self.inject(other, Injected(fault=Fault.INCURABLE, at=fault.at, service=FRONT_END))
+        self._health.assess(machine)
+
+    def clear(self, machine: Machine, fault: Fault) -> None:
+        """Take a fault away; a server that is away because of it boots, a service it stopped runs again."""
+        taken = machine.faults.pop(fault, None)
+        if taken is None:
+            return
+        if fault in (Fault.NEVER_BACK, Fault.MEMBER_DOWN) and machine.power is Power.OFF:
+            self._windows.boot(machine)
+        elif fault is Fault.SERVICE_HANGS:
+            self._unhang(machine, taken.service)
+        elif fault is Fault.MAINTENANCE:
+            self._maintain(machine, taken, begins=False)
+        elif fault is Fault.START_TYPE:
+            machine.services[taken.service].start_type = "Automatic"
+        elif fault is Fault.POPPROXY_INACTIVE and machine.services[FRONT_END].status == "Stopped" and machine.answering:
+            self._windows.start_service(machine, machine.services[FRONT_END])
+        elif fault is Fault.OTHER_CAS_SICK:
+            for other in self._other_cas(machine):
+                self.clear(other, Fault.INCURABLE)
+        self._health.assess(machine)
+
+    def _heal(self, machine: Machine, fault: Injected) -> None:
+        if machine.faults.get(fault.fault) is fault:
+            self.clear(machine, fault.fault)
+
+    def _unhang(self, machine: Machine, name: str) -> None:
+        service = machine.services[name]
+        if service.status == "StopPending":
+            self._windows.finish_stop(machine, service)
+            self._windows.start_service(machine, service)
+
+    def _maintain(self, machine: Machine, fault: Injected, *, begins: bool) -> None:
+        if fault.form == "activation":
+            self._databases.set_blocked(machine, begins)
+        elif fault.form == "policy":
+            machine.activation_policy = "Blocked" if begins else "Unrestricted"
+
+    def _other_cas(self, machine: Machine) -> list[Machine]:
+        return [
+            other
+            for other in self._organisation.machines.values()
+            if other is not machine and other.site == machine.site and FRONT_END in other.services
+        ]
+
+    def _check(self, machine: Machine, fault: Injected) -> None:
+        """Fill in what the options left open, and refuse what the server does not have."""
+        if fault.monitor or fault.fault is Fault.SECOND_TARGET_BAD:
+            monitor = _monitor(machine, fault.monitor)
+            fault.monitor = monitor.name
+            fault.service = fault.service or monitor.service
+        if fault.fault in SICKNESS or fault.fault in (Fault.SERVICE_HANGS, Fault.START_TYPE):
+            fault.service = fault.service or machine.pop_service
+            if fault.service not in machine.services:
+                raise OperatorError(f"{machine.name} has no service {fault.service}: {', '.join(machine.services)}.")
+        if fault.fault in _FRONT_END_ONLY and FRONT_END not in machine.services:
+            raise OperatorError(
+                f"{machine.name} has no POP front end, so the fault {fault.fault} makes no sense there."
+            )
+        if fault.fault in _IN_A_DAG and machine.dag is None:
+            raise OperatorError(f"{machine.name} is in no DAG, so the fault {fault.fault} makes no sense there.")
+        if fault.fault is Fault.OTHER_CAS_SICK and not self._other_cas(machine):
+            raise OperatorError(f"The site {machine.site} of {machine.name} has no other Client Access server.")
+        self._check_maintenance(machine, fault)
+        self._check_backend(fault)
+        self._check_database(machine, fault)
+
+    def _check_maintenance(self, machine: Machine, fault: Injected) -> None:
+        if fault.fault is not Fault.MAINTENANCE:
+            return
+        if fault.form not in MAINTENANCE_FORMS:
+            raise OperatorError(f"Maintenance has no form {fault.form!r}: {', '.join(MAINTENANCE_FORMS)}.")
+        if fault.form != "server_wide_offline" and not machine.mailbox:
+            raise OperatorError(f"{machine.name} is no Mailbox server, so {fault.form} makes no sense there.")
+
+    def _check_backend(self, fault: Injected) -> None:
+        backend = self._organisation.find(fault.backend) if fault.backend else None
+        if fault.backend and (backend is None or not backend.mailbox):
+            raise OperatorError(f"{fault.backend!r} is no Mailbox server of the lab.")
+
+    def _check_database(self, machine: Machine, fault: Injected) -> None:
+        if fault.fault is Fault.DATABASE_STUCK:
+            active = [database.name for database in self._organisation.active_on(machine)]
+            if not active:
+                raise OperatorError(f"{machine.name} holds no active database now that could be stuck.")
+            fault.database = fault.database or active[0]
+            if fault.database not in active:
+                raise OperatorError(
+                    f"{fault.database} is not active on {machine.name}; active are {', '.join(active)}."
+                )
+        elif fault.fault in _COPIES:
+            copies = [database.name for database in self._organisation.copies_on(machine) if len(database.copies) > 1]
+            if not copies or fault.database not in ("", *copies):
+                raise OperatorError(f"{machine.name} has no passive copy {fault.database}: {', '.join(copies)}.")
+
+
+def _monitor(machine: Machine, name: str) -> Monitor:
+    """The monitor of that name, in any case; without a name the first that watches the server's POP service."""
+    for monitor in machine.monitors:
+        if monitor.name.lower() == name.lower() or (not name and monitor.service == machine.pop_service):
+            return monitor
+    names = ", ".join(monitor.name for monitor in machine.monitors)
+    raise OperatorError(f"{machine.name} has no monitor {name}: {names}.")

@@ -1,0 +1,155 @@
+"""What Exchange answers about a server beside its health and its databases: roles, components, DAG, POP settings."""
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+from daemon.lab.databases import shown_copy
+from daemon.lab.faults import Fault
+from daemon.lab.organisation import CLIENT_ACCESS, MAILBOX, Machine
+from daemon.lab.pop_log import FOLDER
+from daemon.lab.script_call import Refusal, Result, ScriptCall, flag, netbios, shown
+from daemon.lab.simulation import Simulation
+
+_COMPONENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        MAILBOX: ("ServerWideOffline", "HubTransport", "Monitoring", "RecoveryActionsEnabled", "HighAvailability"),
+        CLIENT_ACCESS: (
+            "ServerWideOffline",
+            "FrontendTransport",
+            "Monitoring",
+            "RecoveryActionsEnabled",
+            "AutoDiscoverProxy",
+            "EwsProxy",
+            "ImapProxy",
+            "OwaProxy",
+            "PopProxy",
+        ),
+    }
+)
+#: Component and state that each form of maintenance shows.
+_MAINTENANCE = {"server_wide_offline": ("ServerWideOffline", "Inactive"), "hub_transport": ("HubTransport", "Draining")}
+
+
+def exchange_server(call: ScriptCall) -> Result:
+    """Get-ExchangeServer and Get-ServerComponentState, which Exchange answers from Active Directory."""
+    machine = call.target()
+    return {
+        "server": machine.name,
+        "mailbox_role": MAILBOX in machine.shown_roles,
+        "client_access_role": CLIENT_ACCESS in machine.shown_roles,
+        "version": "Version 15.0 (Build 1497.2)",
+        "site": machine.site,
+        "components": list(_components(machine)),
+    }
+
+
+def _components(machine: Machine) -> Iterator[Result]:
+    names = dict.fromkeys(name for role in sorted(machine.roles) for name in _COMPONENTS[role])
+    for name in names:
+        inactive = _asked_for(machine, name)
+        requests = [{"requester": "HealthAPI", "state": "Active", "at": shown(machine, machine.boot_time)}]
+        if inactive is not None and inactive["requester"] == "HealthAPI":
+            requests = []
+        yield {
+            "name": name,
+            "state": "Active" if inactive is None else inactive["state"],
+            "requests": requests if inactive is None else [*requests, inactive],
+        }
+
+
+def _asked_for(machine: Machine, component: str) -> Result | None:
+    """The request that keeps a component from being Active."""
+    maintenance = machine.faults.get(Fault.MAINTENANCE)
+    if maintenance is not None and (asked := _MAINTENANCE.get(maintenance.form)) and asked[0] == component:
+        return {"requester": "Maintenance", "state": asked[1], "at": shown(machine, maintenance.at)}
+    proxy = machine.faults.get(Fault.POPPROXY_INACTIVE)
+    if proxy is not None and component == "PopProxy":
+        return {"requester": proxy.requester, "state": "Inactive", "at": shown(machine, proxy.at)}
+    return None
+
+
+def dag_health(call: ScriptCall) -> Result:
+    """Get-DatabaseAvailabilityGroup -Status, Test-ReplicationHealth, and the nodes as the cluster has them."""
+    machine = call.target()
+    members = list(call.simulation.organisation.members(machine.dag))
+    if machine.dag is not None and not machine.answering:
+        raise Refusal("failed", f"Test-ReplicationHealth: the server {machine.name} cannot be reached.")
+    return {
+        "server": machine.name,
+        "dag": machine.dag,
+        "members": [_member(member) for member in members],
+        "witness_counts": bool(members) and len(members) % 2 == 0,
+        "replication": [
+            {
+                "server": machine.name,
+                "check": check,
+                "passed": not failed,
+                "error": f"{check} failed on {machine.name}." if failed else "",
+            }
+            for check, failed in _checks(call.simulation, machine, members)
+        ],
+    }
+
+
+def _member(member: Machine) -> Result:
+    maintenance = member.faults.get(Fault.MAINTENANCE)
+    return {
+        "server": netbios(member.name),
+        "operational": member.node_state in ("Up", "Paused"),
+        "in_maintenance": maintenance is not None and maintenance.form == "server_wide_offline",
+        "node_state": member.node_state,
+    }
+
+
+def _checks(simulation: Simulation, machine: Machine, members: list[Machine]) -> Iterator[tuple[str, bool]]:
+    """The checks by name, and whether they fail. A copy that only catches up after a move does not count as failed."""
+    if machine.dag is None:
+        return
+    injected = machine.faults.get(Fault.REPLICATION_FAILED)
+    conditions: Mapping[str, Callable[[], bool]] = {
+        "ClusterService": lambda: False,
+        "ReplayService": lambda: False,
+        "ActiveManager": lambda: False,
+        "TasksRpcListener": lambda: False,
+        "TcpListener": lambda: False,
+        "DagMembersUp": lambda: any(member.node_state not in ("Up", "Paused") for member in members),
+        "ClusterNetwork": lambda: False,
+        "QuorumGroup": lambda: False,
+        "DBCopySuspended": lambda: _suspended(simulation, machine),
+        "DBCopyFailed": lambda: False,
+        "DBLogCopyKeepingUp": lambda: False,
+        "DBLogReplayKeepingUp": lambda: False,
+    }
+    for check, fails in conditions.items():
+        yield check, fails() or (injected is not None and injected.check == check)
+
+
+def _suspended(simulation: Simulation, machine: Machine) -> bool:
+    passive = [each for each in simulation.organisation.copies_on(machine) if each.active != machine.name]
+    return any(shown_copy(machine, database).status == "Suspended" for database in passive)
+
+
+def pop_settings(call: ScriptCall) -> Result:
+    """Get-PopSettings, which Exchange answers from Active Directory."""
+    machine = call.target()
+    return {"server": machine.name, "protocol_log_enabled": machine.pop_log.enabled, "log_location": FOLDER}
+
+
+def set_protocol_log(call: ScriptCall) -> Result:
+    """Set-PopSettings -ProtocolLogEnabled as a compare-and-set; the service takes it over when it starts again."""
+    machine = call.target()
+    expected, value = flag(call, "expected"), flag(call, "value")
+    before = machine.pop_log.enabled
+    if before != value:
+        if before != expected:
+            raise Refusal("conflict", f"ProtocolLogEnabled of {machine.name} is {before}, which is not expected.")
+        call.still_wanted()
+        machine.pop_log.enabled = value
+        call.simulation.record.effect(
+            "protocol_log_on" if value else "protocol_log_off",
+            machine.name,
+            executor=call.executor.name,
+            step=call.step,
+            detail=f"ProtocolLogEnabled {before} -> {value}",
+        )
+    return {"server": machine.name, "before": before, "after": value, "changed": before != value}

@@ -1,0 +1,93 @@
+"""A shipped script about to run on a lab server: where, with what arguments, and with which rights."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from daemon.lab.organisation import TOPOLOGY, Machine
+from daemon.lab.process import Process
+from daemon.lab.simulation import Simulation
+
+Result = dict[str, Any]
+
+
+class Refusal(Exception):  # noqa: N818 - a script's "no", part of the contract
+    """A script says no: one of the error kinds of the contract, and why."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        self.message = message
+        super().__init__(message)
+
+
+class Lost(Exception):  # noqa: N818 - a script's word for it
+    """A script cannot say whether its effect happened: it writes no envelope and exits with code 3."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptCall:
+    """A script about to run: on which server, with what, and with which rights.
+
+    `exchange`: None when an Exchange session can be opened, otherwise the refusal.
+    `siblings`: the other processes on that server.
+    """
+
+    simulation: Simulation
+    process: Process
+    executor: Machine
+    step: str
+    args: Mapping[str, Any]
+    exchange: Refusal | None
+    siblings: Callable[[], list[Process]]
+
+    def text(self, name: str) -> str:
+        """An argument that must be text and not empty: several cmdlets answer everything for an empty identity."""
+        value = self.args.get(name)
+        if not isinstance(value, str) or not value.strip():
+            raise Refusal("failed", f"The argument {name} is missing or empty.")
+        return value
+
+    def target(self) -> Machine:
+        """The server that the script asks Exchange about, over the second hop."""
+        name = self.text("server")
+        if "." not in name:
+            raise Refusal("failed", "The argument 'server' is not the full name of a server.")
+        if self.exchange is not None:
+            raise self.exchange
+        if not self.executor.runs(TOPOLOGY):
+            raise Refusal("failed", f"The Exchange session on {self.executor.name} could not be opened.")
+        found = self.simulation.organisation.find(name)
+        if found is None:
+            raise Refusal("not_found", f"There is no server {name}.")
+        return found
+
+    def still_wanted(self) -> None:
+        """Refuse what comes too late, on the executing server's own clock."""
+        try:
+            limit = datetime.fromisoformat(self.text("not_after"))
+        except ValueError:
+            raise Refusal("failed", "The argument not_after is not a time in ISO 8601.") from None
+        if limit.tzinfo is None:
+            raise Refusal("failed", "The argument not_after has no offset from UTC.")
+        now = self.simulation.timeline.now() + self.executor.skew
+        if now >= limit:
+            raise Refusal("expired", f"It is {now.isoformat()} on {self.executor.name}, after {limit.isoformat()}.")
+
+
+def shown(machine: Machine, moment: datetime | None) -> str | None:
+    """A time of the model as that server's own clock has it."""
+    return None if moment is None else (moment + machine.skew).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def flag(call: ScriptCall, name: str) -> bool:
+    """An argument that must be true or false."""
+    value = call.args.get(name)
+    if not isinstance(value, bool):
+        raise Refusal("failed", f"The argument {name} must be true or false.")
+    return value
+
+
+def netbios(name: str) -> str:
+    """MailboxServer and the members of a DAG are told in this form by Exchange."""
+    return name.partition(".")[0].upper()

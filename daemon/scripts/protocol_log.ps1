@@ -1,0 +1,267 @@
+# The part of this server's POP protocol log that belongs to some users' sessions within a span of time. Opens only
+# *.log files that lie in the folder itself, and reads of them only the part around that span. Changes nothing.
+
+$mostRows = 2000
+$mostCharacters = 1048576
+$mostFiles = 20
+$mostLines = 50000
+# Lines are written when a command ends and may stand a little out of order.
+$margin = [timespan]::FromMinutes(2)
+
+function Get-FolderArgument {
+    $folder = [string] (Get-Argument 'folder')
+    # A local path without wildcards and without steps upwards.
+    if ($folder -notmatch '\A[A-Za-z]:(\\[A-Za-z0-9][A-Za-z0-9 ._()-]*)+\\?\z' -or $folder.Contains('..')) {
+        Stop-Call 'failed' "The argument 'folder' is not the full name of a local folder."
+    }
+    if (-not [System.IO.Directory]::Exists($folder)) {
+        Stop-Call 'not_found' "This server has no folder $folder."
+    }
+    return $folder
+}
+
+function Get-UsersArgument {
+    $users = @(Get-Argument 'users')
+    foreach ($user in $users) {
+        if (([string] $user) -notmatch '\A[A-Za-z0-9_.@*-]{1,128}\z') {
+            Stop-Call 'failed' "The argument 'users' holds something that is not the name of a mailbox."
+        }
+    }
+    if ($users.Count -eq 0) {
+        Stop-Call 'failed' "The argument 'users' names nobody."
+    }
+    return $users
+}
+
+# CSV as the service writes it: a field that begins with a quote ends with one, and holds doubled ones.
+function Split-Line {
+    param([string] $Line)
+    $fields = New-Object 'System.Collections.Generic.List[string]'
+    foreach ($match in [regex]::Matches(',' + $Line, ',(?:"((?:[^"]|"")*)"|([^,]*))')) {
+        if ($match.Groups[1].Success) {
+            $fields.Add($match.Groups[1].Value.Replace('""', '"'))
+        }
+        else {
+            $fields.Add($match.Groups[2].Value)
+        }
+    }
+    return , $fields.ToArray()
+}
+
+function ConvertTo-LineMoment {
+    param([string] $Text)
+    $culture = [cultureinfo]::InvariantCulture
+    $style = [System.Globalization.DateTimeStyles]'AssumeUniversal, AdjustToUniversal'
+    $moment = [datetime]::MinValue
+    if ([datetime]::TryParse($Text, $culture, $style, [ref] $moment)) {
+        return $moment
+    }
+    return $null
+}
+
+# The service holds the newest file open for writing, so others must be allowed to write it, and to remove it.
+function Open-Log {
+    param([string] $Path)
+    $sharing = [System.IO.FileShare]'ReadWrite, Delete'
+    $arguments = @($Path, [System.IO.FileMode]::Open, [System.IO.FileAccess]::Read, $sharing)
+    return New-Object 'System.IO.FileStream' -ArgumentList $arguments
+}
+
+function Open-Reader {
+    param($Stream, [int64] $Offset)
+    [void] $Stream.Seek($Offset, [System.IO.SeekOrigin]::Begin)
+    return New-Object 'System.IO.StreamReader' -ArgumentList @($Stream, [System.Text.Encoding]::UTF8)
+}
+
+# The names after `#Fields:`, from the comments at the head of the file.
+function Read-Columns {
+    param($Stream)
+    $reader = Open-Reader $Stream 0
+    for ($number = 0; $number -lt 50; $number++) {
+        $line = $reader.ReadLine()
+        if ($null -eq $line -or -not $line.StartsWith('#')) {
+            break
+        }
+        if ($line -match '\A#Fields:\s*(.+)\z') {
+            $names = @($Matches[1].Split(',') | ForEach-Object -Process { $_.Trim() })
+            foreach ($needed in 'dateTime', 'sessionId', 'user') {
+                if ($names -notcontains $needed) {
+                    Stop-Call 'failed' "A protocol log of this server has no column $needed."
+                }
+            }
+            return , [string[]] $names
+        }
+    }
+    Stop-Call 'failed' 'A protocol log of this server does not say at its head which columns it has.'
+}
+
+function Find-Column {
+    param([string[]] $Columns, [string] $Name)
+    for ($number = 0; $number -lt $Columns.Count; $number++) {
+        if ($Columns[$number] -eq $Name) {
+            return $number
+        }
+    }
+}
+
+# When a line was written; nothing for what is no line of a session.
+function Get-LineMoment {
+    param([string[]] $Fields, [int] $Column)
+    if ($Fields.Count -le $Column -or $Fields[0].StartsWith('#')) {
+        return $null
+    }
+    return ConvertTo-LineMoment $Fields[$Column]
+}
+
+# Where to begin reading: lines before that offset are older than the span. A day's log has more than can be read.
+function Find-Offset {
+    param($Stream, [int] $Column, [datetime] $From)
+    $low = [int64] 0
+    $high = [int64] $Stream.Length
+    while ($high - $low -gt 65536) {
+        $middle = [int64] [System.Math]::Floor(($low + $high) / 2)
+        $reader = Open-Reader $Stream $middle
+        [void] $reader.ReadLine()
+        $moment = $null
+        for ($number = 0; $number -lt 20 -and $null -eq $moment -and -not $reader.EndOfStream; $number++) {
+            $moment = Get-LineMoment (Split-Line ([string] $reader.ReadLine())) $Column
+        }
+        if ($null -ne $moment -and $moment -lt $From) {
+            $low = $middle
+        }
+        else {
+            $high = $middle
+        }
+    }
+    return $low
+}
+
+function Test-User {
+    param([string] $User, [string[]] $Patterns)
+    $short = $User.Split('\')[-1]
+    foreach ($pattern in $Patterns) {
+        if ($User -like $pattern -or $short -like $pattern) {
+            return $true
+        }
+    }
+    return $false
+}
+
+# The lines of one file within the span, each as an array of fields in the order of its own columns.
+function Read-Span {
+    param([string] $Path, [datetime] $Since, [datetime] $Until)
+    $stream = Open-Log $Path
+    try {
+        $columns = Read-Columns $stream
+        $at = Find-Column $columns 'dateTime'
+        $offset = Find-Offset $stream $at ($Since - $margin)
+        $reader = Open-Reader $stream $offset
+        if ($offset -gt 0) {
+            [void] $reader.ReadLine()
+        }
+        $rows = New-Object 'System.Collections.Generic.List[object]'
+        while (-not $reader.EndOfStream) {
+            $fields = Split-Line ([string] $reader.ReadLine())
+            $moment = Get-LineMoment $fields $at
+            # The service may not have finished writing the last line.
+            $unfinished = $reader.EndOfStream -and $fields.Count -lt $columns.Count
+            if ($null -eq $moment -or $moment -lt $Since -or $unfinished) {
+                continue
+            }
+            if ($moment -gt $Until + $margin) {
+                break
+            }
+            if ($moment -le $Until) {
+                $rows.Add($fields)
+            }
+            if ($rows.Count -gt $mostLines) {
+                Stop-Call 'failed' 'The protocol log has more lines for that time than can be read; ask for less time.'
+            }
+        }
+        return @{ columns = $columns; rows = $rows }
+    }
+    finally {
+        $stream.Dispose()
+    }
+}
+
+# The newest files that can hold something of the span. When a file was last written is known only once it is closed,
+# so that says nothing about the newest.
+function Find-Files {
+    param([string] $Folder, [datetime] $Until)
+    $information = New-Object 'System.IO.DirectoryInfo' -ArgumentList $Folder
+    $files = @($information.GetFiles('*.log') | Where-Object { $_.CreationTimeUtc -le $Until })
+    return @($files | Sort-Object -Property 'CreationTimeUtc' -Descending | Select-Object -First $mostFiles)
+}
+
+function Get-Cell {
+    param([string[]] $Row, $Number)
+    if ($null -eq $Number -or $Number -ge $Row.Count) {
+        return ''
+    }
+    return $Row[$Number]
+}
+
+function Add-Sessions {
+    param([hashtable] $Part, [string[]] $Users, $Sessions)
+    $user = Find-Column $Part.columns 'user'
+    $session = Find-Column $Part.columns 'sessionId'
+    foreach ($row in $Part.rows) {
+        $named = Get-Cell $row $user
+        if ($named -ne '' -and (Test-User $named $Users)) {
+            [void] $Sessions.Add((Get-Cell $row $session))
+        }
+    }
+}
+
+# Files of different versions have different columns; all rows are told in the order of the first.
+function Select-Rows {
+    param($Parts, $Sessions)
+    $columns = [string[]] @()
+    $rows = New-Object 'System.Collections.Generic.List[object]'
+    $characters = 0
+    foreach ($part in $Parts) {
+        $session = Find-Column $part.columns 'sessionId'
+        foreach ($row in $part.rows) {
+            if (-not $Sessions.Contains((Get-Cell $row $session))) {
+                continue
+            }
+            if ($columns.Count -eq 0) {
+                $columns = $part.columns
+            }
+            $cells = [string[]] @(foreach ($name in $columns) {
+                Hide-Secret (Get-Cell $row (Find-Column $part.columns $name))
+            })
+            $characters += ($cells | Measure-Object -Property 'Length' -Sum).Sum
+            if ($rows.Count -ge $mostRows -or $characters -gt $mostCharacters) {
+                return @{ columns = $columns; rows = $rows.ToArray(); truncated = $true }
+            }
+            $rows.Add($cells)
+        }
+    }
+    if ($columns.Count -eq 0 -and $Parts.Count -gt 0) {
+        $columns = $Parts[$Parts.Count - 1].columns
+    }
+    return @{ columns = $columns; rows = $rows.ToArray(); truncated = $false }
+}
+
+Complete-Call 'protocol_log' {
+    $folder = Get-FolderArgument
+    $since = (Get-MomentArgument 'since').UtcDateTime
+    $until = (Get-MomentArgument 'until').UtcDateTime
+    if ($since -gt $until -or ($until - $since).TotalHours -gt 24) {
+        Stop-Call 'failed' "The arguments 'since' and 'until' are not a span of at most a day."
+    }
+    $users = [string[]] @(Get-UsersArgument)
+    $parts = New-Object 'System.Collections.Generic.List[object]'
+    $sessions = New-Object 'System.Collections.Generic.HashSet[string]'
+    foreach ($file in @(Find-Files $folder $until)) {
+        $part = Read-Span $file.FullName $since $until
+        Add-Sessions $part $users $sessions
+        # The oldest first.
+        $parts.Insert(0, $part)
+    }
+    $answer = Select-Rows $parts $sessions
+    $answer['files'] = $parts.Count
+    return $answer
+}

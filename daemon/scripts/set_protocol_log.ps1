@@ -1,0 +1,25 @@
+# Sets ProtocolLogEnabled of one server's POP3 settings, if it still has the expected value. Runs on a peer.
+# The service takes it over when it is restarted, which is another script's work.
+Complete-Call 'set_protocol_log' {
+    $server = Get-ServerArgument
+    $expected = Get-FlagArgument 'expected'
+    $value = Get-FlagArgument 'value'
+    $before = Get-Flag (Get-One 'Get-PopSettings' @{ Server = $server } 'Server' $server) 'ProtocolLogEnabled'
+    if ($before -eq $value) {
+        return @{ server = $server; before = $before; after = $before; changed = $false }
+    }
+    if ($before -ne $expected) {
+        Stop-Call 'conflict' "ProtocolLogEnabled of $server is $before, not $expected as expected."
+    }
+    $change = @{ Server = $server; ProtocolLogEnabled = $value; Confirm = $false }
+    Assert-InTime
+    [void] @(Invoke-Exchange 'Set-PopSettings' $change)
+    try {
+        $after = Get-Flag (Get-One 'Get-PopSettings' @{ Server = $server } 'Server' $server) 'ProtocolLogEnabled'
+    }
+    catch {
+        # The change was sent; an error of the reading must not pass for an error of the change.
+        Stop-Call 'lost' $_.Exception.Message
+    }
+    return @{ server = $server; before = $before; after = $after; changed = $true }
+}
