@@ -110,13 +110,19 @@ async def verify_audit(settings: Settings, *, journal: bool) -> AuditVerdict:
         # Only what the daemon's own user wrote counts as a copy; anybody may write into the journal.
         owner = (settings.data / DATABASE).stat().st_uid
         try:
-            verdict = await verify_chain(store, journal_copies(uid=owner) if compare else None)
+            copies = journal_copies(namespace=journal_namespace(settings.journal), uid=owner)
+            verdict = await verify_chain(store, copies if compare else None)
         except SinkDown as error:
             raise OperatorError(f"{error}; or leave the journal out with --no-journal") from error
     if verdict.finding is not None:
         return AuditVerdict(good=False, text=f"row {verdict.finding.seq}: {verdict.finding.reason}")
-    copies = f"{verdict.compared} copies in the journal agree" if compare else "not compared with a journal"
-    return AuditVerdict(good=True, text=f"{verdict.rows} rows, chain unbroken, {copies}; head {verdict.head[:16]}")
+    compared = f"{verdict.compared} copies in the journal agree" if compare else "not compared with a journal"
+    return AuditVerdict(good=True, text=f"{verdict.rows} rows, chain unbroken, {compared}; head {verdict.head[:16]}")
+
+
+def journal_namespace(socket: Path) -> str | None:
+    """Whose journal is behind a socket: `/run/systemd/journal.NAMESPACE/socket`, systemd-journald.service(8)."""
+    return socket.parent.name.partition("journal.")[2] or None
 
 
 async def publish_alert(settings: Settings, alert: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 from daemon.app import reading, verify_audit
 from daemon.config import load_settings
-from daemon.domain import AuditKind, AuditRow, Incident, IncidentStatus, Step, StepStatus
+from daemon.domain import AuditKind, AuditRow, Incident, IncidentStatus, Key, Step, StepStatus
 from daemon.lab.lab import Lab
 from daemon.ports import Store
 from statemachines.actions import Effect
@@ -36,6 +36,7 @@ EFFECTS = {
     "undo": "allow_activation",
 }
 MONITOR = "PopDeepTestMonitor"
+CALL_TIMEOUT = 3.0  #: real seconds; a lab second is a hundredth of one
 _START = 30.0  #: real seconds the daemon may take to be ready, or to stop, on a busy machine
 
 
@@ -133,6 +134,8 @@ class Site:
         self.lab = lab
         self.broker = broker
         self.config = lab.write_site(directory, broker.port)
+        # The network here is a loopback: what takes longer than this never comes.
+        self.configure(more=f"[winrm]\ncall_timeout = {CALL_TIMEOUT}\neffect_timeout = {CALL_TIMEOUT}")
         self.environment: dict[str, str] = {}
         self._daemons: list[DaemonProcess] = []
 
@@ -219,9 +222,10 @@ class Site:
         async with self.store() as store:
             return list(reversed(await store.incidents()))
 
-    async def incident(self, server: str) -> Incident:
-        """The only incident of a server."""
-        (found,) = [incident for incident in await self.incidents() if incident.server == fqdn(server)]
+    async def incident(self, server: str, monitor: str = MONITOR) -> Incident:
+        """The only incident of a monitor of a server. Its other monitors may have their own."""
+        key = Key.of(fqdn(server), "POP.Protocol", monitor)
+        (found,) = [incident for incident in await self.incidents() if incident.key == key]
         return found
 
     async def steps(self, incident: Incident) -> list[Step]:
