@@ -7,7 +7,7 @@ import typer
 
 from daemon.app import run_daemon
 from daemon.cli.console import DEFAULT_CONFIG, Config, print_mistakes
-from daemon.errors import ConfigError
+from daemon.errors import ConfigError, ExmedicError
 
 
 def run(config: Config = DEFAULT_CONFIG) -> None:
@@ -21,6 +21,20 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     except ConfigError as error:
         print_mistakes(error)
         raise typer.Exit(2) from error
+    except BaseExceptionGroup as group:
+        expected = _expected(group)
+        if expected is None:
+            raise
+        raise expected from group
+
+
+def _expected(group: BaseExceptionGroup[BaseException]) -> ExmedicError | None:
+    """What ended the daemon, if all of it was foreseen: the loops' task group wraps even a single error."""
+    known, defects = group.split(ExmedicError)
+    first: BaseException | None = known
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, ExmedicError) and defects is None else None
 
 
 COMMANDS = (run,)
