@@ -13,11 +13,12 @@ import structlog
 
 from daemon.actions import EFFECTS, READS
 from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn
+from daemon.actions.heal import others
 from daemon.case import Case
 from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatus, Json, Step, canonical
 from daemon.errors import Conflict, StoreError
 from daemon.gates import Hold, Refuse, may_act
-from daemon.inventory import Server, mode_of
+from daemon.inventory import Role, Server, mode_of
 from daemon.parts import Parts
 from daemon.ports import Call, Reply, ReplyKind
 from daemon.way_out import FLAPPING_WITHIN
@@ -75,7 +76,10 @@ class Turn:
 
     async def _poll(self, step: Step) -> None:
         case = await self._case(self._incident)
-        seen = await READS[step.action].poll(self._context(case, step.id, step.params), step.memo)
+        context = self._context(case, step.id, step.params)
+        seen = await READS[step.action].poll(context, step.memo)
+        if isinstance(seen, Done) and seen.outcome == "unhealthy" and (step.action, step.number) == ("verify", 1):
+            await self._open_hidden(context)
         for _ in range(READ_AGAIN):
             try:
                 await self._parts.store.commit(self._after_poll(await self._case(self._incident), step, seen))
@@ -89,6 +93,12 @@ class Turn:
             else:
                 return
         await self._commit(lambda case: self._after_poll(case, step, seen))
+
+    async def _open_hidden(self, context: Context) -> None:
+        """Other monitors found unhealthy on the server get their own incidents; repeated after a crash, they join."""
+        for sick in await others(context):
+            if self._parts.ladders.handling(context.server, sick.health_set, sick.monitor):
+                await self._parts.family.ensure(sick, context.incident, "")
 
     def _after_poll(self, case: Case, step: Step, seen: Done | Again) -> Commit:
         if isinstance(seen, Done):
@@ -205,9 +215,12 @@ class Turn:
 
     def _scopes(self, case: Case) -> tuple[str, ...]:
         server = self._here()
-        if case.state.action.dag_wide and server.dag:
-            return (server.name, f"dag:{server.dag.lower()}")
-        return (server.name,)
+        if not case.state.action.dag_wide:
+            return (server.name,)
+        dag = (f"dag:{server.dag.lower()}",) if server.dag else ()
+        # One of its Client Access servers at a time keeps a site served, those that are in a DAG included.
+        site = (f"site:{server.site.lower()}",) if not dag or Role.CLIENT_ACCESS in server.roles else ()
+        return (server.name, *dag, *site)
 
     async def _prepare(self, case: Case) -> Prepared | Hold | Refuse | Done:
         action = EFFECTS[case.state.action.name]

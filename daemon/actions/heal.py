@@ -39,6 +39,18 @@ def unhealthy(rows: list[HealthRow], server: str) -> list[Sick]:
     return list(dict.fromkeys(Sick(server=server, health_set=row.health_set, monitor=row.name) for row in bad))
 
 
+async def others(ctx: Context) -> list[Sick]:
+    """The other POP* monitors of the server that are unhealthy now: one alert can hide more of them.
+
+    An answer that is not understood hides them until their own alerts come.
+    """
+    heard = await ctx.peer("server_health", {"health_set": POP}, ServerHealth)
+    if isinstance(heard, Unheard):
+        return []
+    rows = [row for row in heard.answer.rows if same_server(row.server, ctx.server.name)]
+    return [sick for sick in unhealthy(rows, ctx.server.name) if sick.monitor.lower() != ctx.incident.monitor.lower()]
+
+
 class Heal:
     """The action `heal`."""
 

@@ -212,9 +212,13 @@ def _names(items: list[UndoItem], status: UndoStatus) -> str:
 
 
 def _ended_as_told(found: list[Incident]) -> bool:
-    good = len(found) == len(CASES)
+    good = True
     for case in CASES:
-        ends = [incident.status for incident in found if incident.server.startswith(f"{case.server}.")]
+        ends = [
+            incident.status
+            for incident in found
+            if incident.server.startswith(f"{case.server}.") and incident.monitor == case.monitor
+        ]
         right = ends == [case.ends]
         good = good and right
         mark = "[green]as it must be[/]" if right else "[bold red]WRONG[/]"
