@@ -20,6 +20,7 @@ from daemon.adapters.journal import JournalSink, journal_copies
 from daemon.adapters.logs import configure_logging
 from daemon.adapters.mqtt import MqttBus
 from daemon.adapters.notify import AppriseNotifier
+from daemon.adapters.pop3 import Pop3Client
 from daemon.adapters.sqlite import SqliteStore
 from daemon.adapters.systemd import ServiceManager
 from daemon.adapters.winrm import WinrmShell
@@ -210,6 +211,7 @@ async def run_daemon(config: Path) -> None:
         pause=pause,
         family=family,
         committed=committed,
+        outside=Pop3Client(inventory, settings.credentials, read_secret),
     )
     runner = Runner(parts)
 

@@ -1,0 +1,184 @@
+"""A server seen from outside, as a POP3 client sees it: greeting, CAPA, TLS, a login if there is a test mailbox, QUIT.
+
+The only importer of poplib. RFC 1939 (POP3), RFC 2449 (CAPA), RFC 2595 (STLS), RFC 8314 (implicit TLS).
+"""
+
+import asyncio
+import contextlib
+import poplib
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from daemon.config import Credential, Secret
+from daemon.errors import ConfigError
+from daemon.inventory import Inventory, Server
+from daemon.ports import OutsideView
+
+DEADLINE: Final = 30.0  #: real seconds for the whole look
+PATIENCE: Final = 10.0  #: real seconds for each answer
+SAID: Final = 200  #: characters of a server's own words that are repeated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    host: str
+    port: int
+    implicit: bool  #: TLS from the first byte
+    user: str = ""
+    password: str = ""
+    context: ssl.SSLContext
+
+
+class Pop3Client:
+    """`ports.Outside` over poplib, which is synchronous: each look has a thread of its own.
+
+    A thread that hangs past the deadline is left behind and ends with its own time-outs; until it does, its server is
+    not looked at again, so that a server that drips bytes cannot collect threads. They keep no process from ending.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        credentials: Mapping[str, Credential],
+        read_secret: Callable[[Secret], str],
+        deadline: float = DEADLINE,
+    ) -> None:
+        self._inventory = inventory
+        self._credentials = credentials
+        self._read_secret = read_secret
+        self._deadline = deadline
+        self._threads: dict[str, threading.Thread] = {}
+
+    async def look(self, server: str) -> OutsideView:
+        """See `ports.Outside.look`."""
+        found = self._inventory.find(server)
+        if found is None or found.outside is None:
+            raise ValueError(f"{server} has no address for a look from outside")
+        before = self._threads.get(found.name)
+        if before is not None and before.is_alive():
+            return OutsideView(good=False, detail=f"{found.outside} still holds the connection of the last look")
+        loop = asyncio.get_running_loop()
+        seen: asyncio.Future[OutsideView] = loop.create_future()
+
+        def told(view: OutsideView) -> None:
+            if not seen.done():
+                seen.set_result(view)
+
+        def work() -> None:
+            view = self._look(found)
+            try:
+                loop.call_soon_threadsafe(told, view)
+            except RuntimeError:
+                return  # the loop is closed: nobody waits for it any more
+
+        thread = threading.Thread(target=work, name=f"outside {found.name}", daemon=True)
+        self._threads[found.name] = thread
+        thread.start()
+        try:
+            return await asyncio.wait_for(seen, self._deadline)
+        except TimeoutError:
+            return OutsideView(good=False, detail=f"{found.outside} did not get done in {self._deadline:.0f} s")
+
+    def _look(self, server: Server) -> OutsideView:
+        began = time.monotonic()
+        done: list[str] = []
+        password = ""
+        try:
+            target = self._target(server)
+            password = target.password
+            _converse(target, done)
+        except (poplib.error_proto, OSError, ConfigError, ValueError) as error:
+            after = f" after {', '.join(done)}" if done else ""
+            return OutsideView(good=False, detail=f"{server.outside}: {_words(error, password)}{after}")
+        took = time.monotonic() - began
+        return OutsideView(good=True, detail=f"{server.outside}: {', '.join(done)} in {took:.1f} s")
+
+    def _target(self, server: Server) -> _Target:
+        url = urlsplit(str(server.outside))
+        implicit = url.scheme == "pop3s"
+        credential = self._credentials.get(server.outside_login) if server.outside_login else None
+        # A test mailbox is logged on to with a password: without one there is only the look.
+        secret = None if credential is None else credential.password
+        return _Target(
+            host=str(url.hostname),
+            port=url.port or (995 if implicit else 110),
+            implicit=implicit,
+            user=credential.username if credential and secret else "",
+            password=self._read_secret(secret) if secret else "",
+            context=ssl.create_default_context(cafile=credential.ca if credential else None),
+        )
+
+
+class _Closing:
+    """poplib leaves the connection open when its constructor does not like the greeting."""
+
+    def __init__(self, host: str, port: int, **rest: Any) -> None:  # noqa: ANN401 - poplib's own
+        try:
+            super().__init__(host, port, **rest)  # type: ignore[call-arg]  # mixed into poplib's classes only
+        except BaseException:
+            with contextlib.suppress(AttributeError, OSError):  # it may not have got as far as a connection
+                self.close()  # type: ignore[attr-defined]  # as above
+            raise
+
+
+class _Plain(_Closing, poplib.POP3):
+    pass
+
+
+class _Secure(_Closing, poplib.POP3_SSL):
+    pass
+
+
+def _converse(target: _Target, done: list[str]) -> None:
+    """Go as far as a client does; `done` grows by what worked."""
+    client = _connect(target, done)
+    try:
+        capabilities = client.capa()
+        done.append("CAPA")
+        if not target.implicit:
+            if "STLS" not in capabilities:
+                raise poplib.error_proto("-ERR it offers no STLS, and no password may go without TLS")
+            client.stls(target.context)
+            done.append(_tls(client))
+        if target.user:
+            client.user(target.user)
+            client.pass_(target.password)
+            done.append("login")
+        client.quit()
+        done.append("QUIT")
+    finally:
+        with contextlib.suppress(OSError):  # after a failed STLS there is no socket left to close
+            client.close()
+
+
+def _connect(target: _Target, done: list[str]) -> poplib.POP3:
+    if not target.implicit:
+        client = _Plain(target.host, target.port, timeout=PATIENCE)
+        done.append("greeting")
+        return client
+    secure = _Secure(target.host, target.port, timeout=PATIENCE, context=target.context)
+    done.extend([_tls(secure), "greeting"])
+    return secure
+
+
+def _tls(client: poplib.POP3) -> str:
+    version = getattr(client.sock, "version", lambda: None)()
+    return str(version or "TLS")
+
+
+def _words(error: Exception, password: str) -> str:
+    """What went wrong. A server's own words are cut short and kept printable, and may not repeat the password."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted here: {error.verify_message}"
+    if isinstance(error, TimeoutError):
+        return f"no answer within {PATIENCE:.0f} s"
+    said = error.args[0] if isinstance(error, poplib.error_proto) and error.args else error
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    text = text.replace(password, "***") if password else text
+    kind = "it answers" if isinstance(error, poplib.error_proto) else type(error).__name__
+    return f"{kind}: {''.join(char if char.isprintable() else '?' for char in text)[:SAID]}"
