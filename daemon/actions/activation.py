@@ -18,12 +18,13 @@ from daemon.actions.action import (
     polled,
     still_possible,
 )
+from daemon.actions.preconditions import ACTIVATION, MOVE, Met, met
 from daemon.domain import Json, Step
-from daemon.gates import Allow, Hold, Refuse, active_here, blocked_here, may_move
+from daemon.gates import Hold, Refuse, active_here, blocked_here
 from daemon.inventory import Role
 from daemon.wire.answers import Activation, DatabaseCopies
 
-SETTING = "activation"
+SETTING = ACTIVATION
 
 
 class HoldsCopies:
@@ -45,21 +46,18 @@ class StopActivation:
     """The action `stop_activation`. Evidence: the flag as read back."""
 
     async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
-        """Read all copies, and see that each active database has somewhere to go."""
-        heard = await ctx.peer("database_copies", {}, DatabaseCopies)
-        if isinstance(heard, Unheard):
-            return Unready(detail=heard.detail, if_late=heard.outcome)
-        verdict = may_move(heard.answer)
-        if not isinstance(verdict, Allow):
-            return verdict
-        not_after = ctx.not_after(heard.clock)
+        """See that the DAG can spare the server, and that each active database has somewhere to go."""
+        known = await met(ctx, MOVE)
+        if not isinstance(known, Met):
+            return known
+        not_after = ctx.not_after(known.clock)
         return Prepared(
-            executor=heard.executor,
+            executor=known.executor,
             script="set_activation",
             args={"server": ctx.server.name, "expected": False, "value": True, "not_after": not_after},
-            baseline={"databases": active_here(heard.answer), "not_after": not_after},
-            figures=verdict.figures,
-            heard_at=heard.heard_at,
+            baseline={"databases": known.databases(), "not_after": not_after},
+            figures=known.figures,
+            heard_at=known.heard_at,
             changes=(Change(SETTING, {"blocked": False}, {"blocked": True}),),
         )
 

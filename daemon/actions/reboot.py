@@ -15,41 +15,39 @@ from daemon.actions.action import (
     polled,
     still_possible,
 )
+from daemon.actions.preconditions import REBOOT_CLIENT_ACCESS, REBOOT_MAILBOX, Met, met
 from daemon.domain import Json, Step, moment, timestamp
-from daemon.gates import Allow, Hold, Refuse, copies_here, may_reboot
+from daemon.gates import Hold, Refuse, copies_here
+from daemon.inventory import Role
 from daemon.wire.answers import DatabaseCopies, Rebooting, ServerState
 
-#: What must run on a Mailbox server before it may be probed: Active Directory topology, Information Store,
-#: Replication, Health Manager. The monitored service comes on top.
-CORE_SERVICES = ("MSExchangeADTopology", "MSExchangeIS", "MSExchangeRepl", "MSExchangeHM")
+#: What must run on any server before it may be probed: Active Directory topology and Health Manager. The monitored
+#: service comes on top.
+CORE_SERVICES = ("MSExchangeADTopology", "MSExchangeHM")
+#: On a Mailbox server also the Information Store and Replication.
+MAILBOX_SERVICES = ("MSExchangeIS", "MSExchangeRepl")
 
 
 class Reboot:
     """The action `reboot`. Evidence: the boot time, and Windows' record of a requested restart (event 1074)."""
 
     async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
-        """Read the server's own clock and boot time, and see afresh that nothing is active on it."""
-        state = await ctx.itself("server_state", {"services": []}, ServerState)
-        if isinstance(state, Unheard):
-            return Unready(detail=state.detail, if_late=state.outcome)
-        copies = await ctx.peer("database_copies", {}, DatabaseCopies)
-        if isinstance(copies, Unheard):
-            return Unready(detail=copies.detail, if_late=copies.outcome)
-        verdict = may_reboot(copies.answer)
-        if not isinstance(verdict, Allow):
-            return verdict
-        not_after = ctx.not_after(copies.clock)
+        """See that others can carry its load, and, where it may hold copies, that nothing is active on it."""
+        known = await met(ctx, REBOOT_MAILBOX if Role.MAILBOX in ctx.server.roles else REBOOT_CLIENT_ACCESS)
+        if not isinstance(known, Met):
+            return known
+        not_after = ctx.not_after(known.clock)
         return Prepared(
-            executor=copies.executor,
+            executor=known.executor,
             script="reboot",
             args={"server": ctx.server.name, "not_after": not_after},
             baseline={
-                "since": timestamp(state.clock),
-                "boot_time": timestamp(state.answer.boot_time),
+                "since": timestamp(known.facts.clock),
+                "boot_time": timestamp(known.facts.state.boot_time),
                 "not_after": not_after,
             },
-            figures=verdict.figures,
-            heard_at=state.heard_at,
+            figures=known.figures,
+            heard_at=known.heard_at,
         )
 
     def accept(self, step: Step, result: Json) -> Done | Again:
@@ -101,7 +99,8 @@ class WaitUntilBack:
 
     async def _missing(self, ctx: Context) -> str:
         """The first thing of the list that is not true; empty when all is."""
-        services = [*CORE_SERVICES, str(ctx.params["service"])]
+        mailbox = Role.MAILBOX in ctx.server.roles
+        services = [*CORE_SERVICES, *(MAILBOX_SERVICES if mailbox else ()), str(ctx.params["service"])]
         heard = await ctx.itself("server_state", {"services": services}, ServerState)
         if isinstance(heard, Unheard):
             return heard.detail
@@ -111,6 +110,9 @@ class WaitUntilBack:
         stopped = [name for name in services if name.lower() not in running]
         if stopped:
             return f"not running yet on {ctx.server.name}: {', '.join(stopped)}"
+        return await self._ill_copies(ctx) if mailbox else ""
+
+    async def _ill_copies(self, ctx: Context) -> str:
         copies = await ctx.peer("database_copies", {}, DatabaseCopies)
         if isinstance(copies, Unheard):
             return copies.detail

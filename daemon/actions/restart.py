@@ -1,6 +1,7 @@
 """Restarting a Windows service, on the server itself."""
 
 from daemon.actions.action import Again, Context, Done, Prepared, Unheard, Unready, Withdrawn, answer_of, still_possible
+from daemon.actions.preconditions import RESTART, Met, met
 from daemon.domain import Json, Step, moment, timestamp
 from daemon.gates import Hold, Refuse
 from daemon.wire.answers import RestartedService, ServerState, ServiceState
@@ -12,27 +13,22 @@ class RestartService:
     """The action `restart_service`. Evidence: the service's process, by id and start time."""
 
     async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
-        """Read the service as it is, and refuse where nobody meant it to run."""
+        """See that the server may be touched and that the service is meant to run; note its process."""
         name = str(ctx.params["service"])
-        heard = await ctx.itself("server_state", {"services": [name]}, ServerState)
-        if isinstance(heard, Unheard):
-            return Unready(detail=heard.detail, if_late=heard.outcome)
-        service = _find(heard.answer, name)
+        known = await met(ctx, RESTART, service=name)
+        if not isinstance(known, Met):
+            return known
+        service = _find(known.facts.state, name)
         if service is None:
             return Refuse(reason=f"{ctx.server.name} has no service {name}")
-        if service.start_type.lower() != "automatic":
-            # Exchange installs POP and IMAP as Manual and stopped: then nobody meant the service to run.
-            return Refuse(
-                reason=f"{name} on {ctx.server.name} starts {service.start_type}, not Automatic: not meant to run"
-            )
-        not_after = ctx.not_after(heard.clock)
+        not_after = ctx.not_after(known.facts.clock)
         return Prepared(
             executor=ctx.server.name,
             script="restart_service",
             args={"service": name, "stop_timeout": STOP_TIMEOUT, "not_after": not_after},
-            baseline={"pid": service.pid, "clock": timestamp(heard.clock), "not_after": not_after},
-            figures={"status": service.status, "pid": service.pid},
-            heard_at=heard.heard_at,
+            baseline={"pid": service.pid, "clock": timestamp(known.facts.clock), "not_after": not_after},
+            figures=known.figures,
+            heard_at=known.heard_at,
         )
 
     def accept(self, step: Step, result: Json) -> Done | Again:

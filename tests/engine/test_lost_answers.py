@@ -105,7 +105,9 @@ async def test_an_undo_that_cannot_be_made_escalates_and_says_how_to_make_it(dae
 
 HARMLESS = st.sampled_from([Mishap.UNREACHABLE, Mishap.ANSWER_LOST, Mishap.VANISHED, Mishap.GARBAGE, Mishap.FAILED])
 DEADLY = st.sampled_from([Mishap.CRASH_BEFORE, Mishap.CRASH_AFTER])
-SCRIPTS = (*EFFECTS, "server_health", "invoke_probe", "database_copies", "server_state", "step_running")
+READS = ("server_health", "invoke_probe", "database_copies", "server_state", "step_running")
+FACTS = ("exchange_server", "dag_health", "recovery_log")
+SCRIPTS = (*EFFECTS, *READS, *FACTS)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -28,9 +28,12 @@ from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore
 from daemon.turn import Turn
 from statemachines.loader import load_runbooks, shipped_directory
+from tests.engine.surroundings import Surroundings
 
 READS = {"server_health", "invoke_probe", "database_copies", "server_state", "step_running"}
 MBX1, MBX2, MBX3, ALONE = (f"{name}.contoso.lab" for name in ("mbx1", "mbx2", "mbx3", "alone1"))
+CAS1, CAS2 = "cas1.contoso.lab", "cas2.contoso.lab"
+DAG = (MBX1, MBX2, MBX3)
 RUNBOOKS = load_runbooks(shipped_directory())
 
 
@@ -59,6 +62,7 @@ class Host:
     sick: bool = False
     cured_by: str = ""  # "restart", "reboot" or nothing
     monitor: str = "Healthy"
+    also: tuple[str, ...] = ()  # other monitors that are as healthy
     blocked: bool = False
     policy: str = "Unrestricted"
     start_type: str = "Automatic"
@@ -77,8 +81,17 @@ class World:
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         start = clock.now() - timedelta(days=3)
-        self.hosts = {name: Host(name, booted=start, service_since=start) for name in (MBX1, MBX2, MBX3, ALONE)}
+        self.hosts = {name: Host(name, booted=start, service_since=start) for name in (*DAG, ALONE, CAS1, CAS2)}
         self.hosts[MBX1].skew = timedelta(minutes=7)
+        self.around = {
+            name: Surroundings(
+                name,
+                mailbox=name not in (CAS1, CAS2),
+                client_access=name in (CAS1, CAS2),
+                dag=DAG if name in DAG else (),
+            )
+            for name in self.hosts
+        }
         self.active = {"DB1": MBX1, "DB2": MBX1, "DB3": MBX2, "DBX": ALONE}
         self.moving: dict[str, datetime] = {}
         self.copy_status: dict[tuple[str, str], str] = {}
@@ -145,6 +158,9 @@ class World:
             "restart_service": self._restart,
             "reboot": self._reboot,
             "step_running": lambda _: {"running": False},
+            "exchange_server": lambda call: self.around[str(call.args["server"])].exchange_server(),
+            "dag_health": self._dag_health,
+            "recovery_log": lambda call: self.around[call.executor].recovery_log(),
         }
         if "not_after" in call.args and self.local(call.executor) > moment(str(call.args["not_after"])):
             return Reply(kind=ReplyKind.FAILED, result={}, error="expired", detail="too late")
@@ -156,9 +172,8 @@ class World:
     def _health(self, call: Call) -> dict[str, Any]:
         host = self.hosts[str(call.args["server"])]
         row = {"server": host.name, "health_set": "POP.Protocol", "is_stale": False}
-        return {
-            "rows": [{**row, "name": "PopDeepTestMonitor", "alert_value": "Unhealthy" if host.sick else host.monitor}]
-        }
+        value = "Unhealthy" if host.sick else host.monitor
+        return {"rows": [{**row, "name": name, "alert_value": value} for name in ("PopDeepTestMonitor", *host.also)]}
 
     def _probe(self, call: Call) -> dict[str, Any]:
         host = self.hosts[str(call.args["server"])]
@@ -167,6 +182,8 @@ class World:
 
     def _copies(self, call: Call) -> dict[str, Any]:
         server = str(call.args["server"])
+        if not self.around[server].mailbox:
+            return {"server": server, "mailbox_role": False}
         names = [ALONE] if server == ALONE else [MBX1, MBX2, MBX3]
         databases = [d for d, home in self.active.items() if home in names]
         return {
@@ -194,6 +211,9 @@ class World:
             "replay_queue": 0,
             "lagged": False,
         }
+
+    def _dag_health(self, call: Call) -> dict[str, Any]:
+        return self.around[str(call.args["server"])].dag_health([self.around[name] for name in DAG])
 
     def _set_activation(self, call: Call) -> dict[str, Any] | None:
         host, value = self.hosts[str(call.args["server"])], bool(call.args["value"])
@@ -262,14 +282,14 @@ def inventory(**tags: tuple[str, ...]) -> Inventory:
         tuple(
             Server(
                 name=name,
-                roles=frozenset({Role.MAILBOX}),
-                dag=None if name == ALONE else "DAG1",
+                roles=frozenset({Role.CLIENT_ACCESS if name in (CAS1, CAS2) else Role.MAILBOX}),
+                dag="DAG1" if name in DAG else None,
                 site="Lyon",
                 endpoint="http://127.0.0.1:1/wsman",
                 credential="lab",
                 tags=frozenset(tags.get(name.partition(".")[0], ("auto",))),
             )
-            for name in (MBX1, MBX2, MBX3, ALONE)
+            for name in (*DAG, ALONE, CAS1, CAS2)
         )
     )
 

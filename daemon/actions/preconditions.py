@@ -1,0 +1,201 @@
+"""What must be true before each effect: read afresh, then asked in this order; the first that does not allow decides.
+
+Microsoft's page forgets these. docs/preconditions.md is the table for readers; a test holds the two together.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from daemon.actions.action import Context, Heard, Unheard, Unready
+from daemon.domain import Json
+from daemon.gates import Allow, CannotTell, Facts, Hold, Neighbour, Refuse, Verdict, active_here
+from daemon.gates.copies import activation_open, copies_known, in_a_dag, no_seeding, nothing_active, refuges_exist
+from daemon.gates.dag import members_operational, node_not_paused, quorum_survives, replication_clean
+from daemon.gates.neighbours import another_serves, holds_no_copies
+from daemon.gates.recovery import HOURS_READ, recovery_over, recovery_rested
+from daemon.gates.server import inventory_agrees, proxy_active, server_online, service_automatic, transport_active
+from daemon.inventory import Inventory, Role, Server
+from daemon.wire.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
+
+Precondition = Callable[[Facts], Verdict]
+Asked = tuple[Precondition, ...]
+
+T = TypeVar("T", bound=BaseModel)
+ACTIVATION = "activation"  #: the setting that a move leaves changed until it is put back
+NEIGHBOURS_ASKED = 4  #: so many other Client Access servers are asked; one healthy one is enough
+
+#: Before any effect but undo: the right server, nobody working there, nobody else healing it.
+STANDING: Asked = (
+    inventory_agrees,
+    server_online,
+    transport_active,
+    node_not_paused,
+    activation_open,
+    recovery_over,
+)
+RESTART: Asked = (*STANDING, service_automatic, proxy_active)
+PROTOCOL_LOG: Asked = STANDING
+#: What a DAG must look like to spare one of its servers.
+SPARED: Asked = (
+    recovery_rested,
+    in_a_dag,
+    members_operational,
+    quorum_survives,
+    replication_clean,
+    copies_known,
+    no_seeding,
+)
+MOVE: Asked = (*STANDING, *SPARED, refuges_exist)
+REBOOT_MAILBOX: Asked = (*STANDING, *SPARED, nothing_active)
+REBOOT_CLIENT_ACCESS: Asked = (*STANDING, recovery_rested, holds_no_copies, another_serves)
+#: Putting back is never held up by the state of the server: only pause and quarantine stop it, in `daemon.turn`.
+UNDO: Asked = ()
+
+#: What is asked, by the effect's name in docs/preconditions.md.
+BEFORE: Mapping[str, Asked] = MappingProxyType({
+    "restart": RESTART,
+    "move": MOVE,
+    "reboot, Mailbox": REBOOT_MAILBOX,
+    "reboot, CAS": REBOOT_CLIENT_ACCESS,
+    "protocol log": PROTOCOL_LOG,
+    "undo": UNDO,
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Met:
+    """All preconditions are met."""
+
+    facts: Facts
+    executor: str  #: the peer that answered about the server
+    clock: datetime  #: the executor's own time
+    heard_at: float  #: when the oldest of the facts was read
+    figures: Json  #: what allowed it, by precondition
+
+    def databases(self) -> list[str]:
+        """The databases that are active on the server."""
+        return [] if self.facts.copies is None else active_here(self.facts.copies)
+
+
+async def met(ctx: Context, asked: Asked, service: str = "") -> Met | Hold | Refuse | Unready:
+    """Read all facts about the server, and ask what an effect needs. `service`: the one the effect is about."""
+    try:
+        known = await _known(ctx, service, neighbours=another_serves in asked)
+    except _Silence as silence:
+        return Unready(detail=silence.unheard.detail, if_late=silence.unheard.outcome)
+    figures: dict[str, Any] = {}
+    for precondition in asked:
+        verdict = precondition(known.facts)
+        if isinstance(verdict, CannotTell):
+            return Unready(detail=verdict.reason, if_late="unknown")
+        if not isinstance(verdict, Allow):
+            return verdict
+        if verdict.figures:
+            figures[precondition.__name__] = verdict.figures
+    return replace(known, figures=figures)
+
+
+class _Silence(Exception):  # noqa: N818 - not an error of the program: a server did not answer
+    """A fact that every effect needs could not be read."""
+
+    def __init__(self, unheard: Unheard) -> None:
+        super().__init__(unheard.detail)
+        self.unheard = unheard
+
+
+async def _known(ctx: Context, service: str, *, neighbours: bool) -> Met:
+    """All facts. The first finds a peer that answers; the others are read side by side, or they would get too old."""
+    mailbox = Role.MAILBOX in ctx.server.roles
+    about = _answered(await ctx.peer("exchange_server", {}, ExchangeServer))
+    others = frozenset(server.name for server in ctx.ask.inventory if server.name != about.executor)
+    through = replace(ctx, ask=replace(ctx.ask, avoid=others))
+    state, recovery, copies, dag, around = await asyncio.gather(
+        ctx.itself("server_state", {"services": [service] if service else []}, ServerState),
+        ctx.itself("recovery_log", {"hours": HOURS_READ}, RecoveryLog),
+        through.peer("database_copies", {}, DatabaseCopies) if mailbox or neighbours else _unasked(),
+        _dag_health(through) if mailbox else _unasked(),
+        _neighbours(ctx) if neighbours else _nobody(),
+    )
+    windows, log = _answered(state), _answered(recovery)
+    times = [windows.heard_at, about.heard_at, log.heard_at, *(at for _, at in around)]
+    facts = Facts(
+        server=ctx.server,
+        service=service,
+        blocked_by_us=ctx.item is not None and ctx.item.setting == ACTIVATION,
+        # The later one: what began between the two answers began before the effect.
+        clock=max(windows.clock, log.clock),
+        state=windows.answer,
+        exchange=about.answer,
+        recovery=log.answer,
+        copies=_noted(copies, times),
+        dag=_noted(dag, times),
+        neighbours=tuple(neighbour for neighbour, _ in around),
+    )
+    return Met(facts=facts, executor=about.executor, clock=about.clock, heard_at=min(times), figures={})
+
+
+def _noted(heard: Heard[T] | Unheard | None, times: list[float]) -> T | None:
+    """The answer, if it was asked for; when it was read goes to the others' `times`."""
+    if heard is None:
+        return None
+    times.append(_answered(heard).heard_at)
+    return _answered(heard).answer
+
+
+def _answered(heard: Heard[T] | Unheard) -> Heard[T]:
+    if isinstance(heard, Unheard):
+        raise _Silence(heard)
+    return heard
+
+
+async def _unasked() -> None:
+    """In the place of a fact that is not needed."""
+
+
+async def _nobody() -> list[tuple[Neighbour, float]]:
+    return []
+
+
+async def _dag_health(ctx: Context) -> Heard[DagHealth] | Unheard:
+    """Asked through a member of the same DAG where there is one: others cannot see the nodes of its cluster."""
+    members = tuple(server for server in ctx.ask.inventory if server.dag is not None and server.dag == ctx.server.dag)
+    ask = replace(ctx.ask, inventory=Inventory(members)) if members else ctx.ask
+    return await ask.about(ctx.server, "dag_health", {"server": ctx.server.name}, DagHealth, ctx.step_id)
+
+
+async def _neighbours(ctx: Context) -> list[tuple[Neighbour, float]]:
+    """Other Client Access servers of the site, those first that nobody works on; each with when it was asked."""
+    others = [
+        server
+        for server in ctx.ask.inventory.peers(ctx.server)
+        if server.site == ctx.server.site and Role.CLIENT_ACCESS in server.roles
+    ]
+    others.sort(key=lambda server: server.name in ctx.ask.avoid)
+    return await asyncio.gather(*(_neighbour(ctx, server) for server in others[:NEIGHBOURS_ASKED]))
+
+
+async def _neighbour(ctx: Context, server: Server) -> tuple[Neighbour, float]:
+    asked_at = ctx.ask.clock.monotonic()
+    if server.name in ctx.ask.avoid:
+        return Neighbour(server=server, busy=True), asked_at
+    # Not through the server that is to be rebooted, unless nobody else can answer.
+    ask = replace(ctx.ask, avoid=ctx.ask.avoid | {ctx.server.name})
+    exchange, health = await asyncio.gather(
+        ask.about(server, "exchange_server", {"server": server.name}, ExchangeServer, ctx.step_id),
+        ask.about(server, "server_health", {"server": server.name, "health_set": "POP*"}, ServerHealth, ctx.step_id),
+    )
+    silence = next((answer.detail for answer in (exchange, health) if isinstance(answer, Unheard)), "")
+    neighbour = Neighbour(
+        server=server,
+        busy=False,
+        exchange=None if isinstance(exchange, Unheard) else exchange.answer,
+        health=None if isinstance(health, Unheard) else health.answer,
+        silence=silence,
+    )
+    return neighbour, asked_at

@@ -1,0 +1,25 @@
+"""The guardrails: asked before every effect, on facts read afresh. Pure decisions.
+
+Allow, hold (not now, ask again) or refuse (never; escalate), each with the sentence and the figures that decided; and
+where the facts do not decide, cannot tell, which allows nothing either.
+"""
+
+from daemon.gates.acting import may_act
+from daemon.gates.copies import active_here, blocked_here, copies_here, refuges
+from daemon.gates.facts import Facts, Neighbour
+from daemon.gates.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
+
+__all__ = [
+    "Allow",
+    "CannotTell",
+    "Facts",
+    "Hold",
+    "Neighbour",
+    "Refuse",
+    "Verdict",
+    "active_here",
+    "blocked_here",
+    "copies_here",
+    "may_act",
+    "refuges",
+]

@@ -1,0 +1,43 @@
+"""What the gates judge: the answers of the servers, read seconds before an effect."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from daemon.inventory import Role, Server
+from daemon.wire.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """Another Client Access server of the site; `silence` says why an answer about it is missing."""
+
+    server: Server
+    busy: bool  #: claimed by an incident, or quarantined; then it is not asked
+    exchange: ExchangeServer | None = None
+    health: ServerHealth | None = None
+    silence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that is known of a server before an effect.
+
+    `copies` and `dag` are asked for servers that the inventory calls Mailbox, `copies` and `neighbours` before the
+    reboot of a Client Access server; what was not asked is None or empty.
+    """
+
+    server: Server
+    service: str  #: the Windows service the effect is about; empty when it is about none
+    blocked_by_us: bool  #: activation was stopped by this incident, and not put back yet
+    clock: datetime  #: the server's own time, with `state` and `recovery`
+    state: ServerState
+    exchange: ExchangeServer
+    recovery: RecoveryLog
+    copies: DatabaseCopies | None = None
+    dag: DagHealth | None = None
+    neighbours: tuple[Neighbour, ...] = ()
+
+    @property
+    def mailbox(self) -> bool:
+        """Whether the inventory calls it a Mailbox server."""
+        return Role.MAILBOX in self.server.roles

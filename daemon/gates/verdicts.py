@@ -1,0 +1,47 @@
+"""What a gate may answer, each with the sentence and the figures that decided."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from daemon.domain import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allow:
+    """Go on; `figures` are the facts that allowed it."""
+
+    figures: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Not now: ask again after `after`, escalate at `deadline` since the waiting began.
+
+    `verify_afresh`: the world may have changed by then, so verify the problem again before acting. `lets_go`: gives
+    its claims back meanwhile, if nothing waits to be undone (rule 6).
+    """
+
+    reason: str
+    after: timedelta
+    deadline: timedelta
+    verify_afresh: bool = True
+    lets_go: bool = False
+    outcome: str = "refused"  #: at the deadline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse:
+    """Never: escalate with this reason."""
+
+    reason: str
+    figures: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CannotTell:
+    """The facts do not decide: they are read again until the state's deadline, and nothing is done meanwhile."""
+
+    reason: str
+
+
+Verdict = Allow | Hold | Refuse | CannotTell
