@@ -8,8 +8,9 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from daemon.cli import alert, audit, check, demo, incidents, lab, operators, run
+from daemon.cli import alert, audit, check, demo, incidents, lab, operators, run, runbooks
 from daemon.cli.console import errors
 from daemon.errors import ExmedicError
 
@@ -46,6 +47,7 @@ for module in (run, check, incidents, operators):
 app.add_typer(alert.app, name="alert")
 app.add_typer(audit.app, name="audit")
 app.add_typer(lab.app, name="lab")
+app.add_typer(runbooks.app, name="runbooks")
 app.command()(demo.demo)
 
 
@@ -54,5 +56,5 @@ def main() -> None:
     try:
         app()
     except ExmedicError as error:
-        errors.print(f"[bold red]exmedic:[/] {error}", highlight=False, soft_wrap=True)
+        errors.print(f"[bold red]exmedic:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
