@@ -260,6 +260,8 @@ async def still_possible(ctx: Context, step: Step) -> str:
 
     Two things together prove that it cannot: the executor's own clock is past the moment after which the script
     refuses to begin, and no process started for the step runs there any more.
+
+    Ask this before the evidence is read: an effect that began and ended between the two looks would be missed.
     """
     heard = await ctx.ask.ask(step.executor, "step_running", {"step": step.id}, StepRunning, f"{step.id}.settle")
     if isinstance(heard, Unheard):
@@ -267,7 +269,7 @@ async def still_possible(ctx: Context, step: Step) -> str:
     if heard.answer.running:
         return f"{step.executor} still runs it"
     not_after = moment(str(step.baseline["not_after"]))
-    if heard.clock <= not_after:
+    if heard.answer.looked_at <= not_after:
         return f"{step.executor} may still begin it until {not_after:%H:%M:%S} of its own clock"
     return ""
 

@@ -70,12 +70,12 @@ class StopActivation:
 
     async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
         """The flag reads true: done. It reads false and can no longer be set by us: it never happened."""
+        possible = await still_possible(ctx, step)
         blocked, detail = await _read_back(ctx, step)
         if blocked:
             return _stopped(step)
-        possible = detail if blocked is None else await still_possible(ctx, step)
-        if possible:
-            return Again(after=15.0, detail=possible)
+        if possible or blocked is None:
+            return Again(after=15.0, detail=possible or detail)
         return Withdrawn(detail=f"activation is not blocked on {ctx.server.name}, and no longer can be by this step")
 
 

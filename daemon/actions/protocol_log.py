@@ -11,7 +11,6 @@ from daemon.actions.action import (
     Change,
     Context,
     Done,
-    Heard,
     Prepared,
     Unheard,
     Unready,
@@ -19,6 +18,7 @@ from daemon.actions.action import (
     answer_of,
     still_possible,
 )
+from daemon.actions.preconditions import PROTOCOL_LOG, Met, met
 from daemon.actions.restart import STOP_TIMEOUT, RestartService
 from daemon.domain import Json, Step, UndoItem, timestamp
 from daemon.gates import Hold, Refuse
@@ -40,14 +40,17 @@ class ProtocolLogOn:
             return Unready(detail=heard.detail, if_late=heard.outcome)
         if heard.answer.protocol_log_enabled:
             return Done(outcome="done", detail=f"the protocol log of {ctx.server.name} is on already, not by us")
+        known = await met(ctx, PROTOCOL_LOG)
+        if not isinstance(known, Met):
+            return known
         not_after = ctx.not_after(heard.clock)
         return Prepared(
             executor=heard.executor,
             script="set_protocol_log",
             args={"server": ctx.server.name, "expected": False, "value": True, "not_after": not_after},
             baseline={"not_after": not_after},
-            figures={"enabled": False, "folder": heard.answer.log_location},
-            heard_at=heard.heard_at,
+            figures={**known.figures, "enabled": False, "folder": heard.answer.log_location},
+            heard_at=min(heard.heard_at, known.heard_at),
             # Put back in reverse: the page switches the log off (step 6), then restarts the service (step 7).
             changes=(
                 Change(RESTART, {"service": SERVICE, "log": False}, {"service": SERVICE, "log": True}),
@@ -67,10 +70,12 @@ class ProtocolLogOn:
 
         What is withdrawn is not undone, so a change that came late would be left on for ever.
         """
+        possible = await still_possible(ctx, step)
         heard = await ctx.of_server(step, "pop_settings", PopSettings)
-        if isinstance(heard, Heard) and heard.answer.protocol_log_enabled:
+        if isinstance(heard, Unheard):
+            return Again(after=15.0, detail=heard.detail)
+        if heard.answer.protocol_log_enabled:
             return _on(step)
-        possible = heard.detail if isinstance(heard, Unheard) else await still_possible(ctx, step)
         if possible:
             return Again(after=15.0, detail=possible)
         return Withdrawn(

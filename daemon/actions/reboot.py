@@ -59,6 +59,7 @@ class Reboot:
 
     async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
         """A boot, or a recorded request for one, later than the intent: done. Neither, and none can begin: never."""
+        possible = await still_possible(ctx, step)
         heard = await ctx.itself("server_state", {"services": []}, ServerState)
         if isinstance(heard, Unheard):
             return Again(after=30.0, detail=heard.detail)
@@ -68,7 +69,6 @@ class Reboot:
         requested = heard.answer.restart_requested_at
         if requested is not None and requested > since:
             return _rebooting(step, f"{step.server} recorded a requested restart at {requested:%H:%M:%S}")
-        possible = await still_possible(ctx, step)
         if possible:
             return Again(after=15.0, detail=possible)
         return Withdrawn(

@@ -41,6 +41,7 @@ class RestartService:
     async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
         """A new process: done. The old one, and the restart no longer possible: it never happened."""
         name = str(ctx.params["service"])
+        possible = await still_possible(ctx, step)
         heard = await ctx.itself("server_state", {"services": [name]}, ServerState)
         if isinstance(heard, Unheard):
             return Again(after=15.0, detail=heard.detail)
@@ -49,7 +50,6 @@ class RestartService:
             return Again(after=15.0, detail=f"{ctx.server.name} shows no service {name}")
         if _restarted(service, step):
             return _done(service)
-        possible = await still_possible(ctx, step)
         if possible:
             return Again(after=15.0, detail=possible)
         if service.status.lower() != "running":

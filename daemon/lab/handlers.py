@@ -263,7 +263,10 @@ def step_running(call: ScriptCall) -> Result:
     """Whether another process of that step runs on the executing server."""
     marker = f"exmedic-{call.text('step')}"
     others = [process for process in call.siblings() if process is not call.process]
-    return {"running": any(process.running and has_marker(process.command_line, marker) for process in others)}
+    return {
+        "looked_at": shown(call.executor, call.simulation.timeline.now()),
+        "running": any(process.running and has_marker(process.command_line, marker) for process in others),
+    }
 
 
 def has_marker(command_line: str, marker: str) -> bool:

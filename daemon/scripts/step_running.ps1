@@ -6,6 +6,8 @@ Complete-Call 'step_running' {
     }
     # One id may begin with another, so the marker ends where an id can go no further.
     $marker = 'exmedic-' + [regex]::Escape($step) + '(?![0-9a-z.-])'
+    # Before the look: a process that begins after it is not seen, and must begin after this moment too.
+    $lookedAt = Format-Moment ([datetime]::UtcNow)
     $running = $false
     foreach ($process in @(Get-CimInstance -ClassName 'Win32_Process')) {
         if ([int] $process.ProcessId -eq $PID) {
@@ -19,5 +21,5 @@ Complete-Call 'step_running' {
             $running = $true
         }
     }
-    return @{ running = $running }
+    return @{ running = $running; looked_at = $lookedAt }
 }

@@ -206,6 +206,7 @@ class StepRunning(_Answer):
     """Whether a process that exmedic started for a step still runs on the executing server."""
 
     running: bool
+    looked_at: Moment  #: the server's own time before it looked: a process that begins later is not seen
 
 
 class ComponentRequest(_Answer):

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon.domain import IncidentStatus, StepStatus, UndoStatus
+from daemon.ports import Call, Permit, Reply
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.world import MBX1, Crash, Daemon, Mishap, World
@@ -144,3 +145,28 @@ async def test_whatever_befalls_the_calls_every_incident_ends_and_each_effect_ha
     ledger = await store.ledger()
     assert ledger.imbalance == ""
     await store.close()
+
+
+async def test_an_effect_that_happens_between_the_looks_of_a_settlement_is_not_declared_undone(daemon: Daemon) -> None:
+    """The reboot begins and ends after it was asked whether it still could: the evidence read later must show it."""
+    await sick(daemon)
+    daemon.world.befall("reboot", Mishap.VANISHED)
+    await daemon.drive(lambda incident: incident.state == "reboot.reboot")
+    run = daemon.world.run
+    late = {"reboot": False}
+
+    async def reboot_late(call: Call, permit: Permit | None = None) -> Reply:
+        reply = await run(call, permit)
+        if call.script == "step_running" and not late["reboot"]:
+            late["reboot"] = True
+            lost = next(sent for sent in daemon.world.calls if sent.script == "reboot")
+            daemon.world.reboot(lost)
+        return reply
+
+    daemon.world.run = reboot_late  # type: ignore[method-assign]
+    daemon.clock.advance(600)  # past the moment after which it may not begin
+    incident = await daemon.drive()
+    assert incident.status is IncidentStatus.RESOLVED, incident.reason
+    assert done(daemon) == UNDISTURBED
+    (reboot,) = [step for step in await daemon.steps() if step.action == "reboot"]
+    assert (reboot.status, reboot.outcome) == (StepStatus.DONE, "done")

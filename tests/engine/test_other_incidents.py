@@ -78,3 +78,19 @@ async def test_a_problem_that_was_cured_is_not_counted_as_transient(daemon: Daem
     assert not (await daemon.drive()).transient
     key = Key.of(MBX1, "POP.Protocol", "PopDeepTestMonitor")
     assert await daemon.store.transients(key, daemon.clock.now() - timedelta(days=1)) == 0
+
+
+async def test_another_unhealthy_monitor_of_the_server_gets_its_own_incident_and_finds_the_problem_gone(
+    daemon: Daemon,
+) -> None:
+    host = daemon.world.hosts[MBX1]
+    host.sick, host.cured_by, host.also = True, "restart", ("PopSelfTestMonitor", "NobodyHandlesThisMonitor")
+    await daemon.alert(MBX1)
+    assert (await daemon.drive()).status is IncidentStatus.RESOLVED
+    other = await daemon.incident(2)
+    assert (other.monitor, other.parent) == ("PopSelfTestMonitor", "")
+    while (await daemon.incident(2)).status is IncidentStatus.OPEN:
+        await daemon.turn()
+    assert (await daemon.incident(2)).status is IncidentStatus.RESOLVED
+    assert daemon.world.effects == [("restart", MBX1)], "the restart for the first cured both"
+    assert await daemon.store.incident("i3") is None

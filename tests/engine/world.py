@@ -156,8 +156,8 @@ class World:
             "set_activation": self._set_activation,
             "server_state": self._state,
             "restart_service": self._restart,
-            "reboot": self._reboot,
-            "step_running": lambda _: {"running": False},
+            "reboot": self.reboot,
+            "step_running": lambda call: {"running": False, "looked_at": timestamp(self.local(call.executor))},
             "exchange_server": lambda call: self.around[str(call.args["server"])].exchange_server(),
             "dag_health": self._dag_health,
             "recovery_log": lambda call: self.around[call.executor].recovery_log(),
@@ -256,7 +256,7 @@ class World:
             ]
         }
 
-    def _reboot(self, call: Call) -> dict[str, Any]:
+    def reboot(self, call: Call) -> dict[str, Any]:
         host = self.hosts[str(call.args["server"])]
         self.effects.append(("reboot", host.name))
         assert not [d for d, home in self.active.items() if home == host.name], "rebooted with an active database"
@@ -339,14 +339,20 @@ class Daemon:
         return f"i{self._ids}"
 
     async def alert(
-        self, server: str, monitor: str = "PopDeepTestMonitor", *, closed: bool = False, key: str = ""
+        self,
+        server: str,
+        monitor: str = "PopDeepTestMonitor",
+        health_set: str = "POP.Protocol",
+        *,
+        closed: bool = False,
+        key: str = "",
     ) -> None:
         """An alert comes in and is routed."""
         alert = Alert(
             source=Source.NATIVE,
             source_id="1",
             server=server,
-            health_set="POP.Protocol",
+            health_set=health_set,
             monitor=monitor,
             raised_at=None,
             closed=closed,
