@@ -9,6 +9,7 @@ from daemon.lab.windows import Windows
 
 _COPIES = (Fault.LAGGED_COPIES, Fault.SUSPENDED_COPIES)
 _FRONT_END_ONLY = (Fault.BACKEND_SICK, Fault.POPPROXY_INACTIVE, Fault.LOG_NAMES_NOBODY, Fault.LOG_COLUMNS_DIFFER)
+_AWAY = frozenset({Fault.NEVER_BACK, Fault.MEMBER_DOWN})
 _IN_A_DAG = (Fault.NODE_PAUSED, Fault.MEMBER_DOWN, Fault.REPLICATION_FAILED)
 
 
@@ -53,16 +54,16 @@ class Breakage:
         taken = machine.faults.pop(fault, None)
         if taken is None:
             return
-        if fault in (Fault.NEVER_BACK, Fault.MEMBER_DOWN) and machine.power is Power.OFF:
+        if fault in _AWAY and machine.power is Power.OFF and not machine.faults.keys() & _AWAY:
             self._windows.boot(machine)
         elif fault is Fault.SERVICE_HANGS:
-            self._unhang(machine, taken.service)
+            self._start_again(machine, taken.service)
         elif fault is Fault.MAINTENANCE:
             self._maintain(machine, taken, begins=False)
         elif fault is Fault.START_TYPE:
             machine.services[taken.service].start_type = "Automatic"
-        elif fault is Fault.POPPROXY_INACTIVE and machine.services[FRONT_END].status == "Stopped" and machine.answering:
-            self._windows.start_service(machine, machine.services[FRONT_END])
+        elif fault is Fault.POPPROXY_INACTIVE and machine.answering:
+            self._start_again(machine, FRONT_END, stopped_too=True)
         elif fault is Fault.OTHER_CAS_SICK:
             for other in self._other_cas(machine):
                 self.clear(other, Fault.INCURABLE)
@@ -72,9 +73,9 @@ class Breakage:
         if machine.faults.get(fault.fault) is fault:
             self.clear(machine, fault.fault)
 
-    def _unhang(self, machine: Machine, name: str) -> None:
+    def _start_again(self, machine: Machine, name: str, *, stopped_too: bool = False) -> None:
         service = machine.services[name]
-        if service.status == "StopPending":
+        if service.status == "StopPending" or (stopped_too and service.status == "Stopped"):
             self._windows.finish_stop(machine, service)
             self._windows.start_service(machine, service)
 

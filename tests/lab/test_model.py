@@ -1,6 +1,7 @@
 """The model of the organisation, without a network, on a clock moved by hand."""
 
 import tempfile
+from contextlib import suppress
 from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
@@ -10,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from daemon.errors import OperatorError
 from daemon.lab.faults import SICKNESS, Fault
 from daemon.lab.organisation import CLIENT_ACCESS, HEALTH_MANAGER, MAILBOX, Database, Machine, Power, contoso
 from daemon.lab.simulation import Simulation
@@ -234,6 +236,11 @@ class AnyTreatment(RuleBasedStateMachine):
     @rule(name=st.sampled_from(SERVERS), fault=st.sampled_from([*sorted(SICKNESS), Fault.NEVER_BACK]))
     def break_server(self, name: str, fault: Fault) -> None:
         self.simulation.inject(name, fault, {})
+
+    @rule(name=st.sampled_from(SERVERS), fault=st.sampled_from(sorted(Fault)))
+    def break_in_any_way(self, name: str, fault: Fault) -> None:
+        with suppress(OperatorError):  # what makes no sense there is refused
+            self.simulation.inject(name, fault, {})
 
     @rule(name=st.sampled_from(SERVERS))
     def cure(self, name: str) -> None:
