@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from daemon.adapters.clock import FastClock, SystemClock
 from daemon.adapters.console import ConsoleSink
 from daemon.adapters.journal import JournalSink, journal_copies
 from daemon.adapters.logs import configure_logging
 from daemon.adapters.mqtt import MqttBus
+from daemon.adapters.mqtt_publish import publish_once
 from daemon.adapters.notify import AppriseNotifier
 from daemon.adapters.pop3 import Pop3Client
 from daemon.adapters.sqlite import SqliteStore
@@ -46,7 +46,6 @@ from statemachines.loader import RunbookError, load_runbooks, shipped_directory
 from statemachines.model import Definition
 
 DATABASE = "exmedic.db"
-PUBLISH_WITHIN = 20.0  #: real seconds to reach the broker with a test alert
 STATUS_EVERY = 10.0  #: real seconds between status lines for systemd, and between feedings without a watchdog
 
 _log = structlog.get_logger("exmedic.app")
@@ -134,33 +133,15 @@ async def publish_alert(settings: Settings, alert: Mapping[str, Any]) -> str:
 
 
 async def publish_raw(settings: Settings, topic: str, payloads: Sequence[bytes]) -> None:
-    """Publish messages as a client of their own.
+    """Publish messages as any source of alerts could.
 
     Raises:
         OperatorError: the broker cannot be reached.
     """
-    client = f"{settings.bus.client_id}-test-{secrets.token_hex(4)}"
-    # Its status and last will must not pass for the daemon's.
-    bus = MqttBus(
-        settings.bus.model_copy(update={"client_id": client, "prefix": f"exmedic-test/{client}"}), read_secret
-    )
-    running = asyncio.create_task(bus.run())
     try:
-        for payload in payloads:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(BusDown),
-                wait=wait_fixed(0.1),
-                stop=stop_after_delay(PUBLISH_WITHIN),
-                reraise=True,
-            ):
-                with attempt:
-                    await bus.publish(topic, payload)
+        await publish_once(settings.bus, read_secret, topic, payloads)
     except BusDown as error:
-        broker = f"{settings.bus.host}:{settings.bus.port}"
-        raise OperatorError(f"the broker {broker} did not take the alert within {PUBLISH_WITHIN:.0f} s") from error
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        raise OperatorError(f"the broker {error}; is it running, and may this account publish on {topic}?") from error
 
 
 async def run_daemon(config: Path) -> None:

@@ -26,7 +26,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
-from daemon.config import BusSettings, Secret
+from daemon.config import BusSettings, BusTls, Secret
 from daemon.errors import BusDown, ExmedicError
 from daemon.ports import Delivery
 
@@ -47,6 +47,16 @@ class _LostError(Exception):
 def _publishable(text: str) -> str:
     """A client id as one level of a topic: without `/`, `+` and `#`."""
     return quote(text, safe="")
+
+
+def tls_context(tls: BusTls | None) -> ssl.SSLContext | None:
+    """How to talk TLS to the broker; None: not at all."""
+    if tls is None:
+        return None
+    context = ssl.create_default_context(cafile=tls.ca)
+    if tls.certificate:
+        context.load_cert_chain(tls.certificate, tls.key)
+    return context
 
 
 class _Connection:
@@ -364,17 +374,9 @@ class MqttBus:
             timeout=settings.connect_timeout,
             keepalive=_KEEPALIVE,
             properties=properties,
-            tls_context=self._tls(),
+            tls_context=tls_context(settings.tls),
         )
         return _Connection(settings, client, self._queue, self._refused)
-
-    def _tls(self) -> ssl.SSLContext | None:
-        if self._settings.tls is None:
-            return None
-        context = ssl.create_default_context(cafile=self._settings.tls.ca)
-        if self._settings.tls.certificate:
-            context.load_cert_chain(self._settings.tls.certificate, self._settings.tls.key)
-        return context
 
     def _forget_unacknowledged(self) -> None:
         # They come again from the broker; handling them from here as well would only double the work.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from getpass import getuser
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,8 +23,8 @@ def pause(config: Config = DEFAULT_CONFIG, reason: Reason = "") -> None:
     """
     try:
         # Asked without reading the whole configuration: no mistake in it may keep anybody from the kill switch.
-        answer = ask(control_socket(config), {"command": "pause", "reason": reason})
-    except (FileNotFoundError, ConnectionRefusedError):
+        answer = _asked(control_socket(config), {"command": "pause", "reason": reason})
+    except _NotRunningError:
         # The daemon does not run; the file is what it looks for when it does.
         settings, _ = site(config)
         try:
@@ -98,12 +99,20 @@ class _NotRunningError(OperatorError):
 
 
 def _ask(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any]:
+    return _asked(settings.socket, request)
+
+
+def _asked(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return ask(settings.socket, request)
+        return ask(path, request)
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise _NotRunningError(f"no daemon listens at {settings.socket}; is it running?") from error
+        raise _NotRunningError(f"no daemon listens at {path}; is it running?") from error
     except PermissionError as error:
-        raise OperatorError(f"you may not use {settings.socket}: join the daemon's group, or use sudo") from error
+        raise OperatorError(f"you may not use {path}: join the daemon's group, or use sudo") from error
+    except TimeoutError as error:
+        raise OperatorError(
+            f"the daemon at {path} did not answer; whether it did what you asked is not known"
+        ) from error
 
 
 COMMANDS = (pause, resume, release, close, undo, status)

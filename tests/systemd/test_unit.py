@@ -15,7 +15,7 @@ from tests.realparts.journald import Journald
 
 UNITS = Path(__file__).parents[2] / "systemd"
 SERVICE = UNITS / "exmedic.service"
-EXPOSURE = 1.2  #: as systemd 252 has it; lower is safer, and a change that raises it must be meant
+EXPOSURE = 1.4  #: as systemd 252 has it; lower is safer. PrivateUsers= would give 1.2, and hide operators' names
 
 
 def setting(name: str) -> list[str]:
