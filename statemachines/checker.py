@@ -21,11 +21,12 @@ def check(definition: Definition) -> Iterator[Finding]:
             yield ("states", name.partition(".")[0]), f"states.{name}: no state leads here; remove it or lead to it"
     yield from _cycles(definition)
     yield from _references(definition)
+    yield from _parking(definition)
 
 
 def _state(state: State, definition: Definition) -> Iterator[str]:
     spec = ACTIONS.get(state.do)
-    if spec is None or spec.name == "undo":
+    if spec is None:
         yield f"no action is called {state.do!r}{suggestion(state.do, ACTIONS)}"
         return
     if set(state.params) != set(spec.params):
@@ -36,6 +37,8 @@ def _state(state: State, definition: Definition) -> Iterator[str]:
             yield f"{spec.name} has no outcome {outcome!r}{suggestion(outcome, known)}"
     if "unknown" in state.then:
         yield "`unknown` cannot be given a next state: it is settled by evidence, or escalates"
+    if spec.name == "undo" and "more" in state.then:
+        yield "`more` cannot be given a next state: the state is entered again until all is put back"
     if spec.changes and spec.changes not in definition.undo:
         yield f"{spec.name} changes {spec.changes}; say under `undo:` when it is put back"
 
@@ -82,6 +85,23 @@ def _references(definition: Definition) -> Iterator[Finding]:
                 yield place, f"states.{path[-1]}: {param} uses {value}, which is not produced on the way {way}"
             elif field not in _produces(definition, source):
                 yield place, f"states.{path[-1]}: {definition.states[source].do} produces no field {field!r}"
+
+
+def _parking(definition: Definition) -> Iterator[Finding]:
+    """Nobody waits for another incident with something changed: `do: undo` comes between."""
+    for path in _paths(definition):
+        specs = [ACTIONS.get(definition.states[name].do) for name in path]
+        if specs[-1] is None or not specs[-1].parks:
+            continue
+        changed = ""
+        for name, spec in zip(path, specs, strict=True):
+            if spec is not None and spec.changes:
+                changed = name
+            if spec is not None and spec.name == "undo":
+                changed = ""
+        if changed:
+            place = ("states", path[-1].partition(".")[0])
+            yield place, f"states.{path[-1]}: waits with what {changed} changed; put a state with `do: undo` before it"
 
 
 def _produces(definition: Definition, name: str) -> tuple[str, ...]:

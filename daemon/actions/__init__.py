@@ -5,11 +5,15 @@ from types import MappingProxyType
 
 from daemon.actions.action import EffectAction, ReadAction
 from daemon.actions.activation import CheckMoved, HoldsCopies, StopActivation
+from daemon.actions.backends import CheckPop, FindBackends
 from daemon.actions.heal import Heal, Triage
+from daemon.actions.protocol_log import ProtocolLogOn
 from daemon.actions.reboot import Reboot, WaitUntilBack
 from daemon.actions.restart import RestartService
+from daemon.actions.roles import ServerRoles
 from daemon.actions.undo import Undo
 from daemon.actions.verify import Verify
+from daemon.actions.watch import WatchMonitor
 
 READS: Mapping[str, ReadAction] = MappingProxyType({
     "verify": Verify(),
@@ -18,11 +22,16 @@ READS: Mapping[str, ReadAction] = MappingProxyType({
     "holds_copies": HoldsCopies(),
     "check_moved": CheckMoved(),
     "wait_until_back": WaitUntilBack(),
+    "server_roles": ServerRoles(),
+    "watch_monitor": WatchMonitor(),
+    "find_backends": FindBackends(),
+    "check_pop": CheckPop(),
 })  # fmt: skip
 
 EFFECTS: Mapping[str, EffectAction] = MappingProxyType({
     "restart_service": RestartService(),
     "stop_activation": StopActivation(),
     "reboot": Reboot(),
+    "protocol_log_on": ProtocolLogOn(),
     "undo": Undo(),
 })  # fmt: skip

@@ -98,3 +98,30 @@ def test_a_fragment_must_be_used_with_its_parameters_and_exits(tmp_path: Path) -
     found = mistakes(tmp_path, using)
     assert any("takes the parameters ['service'], got []" in message for message in found), found
     assert any("has no exit 'don'; did you mean 'done'?" in message for message in found), found
+
+
+PARKS = """\
+runbook: parks
+title: t
+source: s
+handles:
+  - {health_set: POP, monitor: SomeMonitor}
+undo: {activation: always}
+states:
+  look: {do: triage, then: {unhealthy: move}}
+  move: {do: stop_activation, then: {done: back}}
+  back: {do: undo, then: {done: wait}}
+  wait: {do: heal, with: {sick: $look.sick}, then: {healed: resolved}}
+"""
+
+
+def test_a_ladder_may_put_back_what_it_changed_and_must_before_it_waits_for_another(tmp_path: Path) -> None:
+    (tmp_path / "it.yaml").write_text(PARKS)
+    (definition,) = load_runbooks(tmp_path)
+    assert definition.states["back"].do == "undo"
+    without = PARKS.replace("done: back", "done: wait").replace("  back: {do: undo, then: {done: wait}}\n", "")
+    assert mistakes(tmp_path, without) == [
+        "10: states.wait: waits with what move changed; put a state with `do: undo` before it"
+    ]
+    looping = PARKS.replace("{done: wait}}", "{done: wait, more: wait}}")
+    assert any("`more` cannot be given a next state" in line for line in mistakes(tmp_path, looping))
