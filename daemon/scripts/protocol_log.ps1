@@ -152,6 +152,10 @@ function Read-Span {
     param([string] $Path, [datetime] $Since, [datetime] $Until)
     $stream = Open-Log $Path
     try {
+        # Begun and not written to yet.
+        if ($stream.Length -eq 0) {
+            return @{ columns = [string[]] @(); rows = @() }
+        }
         $columns = Read-Columns $stream
         $at = Find-Column $columns 'dateTime'
         $offset = Find-Offset $stream $at ($Since - $margin)
@@ -190,7 +194,11 @@ function Read-Span {
 function Find-Files {
     param([string] $Folder, [datetime] $Until)
     $information = New-Object 'System.IO.DirectoryInfo' -ArgumentList $Folder
-    $files = @($information.GetFiles('*.log') | Where-Object { $_.CreationTimeUtc -le $Until })
+    $link = [System.IO.FileAttributes]::ReparsePoint
+    # Windows takes *.log for *.log1 as well, and a link may lead out of the folder.
+    $files = @($information.GetFiles('*.log') | Where-Object {
+        $_.Extension -eq '.log' -and $_.CreationTimeUtc -le $Until -and ($_.Attributes -band $link) -eq 0
+    })
     return @($files | Sort-Object -Property 'CreationTimeUtc' -Descending | Select-Object -First $mostFiles)
 }
 
@@ -227,7 +235,7 @@ function Select-Rows {
                 continue
             }
             if ($columns.Count -eq 0) {
-                $columns = $part.columns
+                $columns = [string[]] $part.columns
             }
             $cells = [string[]] @(foreach ($name in $columns) {
                 Hide-Secret (Get-Cell $row (Find-Column $part.columns $name))
@@ -240,7 +248,7 @@ function Select-Rows {
         }
     }
     if ($columns.Count -eq 0 -and $Parts.Count -gt 0) {
-        $columns = $Parts[$Parts.Count - 1].columns
+        $columns = [string[]] $Parts[$Parts.Count - 1].columns
     }
     return @{ columns = $columns; rows = $rows.ToArray(); truncated = $false }
 }
