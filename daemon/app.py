@@ -1,12 +1,10 @@
 """Puts the parts together: the only module that names adapters."""
 
-import asyncio
 import contextlib
 import json
 import secrets
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,25 +30,23 @@ from daemon.domain import AuditEntry, AuditKind, Commit
 from daemon.engine import Engine
 from daemon.errors import BusDown, ConfigError, Mistake, OperatorError, SinkDown
 from daemon.family import Family
-from daemon.health import Progress, feed_watchdog
+from daemon.health import Progress
 from daemon.intake import Intake
-from daemon.inventory import check_site, load_inventory
+from daemon.inventory import Inventory, check_site, load_inventory
 from daemon.ladders import Ladders
+from daemon.loops import Daemon
 from daemon.operators import Operators
 from daemon.outbox import Outbox
 from daemon.parts import Parts
 from daemon.pause import PauseFile
-from daemon.ports import AuditSink, Clock, Store
+from daemon.ports import AuditSink, Clock, Outside, Shell, Store
 from daemon.runner import Runner
 from statemachines.loader import RunbookError, load_runbooks, shipped_directory
 from statemachines.model import Definition
 
 DATABASE = "exmedic.db"
-STATUS_EVERY = 10.0  #: real seconds between status lines for systemd, and between feedings without a watchdog
 
 _log = structlog.get_logger("exmedic.app")
-
-Loop = Callable[[Callable[[], None], asyncio.Event], Coroutine[Any, Any, None]]
 
 
 def runbooks(settings: Settings) -> tuple[Definition, ...]:
@@ -144,6 +140,36 @@ async def publish_raw(settings: Settings, topic: str, payloads: Sequence[bytes])
         raise OperatorError(f"the broker {error}; is it running, and may this account publish on {topic}?") from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """Everything outside, behind its port."""
+
+    store: Store
+    clock: Clock
+    shell: Shell
+    bus: MqttBus
+    sink: AuditSink
+    resend: int  #: rows that the sink is sent again after a start
+    notifier: AppriseNotifier | None
+    outside: Outside
+
+
+def _adapters(settings: Settings, inventory: Inventory) -> Adapters:
+    journal = settings.journal.exists()
+    configure_logging(sys.stdout, journal=journal, journal_socket=settings.journal)
+    settings.data.mkdir(mode=0o750, parents=True, exist_ok=True)
+    return Adapters(
+        store=SqliteStore(settings.data / DATABASE, deadletter_topic=f"{settings.bus.prefix}/deadletter"),
+        clock=FastClock(settings.lab.epoch, settings.lab.speed) if settings.lab else SystemClock(),
+        shell=WinrmShell(inventory, settings.winrm, settings.credentials, read_secret),
+        bus=MqttBus(settings.bus, read_secret),
+        sink=JournalSink(settings.journal) if journal else ConsoleSink(sys.stdout),
+        resend=RESEND if journal else 0,
+        notifier=_notifier(settings),
+        outside=Pop3Client(inventory, settings.credentials, read_secret),
+    )
+
+
 async def run_daemon(config: Path) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
@@ -153,37 +179,40 @@ async def run_daemon(config: Path) -> None:
     """
     settings = load_settings(config)
     inventory = load_inventory(settings.inventory, settings)
-    definitions = runbooks(settings)
-    journal = settings.journal.exists()
-    configure_logging(sys.stdout, journal=journal, journal_socket=settings.journal)
-    notifier = _notifier(settings)
-    settings.data.mkdir(mode=0o750, parents=True, exist_ok=True)
-    store = SqliteStore(settings.data / DATABASE, deadletter_topic=f"{settings.bus.prefix}/deadletter")
-    await store.open()
-    clock: Clock = FastClock(settings.lab.epoch, settings.lab.speed) if settings.lab else SystemClock()
-    shell = WinrmShell(inventory, settings.winrm, settings.credentials, read_secret)
-    bus = MqttBus(settings.bus, read_secret)
-    pause = PauseFile(settings.safety.pause_file)
+    ladders = runbooks(settings)
+    adapters = _adapters(settings, inventory)
+    await adapters.store.open()
+    try:
+        daemon, operators = _assemble(settings, inventory, ladders, adapters)
+        started = f"started with {len(inventory.servers)} servers"
+        await adapters.store.commit(_lifecycle(AuditKind.STARTED, adapters.clock, started))
+        async with ControlSocket(settings.socket, operators).serving():
+            await daemon.run()
+    finally:
+        await adapters.shell.close()
+        await adapters.store.close()
+
+
+def _assemble(
+    settings: Settings, inventory: Inventory, definitions: Sequence[Definition], outer: Adapters
+) -> tuple[Daemon, Operators]:
+    """The running parts, and who wakes whom."""
+    store, clock, bus = outer.store, outer.clock, outer.bus
     ladders = Ladders(definitions, store)
-    sink: AuditSink = JournalSink(settings.journal) if journal else ConsoleSink(sys.stdout)
-    follower = AuditFollower(store=store, sink=sink, clock=clock, resend=RESEND if journal else 0)
-    outbox = Outbox(store=store, bus=bus, notifier=notifier or AppriseNotifier(()), clock=clock)
+    pause = PauseFile(settings.safety.pause_file)
+    follower = AuditFollower(store=store, sink=outer.sink, clock=clock, resend=outer.resend)
+    outbox = Outbox(store=store, bus=bus, notifier=outer.notifier or AppriseNotifier(()), clock=clock)
+    family = Family(
+        store=store, clock=clock, inventory=inventory, ladders=ladders, new_id=_new_id, prefix=settings.bus.prefix
+    )
 
     def committed() -> None:
         outbox.nudge()
         follower.nudge()
 
-    family = Family(
-        store=store,
-        clock=clock,
-        inventory=inventory,
-        ladders=ladders,
-        new_id=_new_id,
-        prefix=settings.bus.prefix,
-    )
     parts = Parts(
         store=store,
-        shell=shell,
+        shell=outer.shell,
         clock=clock,
         inventory=inventory,
         ladders=ladders,
@@ -192,7 +221,7 @@ async def run_daemon(config: Path) -> None:
         pause=pause,
         family=family,
         committed=committed,
-        outside=Pop3Client(inventory, settings.credentials, read_secret),
+        outside=outer.outside,
     )
     runner = Runner(parts)
 
@@ -200,40 +229,26 @@ async def run_daemon(config: Path) -> None:
         committed()
         runner.nudge()
 
-    dispatch = Dispatch(
-        store=store,
-        clock=clock,
-        inventory=inventory,
-        ladders=ladders,
-        new_id=_new_id,
-        prefix=settings.bus.prefix,
-        committed=work,
-    )
+    dispatch = Dispatch(family, work)
 
     def ingested() -> None:
         committed()
         dispatch.nudge()
 
     intake = Intake(bus=bus, store=store, clock=clock, settings=settings.bus, nudge=ingested)
-    operators = Operators(store=store, bus=bus, clock=clock, inventory=inventory, pause_file=pause, wake=work)
+    notifications = (("notifications", outbox.run_notify),) if outer.notifier else ()
     daemon = Daemon(
         taking=(("bus", bus.run), ("intake", intake.run)),
         working=(("dispatch", dispatch.run), ("runner", runner.run)),
-        flushing=(("outbox", outbox.run_bus), ("audit", follower.run))
-        + ((("notifications", outbox.run_notify),) if notifier else ()),
+        flushing=(("outbox", outbox.run_bus), ("audit", follower.run), *notifications),
         wake=(dispatch.nudge, runner.nudge, committed),
         progress=Progress(clock),
         service=ServiceManager(),
         ready=lambda: bus.connected,
         stopped=lambda: store.commit(_lifecycle(AuditKind.STOPPED, clock, "stopped as told")),
     )
-    try:
-        await store.commit(_lifecycle(AuditKind.STARTED, clock, f"started with {len(inventory.servers)} servers"))
-        async with ControlSocket(settings.socket, operators).serving():
-            await daemon.run()
-    finally:
-        await shell.close()
-        await store.close()
+    operators = Operators(store=store, bus=bus, clock=clock, inventory=inventory, pause_file=pause, wake=work)
+    return daemon, operators
 
 
 def _new_id() -> str:
@@ -253,78 +268,3 @@ def _notifier(settings: Settings) -> AppriseNotifier | None:
 def _lifecycle(kind: AuditKind, clock: Clock, message: str) -> Commit:
     now = clock.now()
     return Commit(at=now, audit=(AuditEntry(kind=kind, at=now, message=message),))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Daemon:
-    """The loops, by the stage of stopping in which they end. A loop that returns before it is told to is an error."""
-
-    taking: tuple[tuple[str, Callable[[], Coroutine[Any, Any, None]]], ...]
-    working: tuple[tuple[str, Loop], ...]
-    flushing: tuple[tuple[str, Loop], ...]
-    wake: tuple[Callable[[], None], ...]
-    progress: Progress
-    service: ServiceManager
-    ready: Callable[[], bool]
-    stopped: Callable[[], Coroutine[Any, Any, object]]  #: recorded once nothing runs any more, before the flush
-
-    async def run(self) -> None:
-        """Run until a signal; then: take nothing new in, let running actions end, flush, and go."""
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for wanted in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(wanted, stop.set)
-        async with asyncio.TaskGroup() as tasks:
-            taking = {name: tasks.create_task(run(), name=name) for name, run in self.taking}
-            working, stop_working = self._start(tasks, self.working)
-            flushing, stop_flushing = self._start(tasks, self.flushing)
-            service = tasks.create_task(self._serve(), name="service manager")
-            await self._until(stop, [*taking.values(), *working, *flushing])
-            self.service.stopping()
-            _log.info("stopping: no new alerts are taken in; running actions reach their outcome or their deadline")
-            taking["intake"].cancel()
-            await self._end(working, stop_working)
-            await self.stopped()
-            _log.info("stopping: flushing")
-            await self._end(flushing, stop_flushing)
-            taking["bus"].cancel()
-            service.cancel()
-
-    def _start(
-        self, tasks: asyncio.TaskGroup, loops: tuple[tuple[str, Loop], ...]
-    ) -> tuple[list[asyncio.Task[None]], asyncio.Event]:
-        stopping = asyncio.Event()
-        return [tasks.create_task(run(self.progress.of(name), stopping), name=name) for name, run in loops], stopping
-
-    async def _until(self, stop: asyncio.Event, loops: list[asyncio.Task[None]]) -> None:
-        waiting = asyncio.ensure_future(stop.wait())
-        try:
-            done, _ = await asyncio.wait([waiting, *loops], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-        for task in done - {waiting}:
-            await task
-            raise RuntimeError(f"the loop {task.get_name()} ended by itself")
-
-    async def _end(self, loops: list[asyncio.Task[None]], stopping: asyncio.Event) -> None:
-        stopping.set()
-        for wake in self.wake:
-            wake()
-        await asyncio.wait(loops)
-
-    async def _serve(self) -> None:
-        """Tell systemd when we are ready, how we stand, and that we make progress."""
-        while not self.ready():
-            self.service.status("waiting for the bus")
-            await asyncio.sleep(0.1)
-        self.service.ready()
-        await feed_watchdog(self.progress, self._feed, self.service.watchdog_interval or STATUS_EVERY)
-
-    def _feed(self, stuck: list[str]) -> None:
-        if stuck:
-            # Not fed: systemd restarts us, and every incident goes on where it was.
-            _log.error("loops are stuck", loops=stuck)
-            self.service.status(f"stuck: {', '.join(stuck)}")
-            return
-        self.service.status("bus connected" if self.ready() else "bus not connected; alerts wait at the broker")
-        self.service.feed_watchdog()

@@ -23,11 +23,10 @@ from daemon.domain import (
     StoredAlert,
 )
 from daemon.errors import Conflict
-from daemon.inventory import Inventory, Server
-from daemon.ladders import Ladders
+from daemon.family import Family
+from daemon.inventory import Server
 from daemon.nudge import Nudge
 from daemon.opening import Opening, about, opened
-from daemon.ports import Clock, Store
 from statemachines.compiler import Ladder
 
 BATCH = 100
@@ -75,26 +74,12 @@ def route(
 
 
 class Dispatch:
-    """The loop. `new_id` makes incident ids; `committed` is called after each commit."""
+    """The loop. `committed` is called after each commit."""
 
-    def __init__(  # noqa: PLR0917 - wired once, by keyword, in the composition root
-        self,
-        store: Store,
-        clock: Clock,
-        inventory: Inventory,
-        ladders: Ladders,
-        new_id: Callable[[], str],
-        prefix: str,
-        committed: Callable[[], None],
-    ) -> None:
-        self._store = store
-        self._clock = clock
-        self._inventory = inventory
-        self._ladders = ladders
-        self._new_id = new_id
-        self._prefix = prefix
+    def __init__(self, family: Family, committed: Callable[[], None]) -> None:
+        self._family = family
         self._committed = committed
-        self._nudge = Nudge(clock)
+        self._nudge = Nudge(family.clock)
 
     def nudge(self) -> None:
         """There may be pending alerts."""
@@ -109,7 +94,7 @@ class Dispatch:
 
     async def route_pending(self) -> int:
         """Route one batch of what is pending; how many that were."""
-        pending = await self._store.pending_alerts(BATCH)
+        pending = await self._family.store.pending_alerts(BATCH)
         for row in pending:
             await self._route(row)
         return len(pending)
@@ -117,7 +102,7 @@ class Dispatch:
     async def _route(self, row: StoredAlert) -> None:
         while True:
             try:
-                await self._store.commit(await self._decide(row))
+                await self._family.store.commit(await self._decide(row))
             except Conflict as conflict:
                 # The incident moved on between the look and the commit: look again. It ends, since each round
                 # follows a commit of the runner's.
@@ -127,14 +112,14 @@ class Dispatch:
             return
 
     async def _decide(self, row: StoredAlert) -> Commit:
-        alert, now = row.alert, self._clock.now()
+        alert, now = row.alert, self._family.clock.now()
         if alert is None:
             raise ValueError(f"alert {row.id} is pending but was never understood")
-        server = self._inventory.find(alert.server)
+        server = self._family.inventory.find(alert.server)
         current = ladder = None
         if server is not None:
-            current = await self._store.current_incident(Key.of(server.name, alert.health_set, alert.monitor))
-            ladder = self._ladders.handling(server, alert.health_set, alert.monitor)
+            current = await self._family.store.current_incident(Key.of(server.name, alert.health_set, alert.monitor))
+            ladder = self._family.ladders.handling(server, alert.health_set, alert.monitor)
         decision = route(alert, server, current, ladder)
         if isinstance(decision, Suppress):
             routing = Routing(alert_id=row.id, status=AlertStatus.SUPPRESSED, reason=decision.reason)
@@ -162,7 +147,7 @@ class Dispatch:
 
     def _open(self, row: StoredAlert, alert: Alert, decision: Open, now: datetime) -> Commit:
         opening = Opening(
-            incident_id=self._new_id(),
+            incident_id=self._family.new_id(),
             key=decision.key,
             health_set=alert.health_set,
             monitor=alert.monitor,
@@ -170,7 +155,7 @@ class Dispatch:
             because=f"alert {row.id}: {alert.summary}",
             facts={"alert": row.id},
         )
-        commit = opened(opening, now, self._prefix)
+        commit = opened(opening, now, self._family.prefix)
         routing = Routing(alert_id=row.id, status=AlertStatus.JOINED, incident_id=opening.incident_id)
         return replace(commit, routing=routing)
 

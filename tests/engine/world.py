@@ -83,6 +83,7 @@ class World:
         start = clock.now() - timedelta(days=3)
         self.hosts = {name: Host(name, booted=start, service_since=start) for name in (*DAG, ALONE, CAS1, CAS2)}
         self.hosts[MBX1].skew = timedelta(minutes=7)
+        self.members: tuple[str, ...] = DAG
         self.around = {
             name: Surroundings(
                 name,
@@ -184,7 +185,7 @@ class World:
         server = str(call.args["server"])
         if not self.around[server].mailbox:
             return {"server": server, "mailbox_role": False}
-        names = [ALONE] if server == ALONE else [MBX1, MBX2, MBX3]
+        names = [ALONE] if server == ALONE else list(self.members)
         databases = [d for d, home in self.active.items() if home in names]
         return {
             "server": server,
@@ -213,7 +214,7 @@ class World:
         }
 
     def _dag_health(self, call: Call) -> dict[str, Any]:
-        return self.around[str(call.args["server"])].dag_health([self.around[name] for name in DAG])
+        return self.around[str(call.args["server"])].dag_health([self.around[name] for name in self.members])
 
     def _set_activation(self, call: Call) -> dict[str, Any] | None:
         host, value = self.hosts[str(call.args["server"])], bool(call.args["value"])
@@ -303,9 +304,15 @@ class Daemon:
         settings = Settings(safety=Safety(auto_tags=("auto",)))
         ladders = Ladders(RUNBOOKS, store)
         self._ids = 0
-        self.dispatch = Dispatch(
-            store, self.clock, servers or inventory(), ladders, self._new_id, "exmedic", lambda: None
+        family = Family(
+            store=store,
+            clock=self.clock,
+            inventory=servers or inventory(),
+            ladders=ladders,
+            new_id=self._new_id,
+            prefix="exmedic",
         )
+        self.dispatch = Dispatch(family, lambda: None)
         self.operators = Operators(
             store=store,
             bus=MemoryBus(),
@@ -323,14 +330,7 @@ class Daemon:
             engine=Engine(settings.timing, "exmedic"),
             settings=settings,
             pause=self.pause,
-            family=Family(
-                store=store,
-                clock=self.clock,
-                inventory=servers or inventory(),
-                ladders=ladders,
-                new_id=self._new_id,
-                prefix="exmedic",
-            ),
+            family=family,
             committed=lambda: None,
         )
 
