@@ -7,7 +7,7 @@ evidence and never sent again.
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -15,16 +15,18 @@ from daemon.actions import EFFECTS, READS
 from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn
 from daemon.actions.heal import others
 from daemon.case import Case
-from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatus, Json, Step, canonical
+from daemon.domain import AuditKind, Commit, Incident, IncidentStatus, Json, Step, canonical
 from daemon.errors import Conflict, StoreError
 from daemon.gates import Hold, Refuse, may_act
 from daemon.inventory import Role, Server, mode_of
+from daemon.opening import about
 from daemon.parts import Parts
 from daemon.ports import Call, Reply, ReplyKind
 from daemon.way_out import FLAPPING_WITHIN
 from statemachines.actions import Effect
 
 RAW_LIMIT = 16 * 1024  #: characters of raw answers kept with a step
+WATCHED = ".watched"  #: among an incident's facts, where no state can be called so: the last look of a latched one
 VERIFYING = ("verify", "watch_monitor")
 READ_AGAIN = 3  #: how often alerts that join during a verification make it look again
 RETRY = timedelta(seconds=15)  #: before what provably was not sent, or facts that could not be read, are tried again
@@ -111,26 +113,31 @@ class Turn:
     async def _watch(self) -> None:
         """An escalated incident's key is latched until its monitor is proven healthy; look whether it is."""
         incident, now = self._incident, self._parts.clock.now()
-        healthy, audit = await self._over_by_itself(now)
+        over, seen = await self._over_by_itself()
+        audit = (about(AuditKind.LATCH_LIFTED, incident, now, f"latch lifted: {over}", {}),) if over else ()
         later = now + timedelta(seconds=self._parts.settings.timing.latch_recheck)
-        fresh = replace(incident, latched=not healthy, due_at=None if healthy else later, verify_requested=False)
+        fresh = replace(incident, latched=not over, due_at=None if over else later, verify_requested=False)
+        fresh = replace(fresh, facts={**incident.facts, WATCHED: seen})
         try:
             await self._parts.store.commit(Commit(at=now, incident=fresh, audit=audit))
         except Conflict:
             _log.debug("watching again", incident=incident.id)  # something joined meanwhile; it is still due
 
-    async def _over_by_itself(self, now: datetime) -> tuple[bool, tuple[AuditEntry, ...]]:
+    async def _over_by_itself(self) -> tuple[str, Json]:
+        """Why it is over, empty if it is not; and what the next look must know of this one."""
         incident = self._incident
         if not incident.runbook:
-            return True, (_entry(incident, AuditKind.LATCH_LIFTED, now, "latch lifted: a day has passed"),)
+            return "a day has passed", {}
         if self._server is None:
-            return False, ()
+            return "", {}
         case = await self._case(incident)
         await self._settle_quarantine(case)
-        seen = await READS["verify"].poll(self._context(case, f"{incident.id}-watch", {}), {})
-        if isinstance(seen, Done) and seen.outcome == "healthy":
-            return True, (_entry(incident, AuditKind.LATCH_LIFTED, now, f"latch lifted: {seen.detail}"),)
-        return False, ()
+        look = READS["verify" if incident.monitor else "triage"]
+        memo = incident.facts.get(WATCHED, {})
+        seen = await look.poll(self._context(case, f"{incident.id}-watch", {}), memo)
+        if isinstance(seen, Done):
+            return (seen.detail if seen.outcome == "healthy" else ""), {}
+        return "", seen.memo
 
     async def _settle_quarantine(self, case: Case) -> None:
         """Evidence that has turned up since may end the quarantine that this incident caused."""
@@ -141,7 +148,7 @@ class Turn:
         evidence = await EFFECTS[step.action].settle(self._context(case, step.id, step.params), step)
         if isinstance(evidence, Done | Withdrawn) and getattr(evidence, "outcome", "") != "unknown":
             message = f"quarantine lifted by evidence: {evidence.detail}"
-            entry = _entry(case.incident, AuditKind.QUARANTINE_LIFTED, case.now, message)
+            entry = about(AuditKind.QUARANTINE_LIFTED, case.incident, case.now, message, {})
             await self._parts.store.commit(Commit(at=case.now, lift=case.incident.server, audit=(entry,)))
 
     # Acting
@@ -384,15 +391,3 @@ def bounded(transcript: list[Json]) -> list[Json]:
             break
         kept.insert(0, heard)
     return kept
-
-
-def _entry(incident: Incident, kind: AuditKind, at: datetime, message: str) -> AuditEntry:
-    return AuditEntry(
-        kind=kind,
-        at=at,
-        message=message,
-        incident_id=incident.id,
-        server=incident.server,
-        health_set=incident.health_set,
-        monitor=incident.monitor,
-    )
