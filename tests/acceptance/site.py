@@ -134,18 +134,27 @@ class Site:
         self.lab = lab
         self.broker = broker
         self.config = lab.write_site(directory, broker.port)
-        # The network here is a loopback: what takes longer than this never comes.
-        self.configure(more=f"[winrm]\ncall_timeout = {CALL_TIMEOUT}\neffect_timeout = {CALL_TIMEOUT}")
+        self._tables: dict[str, dict[str, object]] = {
+            # The network here is a loopback: what takes longer than this never comes.
+            "winrm": {"call_timeout": CALL_TIMEOUT, "effect_timeout": CALL_TIMEOUT},
+            # A busy machine takes long, by a clock that runs so fast, from the first fact to the sending.
+            "timing": {"send_window": 1200.0, "probe_span": 60.0},
+        }
+        self._written = self.config.read_text("utf-8")
+        self.configure()
         self.environment: dict[str, str] = {}
         self._daemons: list[DaemonProcess] = []
 
-    def configure(self, *replacements: tuple[str, str], more: str = "") -> None:
-        """Change the lab's exmedic.toml: texts in it for others, and sections at its end."""
-        text = self.config.read_text("utf-8")
+    def configure(self, *replacements: tuple[str, str], **timing: float) -> None:
+        """Change exmedic.toml: texts of the lab's for others, and settings of the section `timing`."""
         for old, new in replacements:
-            assert old in text
-            text = text.replace(old, new)
-        self.config.write_text(f"{text}\n{more}", "utf-8")
+            assert old in self._written
+            self._written = self._written.replace(old, new)
+        self._tables["timing"].update(timing)
+        lines = [self._written]
+        for table, values in self._tables.items():
+            lines += [f"[{table}]", *(f"{name} = {value}" for name, value in values.items())]
+        self.config.write_text("\n".join(lines), "utf-8")
         load_settings(self.config)
 
     def route(self, urls: Mapping[str, str]) -> None:
@@ -176,7 +185,7 @@ class Site:
 
     # Alerts
 
-    async def alert(self, *servers: str, monitor: str = MONITOR, closed: bool = False, **changes: object) -> None:
+    async def alert(self, *servers: str, **changes: object) -> None:
         """Publish an alert of each server, each a new one unless `id` and `raised_at` say otherwise."""
         now = datetime.now(UTC).isoformat()
         for server in servers:
@@ -184,9 +193,8 @@ class Site:
                 "id": str(uuid.uuid4()),
                 "server": server,
                 "health_set": "POP.Protocol",
-                "monitor": monitor,
+                "monitor": MONITOR,
                 "raised_at": now,
-                "closed": closed,
                 "summary": "an acceptance test says so",
                 **changes,
             }
@@ -245,24 +253,20 @@ class Site:
             await eventually(lambda: condition(store), what, seconds)
 
     async def until_ended(self, *servers: str, seconds: float = 60.0) -> None:
-        """Wait until each of these servers has an incident, and none of theirs is open any more."""
-        wanted = {fqdn(server) for server in servers}
+        """Wait until the incident of each of these servers has ended, but not for those of its other monitors."""
+        keys = {server: Key.of(fqdn(server), "POP.Protocol", MONITOR) for server in servers}
         seen: dict[str, str] = {}
 
         async def ended(store: Store) -> bool:
-            found = [incident for incident in await store.incidents() if incident.server in wanted]
-            seen.update({i.server: f"{i.status} {i.state} {i.waiting_for}" for i in found})
-            over = all(incident.status is not IncidentStatus.OPEN for incident in found)
-            return over and {incident.server for incident in found} == wanted
+            found = {incident.key: incident for incident in await store.incidents()}
+            wanted = [found.get(key) for key in keys.values()]
+            seen.update({i.server: f"{i.status} {i.state} {i.waiting_for}" for i in wanted if i is not None})
+            return all(incident is not None and incident.status is not IncidentStatus.OPEN for incident in wanted)
 
         try:
             await self.until(ended, f"{', '.join(servers)} ended", seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}; {seen}") from None
-
-    async def until_open_step(self, server: str, action: str, seconds: float = 60.0) -> None:
-        """Wait until the intent of an action on a server is committed and its outcome is not."""
-        await self.until(lambda store: has_open_step(store, server, action), f"intent of {action}", seconds)
 
     # What the lab says
 
@@ -270,9 +274,9 @@ class Site:
         """What was done to a server, by the lab's own record, in order."""
         return [effect.effect for effect in self.lab.effects() if effect.server == fqdn(server)]
 
-    def asked(self, server: str) -> int:
-        """How many scripts that read ran on a server."""
-        return sum(count for (executor, _), count in self.lab.reads().items() if executor == fqdn(server))
+    def effects_of(self, incident: Incident) -> list[str]:
+        """What one incident did to its server, by the lab's own record, in order."""
+        return [effect.effect for effect in self.lab.effects() if effect.step.startswith(f"{incident.id}-")]
 
     async def agrees(self) -> None:
         """The lab's record and the store's steps tell the same, action by action, and the audit trail is whole."""

@@ -11,27 +11,17 @@ import asyncio
 
 import pytest
 
-from daemon.domain import AuditKind, IncidentStatus, StepStatus
+from daemon.domain import AuditKind, IncidentStatus, Step, StepStatus
 from daemon.lab.faults import Fault
-from tests.acceptance.relay import relay
+from tests.acceptance.relay import Relay, relay
 from tests.acceptance.site import DaemonProcess, Site, has_open_step
 from tests.acceptance.test_ladders import HEALED
 from tests.realparts.waiting import eventually
 
 SERVER = "mbx4"
-STOPS = ("kill", "terminate")
-
-
-async def end(daemon: DaemonProcess, how: str) -> None:
-    """Kill it, or stop it in stages, which must end well."""
-    if how == "kill":
-        daemon.kill()
-    else:
-        assert await daemon.stop() == 0, daemon.words()
 
 
 async def begin(site: Site) -> DaemonProcess:
-    site.configure(more="[winrm]\ncall_timeout = 3\neffect_timeout = 3")
     site.lab.break_server(SERVER, Fault.REBOOT_CURES)
     daemon = await site.daemon()
     await site.alert(SERVER)
@@ -39,7 +29,6 @@ async def begin(site: Site) -> DaemonProcess:
 
 
 async def is_healed(site: Site) -> None:
-    await site.daemon()
     await site.until_ended(SERVER, seconds=90)
     incident = await site.incident(SERVER)
     assert incident.status is IncidentStatus.RESOLVED, incident.reason
@@ -47,36 +36,75 @@ async def is_healed(site: Site) -> None:
     await site.agrees()
 
 
-@pytest.mark.parametrize("how", STOPS)
-async def test_between_the_intent_of_a_move_and_its_sending(site: Site, how: str) -> None:
-    async def intent() -> bool:
+async def hold_up_the_move(site: Site, between: Relay) -> None:
+    """Let the network hold up the first connection that arrives once the intent of the move is committed."""
+
+    async def intended() -> bool:
         async with site.store() as store:
             return await has_open_step(store, SERVER, "stop_activation")
 
+    between.holds = intended
+    site.configure(send_window=500.0)  # until then it could still begin, so nothing can be concluded
+    site.route({name: await between.endpoint(url) for name, url in site.lab.endpoints.items()})
+
+
+def hold_back_the_answer(site: Site, script: str) -> None:
+    """Let the lab carry out a script, and answer later than the daemon waits; once."""
+    site.lab.break_server(SERVER, Fault.LATE_ANSWER, script=script, count=1, timeouts=100)
+
+
+async def is_sent(site: Site, action: str) -> None:
+    await eventually(lambda: action in site.effects(SERVER), f"{action} is in the lab's record", 60)
+
+
+async def steps(site: Site, action: str) -> list[Step]:
+    return [step for step in await site.steps(await site.incident(SERVER)) if step.action == action]
+
+
+async def test_killed_between_the_intent_of_a_move_and_its_sending(site: Site) -> None:
     async with relay() as between:
-        between.holds = intent
-        site.route({name: await between.endpoint(url) for name, url in site.lab.endpoints.items()})
+        await hold_up_the_move(site, between)
         daemon = await begin(site)
         await asyncio.wait_for(between.held.wait(), 60)
-        await end(daemon, how)
+        daemon.kill()
         assert "stop_activation" not in site.effects(SERVER)
+        assert [step.status for step in await steps(site, "stop_activation")] == [StepStatus.OPEN]
         between.holds = None
+        await site.daemon()
         await is_healed(site)
-    steps = [step for step in await site.steps(await site.incident(SERVER)) if step.action == "stop_activation"]
-    assert [step.status for step in steps] == [StepStatus.WITHDRAWN, StepStatus.DONE]
+    moves = await steps(site, "stop_activation")
+    assert [step.status for step in moves] == [StepStatus.WITHDRAWN, StepStatus.DONE]
     assert len(await site.audit(AuditKind.WITHDRAWN)) == 1
 
 
-@pytest.mark.parametrize("how", STOPS)
 @pytest.mark.parametrize(("script", "action"), [("set_activation", "stop_activation"), ("reboot", "reboot")])
-async def test_right_after_it_was_sent(site: Site, script: str, action: str, how: str) -> None:
-    # Held back longer than the daemon waits, and only once.
-    site.lab.break_server(SERVER, Fault.LATE_ANSWER, script=script, count=1, timeouts=100)
+async def test_killed_right_after_it_was_sent(site: Site, script: str, action: str) -> None:
+    hold_back_the_answer(site, script)
     daemon = await begin(site)
-    await eventually(lambda: action in site.effects(SERVER), f"{action} is in the lab's record", 60)
-    await end(daemon, how)
-    (step,) = [step for step in await site.steps(await site.incident(SERVER)) if step.action == action]
-    assert step.status is StepStatus.OPEN, "the answer came before the daemon was gone"
+    await is_sent(site, action)
+    daemon.kill()
+    assert [step.status for step in await steps(site, action)] == [StepStatus.OPEN], "its answer was not held back"
+    await site.daemon()
     await is_healed(site)
-    (step,) = [step for step in await site.steps(await site.incident(SERVER)) if step.action == action]
-    assert step.outcome == "done"
+    assert [step.outcome for step in await steps(site, action)] == ["done"]
+
+
+async def test_stopped_in_stages_at_all_three_moments_of_one_ladder(site: Site) -> None:
+    async with relay() as between:
+        await hold_up_the_move(site, between)
+        daemon = await begin(site)
+        await asyncio.wait_for(between.held.wait(), 60)
+        assert await daemon.stop() == 0, daemon.words()
+        assert "stop_activation" not in site.effects(SERVER)
+        between.holds = None
+        for script, action in (("set_activation", "stop_activation"), ("reboot", "reboot")):
+            hold_back_the_answer(site, script)
+            daemon = await site.daemon()
+            await is_sent(site, action)
+            assert await daemon.stop() == 0, daemon.words()
+            assert (await steps(site, action))[-1].status is StepStatus.OPEN
+        await site.daemon()
+        await is_healed(site)
+    statuses = [step.status for step in await steps(site, "stop_activation")]
+    assert statuses == [StepStatus.WITHDRAWN, StepStatus.DONE]
+    assert [step.status for step in await steps(site, "reboot")] == [StepStatus.DONE]

@@ -1,0 +1,124 @@
+"""What operators do to a running daemon: modes, the kill switch, release and close."""
+
+import json
+
+from daemon.domain import AuditKind, IncidentStatus, UndoStatus
+from daemon.lab.faults import Fault
+from daemon.ports import Store
+from tests.acceptance.site import Site, fqdn
+from tests.acceptance.test_ladders import HEALED
+from tests.realparts.waiting import eventually
+
+
+async def waits(store: Store, text: str) -> bool:
+    """Whether an open incident waits for something."""
+    return any(text in incident.waiting_for for incident in await store.incidents(IncidentStatus.OPEN))
+
+
+async def test_mode_observe_says_what_it_would_do_and_touches_nothing(site: Site) -> None:
+    site.configure(('auto_tags = ["lab"]', "auto_tags = []"), latch_recheck=120.0)
+    site.lab.break_server("mbx1", Fault.RESTART_CURES)
+    await site.daemon()
+    await site.alert("mbx1")
+    would = "mode observe: would restart the Windows service MSExchangePOP3BE"
+    await site.until(lambda store: waits(store, would), "it says what it would do")
+    assert site.lab.effects() == ()
+    assert await site.audit(AuditKind.INTENT) == []
+    site.lab.cure("mbx1")
+    await site.until_ended("mbx1")
+    assert (await site.incident("mbx1")).status is IncidentStatus.RESOLVED
+    assert site.lab.effects() == ()
+
+
+async def test_pause_stops_a_ladder_between_two_steps_by_command_and_by_file_and_resume_lets_it_go_on(
+    site: Site,
+) -> None:
+    # How often a held incident asks again.
+    site.configure(hold_recheck=60.0)
+    site.lab.break_server("mbx4", Fault.REBOOT_CURES)
+    await site.daemon()
+    await site.alert("mbx4")
+    await eventually(lambda: site.effects("mbx4") == ["restart"], "the first rung", 60)
+    code, text = await site.command("pause", "--reason", "backup window")
+    assert code == 0, text
+    await site.until(lambda store: waits(store, "paused: by root: backup window"), "the ladder is held")
+    code, text = await site.command("status")
+    assert (code, "backup window" in text) == (0, True), text
+    assert site.effects("mbx4") == ["restart"]
+    code, text = await site.command("resume")
+    assert code == 0, text
+    await eventually(lambda: "stop_activation" in site.effects("mbx4"), "the second rung", 60)
+    (site.directory / "pause").write_text("by hand", "utf-8")
+    await site.until(lambda store: waits(store, "paused: by hand"), "the ladder is held again")
+    assert site.effects("mbx4") == ["restart", "stop_activation"]
+    (site.directory / "pause").unlink()
+    await site.until_ended("mbx4", seconds=90)
+    assert site.effects("mbx4") == HEALED
+    users = [(row.entry.kind, row.entry.fields["user"]) for row in await site.audit() if "user" in row.entry.fields]
+    assert users == [(AuditKind.PAUSED, "root"), (AuditKind.RESUMED, "root")]
+    await site.agrees()
+
+
+async def test_pause_works_without_a_daemon_and_holds_the_one_that_is_started_next(site: Site) -> None:
+    site.lab.break_server("mbx1", Fault.RESTART_CURES)
+    code, text = await site.command("pause", "--reason", "no daemon yet")
+    assert (code, "the daemon does not run" in text) == (0, True), text
+    await site.daemon()
+    await site.alert("mbx1")
+    await site.until(lambda store: waits(store, "no daemon yet"), "it is held")
+    assert site.effects("mbx1") == []
+
+
+async def test_release_after_a_quarantine_and_close_in_the_operators_name(site: Site) -> None:
+    # The restart is carried out, its answer is lost, and from then on the server tells nothing: no evidence.
+    site.configure(latch_recheck=86400.0)
+    site.lab.break_server("multi1", Fault.INCURABLE)
+    site.lab.break_server("multi1", Fault.LATE_ANSWER, script="restart_service", count=1, timeouts=100)
+    await site.daemon()
+    await site.alert("multi1")
+    await eventually(lambda: site.effects("multi1") == ["restart"], "the restart was sent", 60)
+    site.lab.break_server("multi1", Fault.SILENT_ENDPOINT)
+    await site.until_ended("multi1", seconds=90)
+    incident = await site.incident("multi1")
+    assert incident.status is IncidentStatus.ESCALATED
+    async with site.store() as store:
+        quarantine = await store.quarantine(fqdn("multi1"))
+    assert quarantine is not None
+    assert quarantine.incident_id == incident.id
+    code, text = await site.command("release", "cas1")
+    assert (code, "quarantined servers: multi1.contoso.lab" in " ".join(text.split())) == (1, True), text
+    code, text = await site.command("release", "MULTI1")
+    assert code == 0, text
+    async with site.store() as store:
+        assert await store.quarantine(fqdn("multi1")) is None
+    code, text = await site.command("close", incident.id)
+    assert code == 0, text
+    assert (await site.incident("multi1")).latched is False
+    code, text = await site.command("close", incident.id)
+    assert (code, "already escalated" in text) == (1, True), text
+    assert site.effects_of(incident) == ["restart"], "sent once, whatever became of it"
+    (lifted,) = await site.audit(AuditKind.QUARANTINE_LIFTED)
+    assert lifted.entry.fields["user"] == "root"
+
+
+async def test_closing_an_open_incident_puts_back_first_what_it_changed(site: Site) -> None:
+    site.lab.break_server("mbx4", Fault.REBOOT_CURES)
+    site.lab.break_server("mbx4", Fault.DATABASE_STUCK)
+    await site.daemon()
+    async with site.messages() as heard:
+        await site.alert("mbx4")
+        await eventually(lambda: "stop_activation" in site.effects("mbx4"), "activation is stopped", 60)
+        incident = await site.incident("mbx4")
+        code, text = await site.command("close", incident.id)
+        assert code == 0, text
+        await site.until_ended("mbx4")
+        topic = f"exmedic/incidents/{incident.id}"
+        await eventually(lambda: json.loads(heard.on(topic)[-1])["status"] == "cancelled", "cancelled on the bus")
+    incident = await site.incident("mbx4")
+    assert incident.status is IncidentStatus.CANCELLED
+    assert site.effects_of(incident) == ["restart", "stop_activation", "allow_activation"]
+    assert "closed by root" in incident.reason
+    async with site.store() as store:
+        (item,) = await store.undo_items(incident.id)
+    assert item.status is UndoStatus.DONE
+    await site.agrees()
