@@ -103,17 +103,34 @@ def ask(path: Path, request: Request) -> dict[str, Any]:
     """Send one command to the daemon that listens at `path`, and wait for its answer.
 
     Raises:
-        ConnectionError, FileNotFoundError: no daemon listens there.
+        ConnectionRefusedError, FileNotFoundError: no daemon listens there.
         PermissionError: it may not be asked by this user.
-        OperatorError: it said no.
+        OperatorError: it said no; or it gave no answer, so that nobody knows whether it did what was asked.
     """
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(ANSWER_WITHIN)
-        with socket_address(path) as address:
-            client.connect(address)
+        try:
+            with socket_address(path) as address:
+                client.connect(address)
+        except TimeoutError as error:
+            raise OperatorError(f"the daemon at {path} takes no commands: it hangs; see its log") from error
+        answer = _conversed(client, path, request)
+    if "error" in answer:
+        raise OperatorError(str(answer["error"]))
+    return answer
+
+
+def _conversed(client: socket.socket, path: Path, request: Request) -> dict[str, Any]:
+    try:
         client.sendall(json.dumps(dict(request)).encode() + b"\n")
         with client.makefile("rb") as lines:
-            answer = json.loads(lines.readline() or b'{"error": "the daemon gave no answer"}')
-    if not isinstance(answer, dict) or "error" in answer:
-        raise OperatorError(str(answer.get("error", answer)) if isinstance(answer, dict) else str(answer))
-    return answer
+            answer = json.loads(lines.readline())
+        if isinstance(answer, dict):
+            return answer
+        why = "its answer is no JSON object"
+    except (OSError, ValueError) as error:
+        why = str(error)
+    raise OperatorError(
+        f"the daemon at {path} did not answer ({why}), so whether it did what you asked is not known; "
+        "see `exmedic status` and its log"
+    )

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from daemon.cli import alert, audit, check, demo, incidents, lab, operators, run, runbooks
+from daemon.cli import alert, audit, check, demo, doctor, incidents, lab, operators, run, runbooks
 from daemon.cli.console import errors
 from daemon.errors import ExmedicError
 
@@ -41,7 +41,7 @@ def _options(
     pass
 
 
-for module in (run, check, incidents, operators):
+for module in (run, check, doctor, incidents, operators):
     for command in module.COMMANDS:
         app.command()(command)
 app.add_typer(alert.app, name="alert")
@@ -54,7 +54,7 @@ app.command()(demo.demo)
 def main() -> None:
     """Run the command line; an error that exmedic knows is a sentence, not a traceback."""
     try:
-        app()
+        app(prog_name="exmedic")  # however it was started: `python -m daemon` too
     except ExmedicError as error:
         errors.print(f"[bold red]exmedic:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
 from daemon.config import Settings, control_socket
@@ -30,10 +31,10 @@ def pause(config: Config = DEFAULT_CONFIG, reason: Reason = "") -> None:
         try:
             PauseFile(settings.safety.pause_file).pause(f"by {getuser()}: {reason or 'no reason given'}")
         except OSError as error:
-            raise OperatorError(f"the pause file {settings.safety.pause_file} cannot be written: {error}") from error
-        out.print(f"[yellow]paused[/]: the daemon does not run; wrote {settings.safety.pause_file}")
+            raise OperatorError(f"the pause file {error.filename} cannot be written: {error.strerror}") from error
+        out.print(f"[yellow]paused[/]: the daemon does not run; wrote {escape(str(settings.safety.pause_file))}")
         return
-    out.print(f"[yellow]paused[/] {answer['paused']}")
+    out.print(f"[yellow]paused[/] {escape(str(answer['paused']))}")
 
 
 def resume(config: Config = DEFAULT_CONFIG) -> None:
@@ -42,7 +43,11 @@ def resume(config: Config = DEFAULT_CONFIG) -> None:
     try:
         _ask(settings, {"command": "resume"})
     except _NotRunningError:
-        if not PauseFile(settings.safety.pause_file).resume():
+        try:
+            resumed = PauseFile(settings.safety.pause_file).resume()
+        except OSError as error:
+            raise OperatorError(f"the pause file {error.filename} cannot be removed: {error.strerror}") from error
+        if not resumed:
             raise OperatorError(f"not paused: there is no {settings.safety.pause_file}") from None
     out.print("[green]resumed[/]")
 
@@ -91,7 +96,7 @@ def status(config: Config = DEFAULT_CONFIG) -> None:
     settings, _ = site(config)
     for name, value in _ask(settings, {"command": "status"}).items():
         shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else value
-        out.print(f"{name}: {shown or 'none'}")
+        out.print(f"{name}: {escape(str(shown or 'none'))}")
 
 
 class _NotRunningError(OperatorError):
@@ -109,10 +114,6 @@ def _asked(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
         raise _NotRunningError(f"no daemon listens at {path}; is it running?") from error
     except PermissionError as error:
         raise OperatorError(f"you may not use {path}: join the daemon's group, or use sudo") from error
-    except TimeoutError as error:
-        raise OperatorError(
-            f"the daemon at {path} did not answer; whether it did what you asked is not known"
-        ) from error
 
 
 COMMANDS = (pause, resume, release, close, undo, status)

@@ -1,0 +1,140 @@
+"""Commands to a daemon that does not answer as it should, or not to everybody; and text that looks like markup."""
+
+import os
+import socket
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from daemon import control
+from daemon.cli import main
+from daemon.local_socket import socket_address
+from tests.cli.conftest import Exmedic
+
+NOBODY = 65534
+
+
+@contextmanager
+def answering(path: Path, answer: bytes | None) -> Iterator[None]:
+    """Something at the daemon's socket that answers every command with these bytes; None: it only listens."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        with socket_address(path) as address:
+            listener.bind(address)
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer or b"")
+
+        thread = threading.Thread(target=serve) if answer is not None else None
+        if thread:
+            thread.start()
+        yield
+        if thread:
+            thread.join()
+    path.unlink()
+
+
+@pytest.mark.parametrize("answer", [b"", b"{", b"\xff\n", b"[]\n", b'"paused"\n'])
+@pytest.mark.parametrize("command", ["pause", "resume", "status"])
+def test_an_answer_that_is_none_is_an_error_that_does_not_claim_anything(
+    command: str, answer: bytes, exmedic: Exmedic, config: Path
+) -> None:
+    with answering(config.parent / "control.sock", answer):
+        result = exmedic(command, "--config", str(config))
+    assert result.code == 1
+    assert "is not known" in result.said
+    assert not result.out
+
+
+def test_a_daemon_that_hangs_is_given_up_on(exmedic: Exmedic, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "ANSWER_WITHIN", 0.1)
+    with answering(config.parent / "control.sock", None):
+        result = exmedic("pause", "--config", str(config))
+    assert result.code == 1
+    assert "did not answer" in result.said
+    assert "is not known" in result.said
+
+
+def test_a_refusal_of_the_daemon_is_shown_as_it_is_brackets_included(exmedic: Exmedic, config: Path) -> None:
+    with answering(config.parent / "control.sock", b'{"error": "no [/] such [bold]thing[/bold]"}\n'):
+        result = exmedic("release", "mbx1", "--config", str(config))
+    assert result.code == 1
+    assert "no [/] such [bold]thing[/bold]" in result.said
+
+
+def test_a_reason_may_hold_brackets(exmedic: Exmedic, config: Path) -> None:
+    with answering(config.parent / "control.sock", b'{"paused": "by root: [/] change [4711]"}\n'):
+        result = exmedic("pause", "--reason", "[/] change [4711]", "--config", str(config))
+    assert (result.code, "by root: [/] change [4711]" in result.said) == (0, True)
+    with answering(config.parent / "control.sock", b'{"paused": "[/] change [4711]"}\n'):
+        result = exmedic("status", "--config", str(config))
+    assert (result.code, "paused: [/] change [4711]" in result.said) == (0, True)
+
+
+def test_pause_and_resume_without_a_daemon_write_and_remove_the_file(exmedic: Exmedic, config: Path) -> None:
+    file = config.parent / "pause"
+    assert exmedic("pause", "--reason", "backup", "--config", str(config)).code == 0
+    assert "backup" in file.read_text("utf-8")
+    assert exmedic("resume", "--config", str(config)).code == 0
+    assert not file.exists()
+
+
+def test_a_pause_file_that_cannot_be_written_or_removed_is_named(exmedic: Exmedic, config: Path) -> None:
+    (config.parent / "pause").mkdir()
+    for command in ("pause", "resume"):
+        result = exmedic(command, "--config", str(config))
+        assert result.code == 1
+        assert f"the pause file {config.parent}/pause cannot be" in result.said
+
+
+def test_whoever_may_not_use_the_socket_is_told_what_to_do(exmedic: Exmedic) -> None:
+    # Not below the test's own directory, which nobody else may enter.
+    with tempfile.TemporaryDirectory() as directory:
+        site = Path(directory)
+        site.chmod(0o755)
+        (site / "exmedic.toml").write_text('socket = "control.sock"\ndata = "data"\ninventory = "inventory.toml"\n')
+        exmedic("check", "--config", str(site / "exmedic.toml"))  # imports what nobody may not read here
+        with answering(site / "control.sock", None):
+            (site / "control.sock").chmod(control.SOCKET_MODE)
+            code, said = as_nobody(lambda: main_of("pause", "--config", str(site / "exmedic.toml")))
+    assert code == 1
+    assert f"you may not use {site}/control.sock: join the daemon's group" in " ".join(said.split())
+
+
+def main_of(*arguments: str) -> None:
+    sys.argv = ["exmedic", *arguments]
+    main()
+
+
+def as_nobody(act: Callable[[], None]) -> tuple[int, str]:
+    """Run something in a forked process as the user nobody; exit code and all it printed."""
+    assert os.geteuid() == 0, "only root can become nobody: run these tests as root, in a container for one"
+    with tempfile.TemporaryFile("w+") as output:
+        child = os.fork()
+        if child == 0:
+            code = 99
+            try:
+                sys.stdout = sys.stderr = output
+                os.setegid(NOBODY)
+                os.setgroups([])
+                os.seteuid(NOBODY)
+                act()
+            except SystemExit as end:
+                code = int(end.code or 0)
+            except BaseException:  # noqa: BLE001 - shown by the parent
+                traceback.print_exc()
+            finally:
+                output.flush()
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        output.seek(0)
+        return os.waitstatus_to_exitcode(status), output.read()

@@ -1,0 +1,176 @@
+"""Help that teaches, wrong usage, and what every command says when what it needs is not there."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from daemon.cli import app
+from daemon.lab.faults import Fault
+from tests.cli.conftest import Exmedic
+
+COLUMNS = 80
+
+
+def commands(
+    group: Any = None,  # noqa: ANN401 - typer brings a click of its own along, beside the installed one
+    path: tuple[str, ...] = (),
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command and group of commands, with the words that lead to it."""
+    command = group or typer.main.get_command(app)
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, (*path, name))
+
+
+EVERY = dict(commands())
+#: Commands that need a site, with arguments to call them with.
+WITH_A_SITE: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("run",): (),
+    ("check",): (),
+    ("incidents",): (),
+    ("show",): ("i1",),
+    ("resume",): (),
+    ("release",): ("mbx1",),
+    ("close",): ("i1",),
+    ("undo",): ("i1",),
+    ("status",): (),
+    ("audit", "verify"): (),
+    ("alert", "send"): ("mbx1",),
+}
+
+
+@pytest.mark.parametrize("path", EVERY, ids=" ".join)
+def test_help_says_in_a_sentence_what_a_command_does_and_fits_a_terminal(
+    path: tuple[str, ...], exmedic: Exmedic
+) -> None:
+    result = exmedic(*path, "--help")
+    assert result.code == 0
+    assert max(len(line) for line in result.out.splitlines()) <= COLUMNS
+    told = (EVERY[path].help or "").strip()
+    assert told.partition("\n\n")[0].endswith((".", ":")), "a sentence"
+    for parameter in EVERY[path].params:
+        assert getattr(parameter, "help", None), f"{parameter.name} is explained"
+
+
+def test_the_help_of_the_whole_shows_where_to_begin(exmedic: Exmedic) -> None:
+    assert "Try it: exmedic demo" in exmedic("--help").said
+
+
+def test_no_arguments_show_the_help(exmedic: Exmedic) -> None:
+    assert "Usage: exmedic" in exmedic().said
+
+
+def test_the_version_is_printed(exmedic: Exmedic) -> None:
+    result = exmedic("--version")
+    assert (result.code, result.said.split()[0]) == (0, "exmedic")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("heal",), "No such command 'heal'"),
+        (("show",), "Missing argument"),
+        (("release",), "Missing argument"),
+        (("pause", "--forever"), "No such option"),
+        (("incidents", "--status", "closed"), "'closed' is not one of"),
+        (("incidents", "--limit", "0"), "greater than or equal to 1"),
+        (("demo", "--speed", "0"), "greater than or equal to 1"),
+        (("lab", "--speed", "5000"), "less than or equal to 1000"),
+        (("alert",), "Usage: exmedic alert"),
+    ],
+)
+def test_wrong_usage_is_explained_with_exit_code_2(arguments: tuple[str, ...], says: str, exmedic: Exmedic) -> None:
+    result = exmedic(*arguments)
+    assert result.code == 2
+    assert says in result.said
+
+
+@pytest.mark.parametrize("path", WITH_A_SITE, ids=" ".join)
+def test_without_a_configuration_each_command_names_the_file_it_looked_for(
+    path: tuple[str, ...], exmedic: Exmedic, tmp_path: Path
+) -> None:
+    missing = tmp_path / "exmedic.toml"
+    result = exmedic(*path, *WITH_A_SITE[path], "--config", str(missing))
+    assert result.code == 2
+    assert f"{missing}: cannot be read: No such file or directory" in result.said
+
+
+MISTAKES = """\
+data = 5
+sokcet = "control.sock"
+[bus]
+port = 99999
+[safety]
+mode = "auto"
+[credentials.lab]
+transport = "telnet"
+username = "x"
+"""
+
+
+@pytest.mark.parametrize("path", WITH_A_SITE, ids=" ".join)
+def test_five_mistakes_are_reported_at_once_each_with_its_line(
+    path: tuple[str, ...], exmedic: Exmedic, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "exmedic.toml"
+    wrong.write_text(MISTAKES, "utf-8")
+    result = exmedic(*path, *WITH_A_SITE[path], "--config", str(wrong))
+    assert result.code == 2
+    for line in (1, 2, 4, 6, 8):
+        assert f"{wrong}:{line}:" in result.said
+    assert not (tmp_path / "data").exists(), "nothing was started"
+
+
+@pytest.mark.parametrize("path", [("resume",), ("release",), ("close",), ("undo",), ("status",)], ids=" ".join)
+def test_without_a_daemon_commands_to_it_say_so(path: tuple[str, ...], exmedic: Exmedic, config: Path) -> None:
+    result = exmedic(*path, *WITH_A_SITE[path], "--config", str(config))
+    assert result.code == 1
+    expected = "not paused: there is no" if path == ("resume",) else "no daemon listens at"
+    assert result.said.startswith(f"exmedic: {expected} {config.parent}")
+
+
+@pytest.mark.parametrize("path", [("incidents",), ("show",), ("audit", "verify")], ids=" ".join)
+def test_without_a_store_commands_that_read_it_say_which_file(
+    path: tuple[str, ...], exmedic: Exmedic, config: Path
+) -> None:
+    result = exmedic(*path, *WITH_A_SITE[path], "--config", str(config))
+    assert result.code == 1
+    assert f"{config.parent}/data/exmedic.db" in result.said
+    assert "cannot be opened" in result.said
+
+
+def test_without_a_broker_a_test_alert_says_which_one(exmedic: Exmedic, config: Path) -> None:
+    result = exmedic("alert", "send", "mbx1", "--config", str(config))
+    assert result.code == 1
+    assert "the broker 127.0.0.1:1 did not take the message" in result.said
+
+
+def test_without_a_lab_its_commands_say_how_to_start_one(exmedic: Exmedic, tmp_path: Path) -> None:
+    for command in (("servers",), ("effects",), ("cure", "mbx1"), ("break", "mbx1", "incurable")):
+        result = exmedic("lab", *command, "--directory", str(tmp_path / "no-lab"))
+        assert result.code == 1
+        assert "Start one with `exmedic lab`" in result.said
+
+
+def test_the_faults_of_the_lab_are_listed_with_what_each_does(exmedic: Exmedic) -> None:
+    result = exmedic("lab", "faults")
+    assert [fault for fault in Fault if fault.value not in result.out] == []
+    assert max(len(line.rstrip()) for line in result.out.splitlines()) <= COLUMNS
+
+
+def test_the_schema_of_alerts_is_printed_as_json(exmedic: Exmedic) -> None:
+    result = exmedic("alert", "schema")
+    assert json.loads(result.out)["title"] == "exmedic alert"
+
+
+def test_check_says_what_would_be_allowed_where(exmedic: Exmedic, config: Path) -> None:
+    good = exmedic("check", "--config", str(config))
+    assert good.code == 0
+    assert "11 servers" in good.said
+    assert "mode auto: mbx1.contoso.lab, mbx2" in good.said
+    config.write_text(config.read_text("utf-8").replace('auto_tags = ["lab"]', "auto_tags = []"), "utf-8")
+    assert "no server; everything is only observed" in exmedic("check", "--config", str(config)).said
