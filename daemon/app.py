@@ -19,6 +19,7 @@ from daemon.adapters.mqtt import MqttBus
 from daemon.adapters.mqtt_publish import publish_once
 from daemon.adapters.notify import AppriseNotifier
 from daemon.adapters.pop3 import Pop3Client
+from daemon.adapters.reach import reach
 from daemon.adapters.sqlite import SqliteStore
 from daemon.adapters.systemd import ServiceManager
 from daemon.adapters.winrm import WinrmShell
@@ -26,9 +27,11 @@ from daemon.audit import RESEND, AuditFollower, verify_chain
 from daemon.config import Settings, load_settings, read_secret
 from daemon.control import ControlSocket
 from daemon.dispatch import Dispatch
+from daemon.doctor import Report, diagnose
 from daemon.domain import AuditEntry, AuditKind, Commit
 from daemon.engine import Engine
 from daemon.errors import BusDown, ConfigError, Mistake, OperatorError, SinkDown
+from daemon.examination import Examiner
 from daemon.family import Family
 from daemon.health import Progress
 from daemon.intake import Intake
@@ -160,7 +163,7 @@ def _adapters(settings: Settings, inventory: Inventory) -> Adapters:
     settings.data.mkdir(mode=0o750, parents=True, exist_ok=True)
     return Adapters(
         store=SqliteStore(settings.data / DATABASE, deadletter_topic=f"{settings.bus.prefix}/deadletter"),
-        clock=FastClock(settings.lab.epoch, settings.lab.speed) if settings.lab else SystemClock(),
+        clock=_clock(settings),
         shell=WinrmShell(inventory, settings.winrm, settings.credentials, read_secret),
         bus=MqttBus(settings.bus, read_secret),
         sink=JournalSink(settings.journal) if journal else ConsoleSink(sys.stdout),
@@ -168,6 +171,34 @@ def _adapters(settings: Settings, inventory: Inventory) -> Adapters:
         notifier=_notifier(settings),
         outside=Pop3Client(inventory, settings.credentials, read_secret),
     )
+
+
+async def doctor(settings: Settings, server: str) -> Report:
+    """Ask a server everything that exmedic would ask, and judge the answers. It only reads.
+
+    Raises:
+        ConfigError: inventory or runbooks are wrong.
+        OperatorError: the server is not in the inventory, so it is not contacted.
+    """
+    inventory = load_inventory(settings.inventory, settings)
+    found = inventory.find(server)
+    if found is None:
+        raise OperatorError(
+            f"{server} is not in {settings.inventory}, or its short name fits several servers there; not contacted"
+        )
+    shell = WinrmShell(inventory, settings.winrm, settings.credentials, read_secret)
+    examiner = Examiner(
+        shell=shell,
+        clock=_clock(settings),
+        inventory=inventory,
+        definitions=runbooks(settings),
+        timeout=settings.winrm.call_timeout,
+        reach=lambda endpoint: reach(endpoint, settings.winrm.connect_timeout),
+    )
+    try:
+        return await diagnose(examiner, found)
+    finally:
+        await shell.close()
 
 
 async def run_daemon(config: Path) -> None:
@@ -249,6 +280,10 @@ def _assemble(
     )
     operators = Operators(store=store, bus=bus, clock=clock, inventory=inventory, pause_file=pause, wake=work)
     return daemon, operators
+
+
+def _clock(settings: Settings) -> Clock:
+    return FastClock(settings.lab.epoch, settings.lab.speed) if settings.lab else SystemClock()
 
 
 def _new_id() -> str:

@@ -1,0 +1,171 @@
+"""How an examination is judged: a healthy one of the lab, with one answer changed."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from daemon import scripts
+from daemon.doctor import Report, facts
+from daemon.examination import Asked, Examination
+from daemon.fitness import CMDLETS, Finding, Holds, needs
+from daemon.inventory import Inventory
+from daemon.ports import ReplyKind
+from daemon.wire.answers import ServerState
+
+Examined = dict[str, Examination]
+Change = Callable[[Examination], Examination]
+
+
+def judged(seen: Examination) -> dict[str, Finding]:
+    return {finding.name: finding for finding in (*needs(seen), *facts(seen, Inventory((seen.server,))))}
+
+
+def answering(seen: Examination, field: str, **update: Any) -> Examination:  # noqa: ANN401 - fields of any answer
+    """With some fields of one answer changed."""
+    asked = getattr(seen, field)
+    return replace(seen, **{field: replace(asked, answer=asked.answer.model_copy(update=update))})
+
+
+def saying_no(seen: Examination, field: str, kind: str, message: str) -> Examination:
+    """With the script of one answer saying no."""
+    asked: Asked[Any] = getattr(seen, field)
+    no = replace(asked, answer=None, kind=ReplyKind.FAILED, why=f"x on y: {message}", error=kind)
+    changed: dict[str, Any] = {field: no}
+    return replace(seen, **changed)
+
+
+def copies_with(seen: Examination, **update: Any) -> Examination:  # noqa: ANN401 - fields of a copy
+    assert seen.copies.answer is not None
+    copies = tuple(copy.model_copy(update=update) for copy in seen.copies.answer.copies)
+    return answering(seen, "copies", copies=copies)
+
+
+def probes_with(seen: Examination, results: int, **update: Any) -> Examination:  # noqa: ANN401 - fields of a result
+    probes = {}
+    for name, asked in seen.probes.items():
+        assert asked.answer is not None
+        objects = tuple(asked.answer.objects[0].model_copy(update=update) for _ in range(results))
+        probes[name] = replace(asked, answer=asked.answer.model_copy(update={"objects": objects}))
+    return replace(seen, probes=probes)
+
+
+def rows_with(seen: Examination, **update: Any) -> Examination:  # noqa: ANN401 - fields of a row
+    assert seen.health.answer is not None
+    rows = tuple(row.model_copy(update=update) for row in seen.health.answer.rows)
+    return answering(seen, "health", rows=rows)
+
+
+def test_the_table_of_cmdlets_is_what_the_reading_scripts_send() -> None:
+    pattern = re.compile(r"(?:Invoke-Exchange|Get-One) '([\w-]+)'")
+    sent: set[str] = set()
+    for script in {script for script, _ in CMDLETS.values()}:
+        sent |= set(pattern.findall(scripts.load(script).text))
+    assert sent == set(CMDLETS)
+
+
+@pytest.mark.parametrize(
+    ("server", "name", "change"),
+    [
+        ("mbx1", "MailboxServer of a database copy is a short name", lambda s: copies_with(s, server="mbx1.a.b")),
+        ("mbx1", "a copy's Status is one of the known words", lambda s: copies_with(s, status="Sain")),
+        ("mbx1", "ReplayLagStatus can be read as text", lambda s: copies_with(s, lagged=True)),
+        ("mbx1", "a probe's result is one of the known words", lambda s: probes_with(s, 1, result_type="Réussi")),
+        ("mbx1", "a manual probe run tests one monitoring mailbox", lambda s: probes_with(s, 2)),
+        ("mbx1", "the probes of the runbooks can be invoked", lambda s: probes_with(s, 0)),
+        ("mbx1", "a monitor's AlertValue is one of the known words", lambda s: rows_with(s, alert_value="Sain")),
+        ("mbx1", "the monitors are called as in the runbooks", lambda s: rows_with(s, name="PopTestDeepMonitor")),
+        ("mbx1", "the components are called as the gates know them", lambda s: answering(s, "exchange", components=())),
+        ("mbx1", "the version can be read from AdminDisplayVersion", lambda s: answering(s, "exchange", version="?")),
+        ("mbx1", "DAG as in the inventory", lambda s: answering(s, "dag", dag="DAG7")),
+        ("cas1", "LogFileLocation is a local folder", lambda s: answering(s, "settings", log_location=r"\\x\y")),
+        ("cas1", "the protocol log has the columns that are needed", lambda s: answering(s, "log", columns=("user",))),
+        (
+            "mbx1",
+            "RecoveryActionResults can be read",
+            lambda s: saying_no(s, "recovery", "denied", "Get-WinEvent: attempted an unauthorised operation"),
+        ),
+    ],
+)
+def test_a_fact_that_does_not_hold_is_told(examinations: Examined, server: str, name: str, change: Change) -> None:
+    assert judged(examinations[server])[name].holds is not Holds.NO
+    finding = judged(change(examinations[server]))[name]
+    assert finding.holds is Holds.NO
+    assert finding.seen
+    assert finding.advice
+
+
+def test_node_states_that_cannot_be_asked_are_a_fact_that_does_not_hold(examinations: Examined) -> None:
+    seen = examinations["mbx1"]
+    assert seen.dag.answer is not None
+    members = tuple(member.model_copy(update={"node_state": ""}) for member in seen.dag.answer.members)
+    found = judged(answering(seen, "dag", members=members))
+    assert found["the state of the cluster's nodes can be read"].holds is Holds.NO
+
+
+def test_a_harmless_fact_that_does_not_hold_makes_no_server_unfit(examinations: Examined) -> None:
+    seen = copies_with(examinations["mbx1"], server="mbx1.contoso.lab")
+    report = Report("mbx1", tuple(judged(seen).values()))
+    assert report.good
+    assert not Report("mbx1", tuple(judged(copies_with(seen, lagged=True)).values())).good
+
+
+def test_a_missing_right_is_told_for_the_cmdlet_that_was_denied_and_not_for_its_neighbours(
+    examinations: Examined,
+) -> None:
+    message = "Get-ServerComponentState: The term 'Get-ServerComponentState' is not recognized"
+    seen = examinations["cas1"]
+    found = judged(saying_no(replace(seen, hop=seen.exchange), "exchange", "denied", message))
+    assert found["Get-ServerComponentState"].holds is Holds.NO
+    assert "exchange-permissions" in found["Get-ServerComponentState"].advice
+    assert found["Get-ServerHealth"].holds is Holds.YES
+
+
+def test_an_exchange_session_that_is_denied_is_a_second_hop_that_does_not_work(examinations: Examined) -> None:
+    message = "Opening the Microsoft.Exchange session: Access is denied"
+    found = judged(saying_no(examinations["mbx1"], "hop", "denied", message))
+    assert found["second hop from mbx1"].holds is Holds.NO
+
+
+def test_the_command_lines_that_cannot_be_seen_make_a_server_unfit(examinations: Examined) -> None:
+    found = judged(saying_no(examinations["mbx1"], "running", "denied", "nobody can say what it runs"))
+    assert found["see the command lines of PowerShell processes"].missing
+
+
+def test_a_cmdlet_that_no_script_had_cause_to_send_is_not_told_to_be_allowed(examinations: Examined) -> None:
+    found = judged(answering(examinations["mbx1"], "copies", databases=0, copies=()))
+    assert found["Get-MailboxDatabaseCopyStatus"].holds is Holds.OPEN
+    assert found["Get-MailboxDatabaseCopyStatus"].missing
+
+
+def test_a_folder_that_nothing_was_logged_to_yet_is_no_missing_right(examinations: Examined) -> None:
+    found = judged(saying_no(examinations["cas1"], "log", "not_found", "This server has no folder"))
+    assert found["read the POP protocol log"].holds is Holds.OPEN
+    assert found["the protocol log has the columns that are needed"].holds is Holds.OPEN
+
+
+def test_a_service_that_is_not_there_or_does_not_run_is_told(examinations: Examined) -> None:
+    seen = examinations["mbx1"]
+    assert seen.state.answer is not None
+    stopped = tuple(
+        service.model_copy(update={"status": "Stopped"})
+        for service in seen.state.answer.services
+        if service.name != "MSExchangeIS"
+    )
+    state = ServerState(boot_time=seen.state.answer.boot_time, services=stopped)
+    found = judged(replace(seen, state=replace(seen.state, answer=state)))
+    assert found["MSExchangeIS"].seen == "there is no such service"
+    assert found["MSExchangeRepl"].holds is Holds.NO
+
+
+def test_monitors_without_a_runbook_are_told_and_are_no_fault(examinations: Examined) -> None:
+    seen = examinations["mbx1"]
+    assert seen.health.answer is not None
+    other = seen.health.answer.rows[0].model_copy(update={"name": "PopSomethingNewMonitor"})
+    finding = judged(answering(seen, "health", rows=(*seen.health.answer.rows, other)))[
+        "the monitors are called as in the runbooks"
+    ]
+    assert finding.holds is Holds.YES
+    assert "PopSomethingNewMonitor" in finding.seen
