@@ -102,8 +102,9 @@ class Pop3Client:
         url = urlsplit(str(server.outside))
         implicit = url.scheme == "pop3s"
         credential = self._credentials.get(server.outside_login) if server.outside_login else None
-        # A test mailbox is logged on to with a password: without one there is only the look.
         secret = None if credential is None else credential.password
+        if credential is not None and secret is None:
+            raise ValueError(f"[credentials.{server.outside_login}] has no password to log in with")
         return _Target(
             host=str(url.hostname),
             port=url.port or (995 if implicit else 110),

@@ -49,6 +49,32 @@ FIRST = '[servers."mbx1.contoso.com"]\n'
         ('roles = ["mailbox"]', 'roles = ["mailbx"]', 2, "must be 'client_access' or 'mailbox'"),
         ('roles = ["mailbox"]', "roles = []", 2, "at least 1 item"),
         ('roles = ["mailbox"]', 'roles = ["client_access"]', 3, "is for Mailbox servers"),
+        ('tags = ["ring1"]\n', 'outside = "mbx1.contoso.com"\n', 7, "must be pop3s://HOST:PORT or pop3://HOST:PORT"),
+        (
+            'tags = ["ring1"]\n',
+            'outside = "imap://mbx1.contoso.com"\n',
+            7,
+            "must be pop3s://HOST:PORT or pop3://HOST:PORT",
+        ),
+        (
+            'tags = ["ring1"]\n',
+            'outside = "pop3s://u:p@mbx1.contoso.com"\n',
+            7,
+            "must be pop3s://HOST:PORT or pop3://HOST:PORT",
+        ),
+        (
+            'tags = ["ring1"]\n',
+            'outside = "pop3s://mbx1.contoso.com:70000"\n',
+            7,
+            "must be pop3s://HOST:PORT or pop3://HOST:PORT",
+        ),
+        ('tags = ["ring1"]\n', 'outside_login = "exchange"\n', 7, "needs outside"),
+        (
+            'tags = ["ring1"]\n',
+            'outside = "pop3s://mbx1.contoso.com"\noutside_login = "exchnge"\n',
+            8,
+            "names no [credentials.NAME] of exmedic.toml; did you mean exchange?",
+        ),
         ("tags =", "tgs =", 7, "is not known; did you mean tags?"),
         (
             '"exchange"\ntags',
@@ -144,3 +170,23 @@ def test_mistakes_of_every_layer_are_reported_together(site: Site) -> None:
         ("inventory.toml", 4),
         ("inventory.toml", 13),
     ]
+
+
+def test_a_server_may_have_an_address_for_a_look_from_outside(site: Site) -> None:
+    extra = 'outside = "pop3s://mbx1.contoso.com"\noutside_login = "exchange"\ntags = ["ring1"]\n'
+    site.write(inventory=INVENTORY.replace('tags = ["ring1"]\n', extra))
+    first, second = _load(site)
+    assert (first.outside, first.outside_login) == ("pop3s://mbx1.contoso.com", "exchange")
+    assert (second.outside, second.outside_login) == (None, None)
+
+
+def test_on_a_fast_clock_the_look_from_outside_stays_on_loopback_too(site: Site) -> None:
+    lab = "\n[lab]\nepoch = 2026-11-02T12:00:00Z\nspeed = 60.0\n"
+    local = INVENTORY.replace("mbx1.contoso.com:5985", "127.0.0.1:5985").replace(
+        "mbx2.contoso.com:5985", "127.0.0.1:5986"
+    )
+    site.write(
+        settings=SETTINGS + lab, inventory=local.replace("tags =", 'outside = "pop3://mbx1.contoso.com"\ntags =')
+    )
+    (mistake,) = site.mistakes()
+    assert "outside is not on loopback" in mistake[2]

@@ -28,6 +28,7 @@ def client(
     *,
     password: str | None = None,
     read: Callable[[Secret], str] | None = None,
+    mailbox: Credential | None = None,
     deadline: float = 10.0,
 ) -> Pop3Client:
     server = Server(
@@ -42,7 +43,7 @@ def client(
         outside_login=None if password is None else "mailbox",
     )
     secret = Secret(credential="mailbox")
-    mailbox = Credential(transport="basic", username="test@contoso.lab", password=secret)
+    mailbox = mailbox or Credential(transport="basic", username="test@contoso.lab", password=secret)
     return Pop3Client(Inventory((server,)), {"mailbox": mailbox}, read or (lambda _: str(password)), deadline)
 
 
@@ -135,3 +136,12 @@ async def test_a_server_without_an_address_is_a_defect_of_the_caller() -> None:
     looking = client("pop3s://127.0.0.1:1")
     with pytest.raises(ValueError, match="has no address"):
         await looking.look("mbx1.contoso.lab")
+
+
+async def test_a_credential_without_a_password_is_said_and_nothing_is_sent(files: Certificates) -> None:
+    with pop3_server(files, implicit=True) as server:
+        ticket = Credential(transport="kerberos", username="test@contoso.lab", second_hop="delegated")
+        view = await client(f"pop3s://127.0.0.1:{server.port}", password="x", mailbox=ticket).look(CAS)
+    assert not view.good
+    assert "[credentials.mailbox] has no password to log in with" in view.detail
+    assert server.behaviour.heard == []
