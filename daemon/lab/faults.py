@@ -62,7 +62,9 @@ _POP = "the POP back end (on a server without the Mailbox role: the front end) i
 
 FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
     {
-        Fault.RESTART_CURES: FaultKind(_POP + "until its service is restarted", ("service", "monitor")),
+        Fault.RESTART_CURES: FaultKind(
+            _POP + "until its service is restarted, so many times", ("service", "monitor", "restarts")
+        ),
         Fault.REBOOT_CURES: FaultKind(_POP + "until the server is rebooted", ("service", "monitor")),
         Fault.INCURABLE: FaultKind(_POP + "and nothing exmedic does cures it", ("service", "monitor")),
         Fault.HEALS_ITSELF: FaultKind(
@@ -145,6 +147,7 @@ class Injected:
     script: str = ""  #: empty: any
     request: str = "Command"
     count: int | None = field(default=None)
+    restarts: int = 1  #: of its service, until that cures it
     timeouts: int = 2  #: operation time-outs before the answer
 
     def strikes(self, *, script: str = "", request: str = "") -> bool:
@@ -182,7 +185,12 @@ def injected(fault: Fault | str, options: Mapping[str, object], at: datetime) ->
         raise OperatorError(
             f"The fault {kind} takes no option {unknown[0]!r}. It takes: {', '.join(allowed) or 'none'}."
         )
-    types: dict[str, type | tuple[type, ...]] = {"minutes": (int, float), "count": int, "timeouts": int}
+    types: dict[str, type | tuple[type, ...]] = {
+        "minutes": (int, float),
+        "count": int,
+        "restarts": int,
+        "timeouts": int,
+    }
     for name, value in options.items():
         if not isinstance(value, types.get(name, str)) or isinstance(value, bool):
             raise OperatorError(f"The option {name} of the fault {kind} cannot be {value!r}.")

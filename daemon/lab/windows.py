@@ -100,7 +100,9 @@ class Windows:
                 self.timeline.after(_BY_DESIGN, lambda: self._stop_by_design(machine, service))
         cured = machine.faults.get(Fault.RESTART_CURES)
         if cured is not None and cured.service == service.name:
-            del machine.faults[Fault.RESTART_CURES]
+            cured.restarts -= 1
+            if cured.restarts <= 0:
+                del machine.faults[Fault.RESTART_CURES]
         if service.name == HEALTH_MANAGER:
             self._health.started(machine)
         else:

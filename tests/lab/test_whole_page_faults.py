@@ -83,6 +83,14 @@ def test_one_monitor_alone_can_be_sick_and_its_service_restarted_cures_it(
     wait_until(lab, lambda: not lab.servers()[f"{server}.contoso.lab"]["unhealthy"])
 
 
+def test_a_service_can_need_more_than_one_restart(lab: Lab) -> None:
+    client = Client(lab)
+    lab.break_server("cas1", Fault.RESTART_CURES, monitor="PopCTPMonitor", restarts=2)
+    for expected in ("Failed", "Succeeded"):
+        _restart(lab, client, "cas1", "MSExchangePOP3")
+        assert _probe(client, "cas1", "POP", "PopCTPProbe") == expected
+
+
 @pytest.mark.parametrize(("server", "service"), [("mbx1", "MSExchangePOP3BE"), ("cas1", "MSExchangePOP3")])
 def test_the_processing_time_is_sick_only_when_named_and_has_no_probe(
     lab: Lab, client: Client, server: str, service: str
