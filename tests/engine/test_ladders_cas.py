@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from daemon.domain import Channel, IncidentStatus, UndoStatus
 from daemon.testing.clock import ManualClock
@@ -195,6 +197,70 @@ async def test_a_death_or_a_lost_answer_at_any_send_repeats_nothing_and_leaves_n
     assert incident.status is IncidentStatus.RESOLVED, incident.reason
     assert daemon.did() == [*LOGGED, "reboot", *OFF]
     await is_clean(daemon)
+
+
+@pytest.mark.parametrize("state", ["park", "child", "recheck"])
+async def test_an_operator_may_close_it_around_its_parking_and_nothing_is_left(daemon: PopDaemon, state: str) -> None:
+    daemon.world.pop[CAS1].backends = (MBX2,)
+    daemon.world.pop[MBX2].ills.append(Ill(DEEP, "restart"))
+    await daemon.sick(CTP, MBX2)
+    await daemon.drive(lambda incident: incident.state == state)
+    await daemon.operators.carry_out("ada", {"command": "close", "incident": "i1"})
+    assert (await daemon.drive()).status is IncidentStatus.CANCELLED
+    assert daemon.did() == [*LOGGED, *OFF]
+    await is_clean(daemon)
+    await daemon.settle_down()
+    if state == "recheck":
+        assert (await daemon.incident(2)).status is IncidentStatus.RESOLVED
+
+
+HARMLESS = [Mishap.UNREACHABLE, Mishap.ANSWER_LOST, Mishap.VANISHED, Mishap.GARBAGE, Mishap.FAILED]
+DEADLY = [Mishap.CRASH_BEFORE, Mishap.CRASH_AFTER]
+SCRIPTS = [*dict.fromkeys(SENT), "pop_settings", "protocol_log", "server_state", "server_health", "invoke_probe"]
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cure=st.tuples(st.sampled_from(["restart", "reboot", MBX2, ""]), st.integers(1, 2)),
+    sick_backend=st.booleans(),
+    close_in=st.sampled_from(["", "restart_logging", "logged", "trace", "park", "child", "final", "undo.escalated"]),
+    mishaps=st.lists(
+        st.tuples(st.sampled_from([*SCRIPTS, "step_running"]), st.sampled_from(HARMLESS + DEADLY), st.integers(1, 80)),
+        max_size=8,
+    ),
+)
+async def test_whatever_befalls_the_log_is_off_and_the_service_restarted_or_it_is_said_what_is_left(
+    tmp_path: Path,
+    cure: tuple[str, int],
+    sick_backend: bool,
+    close_in: str,
+    mishaps: list[tuple[str, Mishap, int]],
+) -> None:
+    store = MemoryStore()
+    await store.open()
+    daemon = PopDaemon(PopWorld(ManualClock()), store, tmp_path)
+    daemon.world.pop[CAS1].backends = (MBX2,)
+    daemon.world.pop[MBX2].ills = [Ill(DEEP, "restart")] if sick_backend else []
+    for script, mishap, times in mishaps:
+        daemon.world.befall(script, *[mishap] * (1 if mishap in DEADLY else times))
+    await daemon.sick(CTP, cure[0], restarts=cure[1])
+    incident = await daemon.outlive(lambda now: now.status is not IncidentStatus.OPEN or now.state == close_in)
+    if incident.status is IncidentStatus.OPEN:
+        await daemon.operators.carry_out("ada", {"command": "close", "incident": "i1"})
+    incident = await daemon.outlive()
+    assert incident.status is not IncidentStatus.OPEN
+    items = await store.undo_items("i1")
+    left = {item.setting for item in items if item.status is UndoStatus.LEFT}
+    assert all(item.status is not UndoStatus.PENDING for item in items)
+    pop = daemon.world.pop[CAS1]
+    assert not pop.log or "protocol_log" in left, "the log is on, and nobody was told"
+    assert not pop.logging or left, "the service still writes the log, and nobody was told"
+    assert incident.status is not IncidentStatus.RESOLVED or not left
+    assert daemon.did().count("reboot") <= 1
+    assert daemon.did().count("log on") <= 1
+    assert daemon.did(CAS2) == []
+    assert await store.claim_holder(CAS1) is None
+    await store.close()
 
 
 async def test_a_restart_on_the_way_out_of_which_nothing_can_be_told_quarantines_the_server(daemon: PopDaemon) -> None:
