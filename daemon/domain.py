@@ -204,6 +204,8 @@ class Incident:
     opened_at: datetime
     due_at: datetime | None = None
     waiting_since: datetime | None = None
+    held_by: str = ""  #: the kind of the present hold ...
+    held_since: datetime | None = None  #: ... and since when
     waiting_for: str = ""
     ended_at: datetime | None = None
     reason: str = ""

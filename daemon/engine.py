@@ -4,7 +4,7 @@ Pure: no I/O, no clock. The runner reads, asks servers and commits; the state ma
 """
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from daemon.actions.action import Again, Done, Prepared
 from daemon.actions.undo import by_hand
@@ -101,16 +101,29 @@ class Engine:
             step=replace(step, memo=again.memo or step.memo, detail=again.detail),
         )
 
-    def hold(self, case: Case, hold: Hold) -> Commit:
-        """A gate says not now. Past the deadline of the hold its outcome follows instead."""
-        since = case.incident.waiting_since or case.now
-        if case.now >= since + hold.deadline:
-            waited = f"waited since {since:%H:%M} UTC: {hold.reason}"
+    def hold(self, case: Case, hold: Hold, began: datetime | None = None) -> Commit:
+        """A gate says not now. Past the deadline of the hold its outcome follows instead.
+
+        `began`: when what is held began to be tried, if that was earlier than now.
+        """
+        incident = case.incident
+        began = incident.held_since if incident.held_by == hold.kind and incident.held_since else began or case.now
+        first = incident.waiting_since or began
+        # Each kind of hold has its own time, and all of them together have that of the longest: none waits for ever.
+        over = min(began + hold.deadline, first + max(hold.deadline, timedelta(seconds=self._timing.hold_deadline)))
+        if case.now >= over:
+            waited = f"waited since {began:%H:%M} UTC: {hold.reason}"
             if case.state.action.name == "undo":
                 return self.finish_undo(case, None, Done(outcome=hold.outcome, detail=waited))
             return self.move(case, hold.outcome, waited)
-        due = min(case.now + hold.after, since + hold.deadline)
-        incident = replace(case.incident, due_at=due, waiting_since=since, waiting_for=hold.reason)
+        incident = replace(
+            incident,
+            due_at=min(case.now + hold.after, over),
+            waiting_since=first,
+            held_by=hold.kind,
+            held_since=began,
+            waiting_for=hold.reason,
+        )
         audit: tuple[AuditEntry, ...] = (case.entry(AuditKind.DECISION, f"held: {hold.reason}", {"verdict": "hold"}),)
         lets_go = hold.lets_go and not case.pending
         if hold.verify_afresh and case.state.action.name != "undo":
@@ -130,10 +143,9 @@ class Engine:
             if item.id.partition(".")[0] == step.id
         )
         closed = replace(step, status=StepStatus.WITHDRAWN, detail=detail, ended_at=case.now)
-        waiting = replace(case.incident, waiting_since=case.incident.waiting_since or step.started_at)
         steps = (*(known for known in case.steps if known.id != step.id), closed)
-        fresh = replace(case, incident=waiting, undo=merged(gone, case.undo), steps=steps)
-        commit = self.hold(fresh, replace(retry, reason=detail))
+        fresh = replace(case, undo=merged(gone, case.undo), steps=steps)
+        commit = self.hold(fresh, replace(retry, reason=detail), step.started_at)
         fields = {"step": step.id, "action": step.action, "executor": step.executor}
         withdrawn = case.entry(AuditKind.WITHDRAWN, f"{step.action} did not happen: {detail}", fields)
         return replace(commit, step=closed, undo=merged(commit.undo, gone), audit=(withdrawn, *commit.audit))
@@ -225,6 +237,8 @@ class Engine:
             state=target,
             due_at=case.now,
             waiting_since=case.incident.waiting_since if same else None,
+            held_by=case.incident.held_by if same else "",
+            held_since=case.incident.held_since if same else None,
             waiting_for="",
             reason=f"{source}: {outcome}: {detail}" if leaving and source not in WAYS_OUT else case.incident.reason,
         )

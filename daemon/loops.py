@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from daemon.cancelling import cancel
 from daemon.health import Progress, feed_watchdog
 
 STATUS_EVERY = 10.0  #: real seconds between status lines for systemd, and between feedings without a watchdog
@@ -66,13 +67,12 @@ class Daemon:
             await self._until(stop, [*taking.values(), *working, *flushing])
             self.service.stopping()
             _log.info("stopping: no new alerts are taken in; running actions reach their outcome or their deadline")
-            taking["intake"].cancel()
+            await cancel(taking["intake"])
             await self._end(working, stop_working)
             await self.stopped()
             _log.info("stopping: flushing")
             await self._end(flushing, stop_flushing)
-            taking["bus"].cancel()
-            service.cancel()
+            await cancel(taking["bus"], service)
 
     def _start(
         self, tasks: asyncio.TaskGroup, loops: tuple[tuple[str, Loop], ...]

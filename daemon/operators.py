@@ -137,6 +137,8 @@ class Operators:
                 latched=False,
                 due_at=now,
                 waiting_since=None,
+                held_by="",
+                held_since=None,
                 undo_by=user,
             )
             what = ", ".join(item.setting for item in left)

@@ -26,6 +26,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
+from daemon.cancelling import cancel
 from daemon.config import BusSettings, BusTls, Secret
 from daemon.errors import BusDown, ExmedicError
 from daemon.ports import Delivery
@@ -129,9 +130,7 @@ class _Connection:
             reason = error.__cause__ if isinstance(error, MqttError) and error.__cause__ else error
             raise _LostError(str(reason)) from error
         finally:
-            for task in (pump, greet):
-                task.cancel()
-            await asyncio.gather(pump, greet, return_exceptions=True)
+            await cancel(pump, greet)
 
     async def close(self) -> None:
         """Give up the connection. A live one says "offline" first: its DISCONNECT takes the last will back."""
@@ -213,7 +212,6 @@ class _Connection:
         self.subscribed = True
         subscribed()
         await self._fly_canary()
-        await asyncio.Event().wait()
 
     async def _subscribe(self) -> None:
         filters = [self._settings.scom, self._settings.native, self._canary_topic]

@@ -26,12 +26,12 @@ UPDATE alerts SET status = :status, reason = :reason, incident_id = :incident_id
 -- name: insert_incident
 INSERT INTO incidents (
     id, server, health_set_key, monitor_key, health_set, monitor, status, state, runbook, runbook_hash, facts,
-    opened_at, due_at, waiting_since, waiting_for, ended_at, reason, latched, verify_requested, close_by,
+    opened_at, due_at, waiting_since, held_by, held_since, waiting_for, ended_at, reason, latched, verify_requested, close_by,
     undo_by, parent, transient, version
 ) VALUES (
     :id, :server, :health_set_key, :monitor_key, :health_set, :monitor, :status, :state, :runbook, :runbook_hash,
-    :facts, :opened_at, :due_at, :waiting_since, :waiting_for, :ended_at, :reason, :latched, :verify_requested,
-    :close_by, :undo_by, :parent, :transient, 1
+    :facts, :opened_at, :due_at, :waiting_since, :held_by, :held_since, :waiting_for, :ended_at, :reason, :latched,
+    :verify_requested, :close_by, :undo_by, :parent, :transient, 1
 );
 
 -- name: update_incident
@@ -39,7 +39,7 @@ UPDATE incidents SET
     server = :server, health_set_key = :health_set_key, monitor_key = :monitor_key, health_set = :health_set,
     monitor = :monitor, status = :status, state = :state, runbook = :runbook, runbook_hash = :runbook_hash,
     facts = :facts, opened_at = :opened_at, due_at = :due_at, waiting_since = :waiting_since,
-    waiting_for = :waiting_for, ended_at = :ended_at, reason = :reason, latched = :latched,
+    held_by = :held_by, held_since = :held_since, waiting_for = :waiting_for, ended_at = :ended_at, reason = :reason, latched = :latched,
     verify_requested = :verify_requested, close_by = :close_by,
     undo_by = :undo_by, parent = :parent, transient = :transient, version = version + 1
 WHERE id = :id AND version = :version;

@@ -15,7 +15,7 @@ class Allow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """Not now: ask again after `after`, escalate at `deadline` since the waiting began.
+    """Not now: ask again after `after`, escalate at `deadline` since this kind of hold began.
 
     `verify_afresh`: the world may have changed by then, so verify the problem again before acting. `lets_go`: gives
     its claims back meanwhile, if nothing waits to be undone (rule 6).
@@ -27,6 +27,11 @@ class Hold:
     verify_afresh: bool = True
     lets_go: bool = False
     outcome: str = "refused"  #: at the deadline
+
+    @property
+    def kind(self) -> str:
+        """What makes two holds one wait: the same end after the same time, whatever the words."""
+        return f"{self.outcome} after {self.deadline.total_seconds():.0f} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -173,6 +173,8 @@ class TestIncidents:
             runbook="pop-mailbox",
             runbook_hash="abc",
             waiting_since=later(-5),
+            held_by="refused after 60 s",
+            held_since=later(-4),
             waiting_for="paused",
             verify_requested=True,
             close_by="anna",

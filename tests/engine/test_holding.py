@@ -8,7 +8,7 @@ from pathlib import Path
 from daemon.domain import Channel, Commit, IncidentStatus
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
-from tests.engine.world import MBX1, MBX2, Daemon, World, inventory
+from tests.engine.world import MBX1, MBX2, Daemon, Mishap, World, inventory
 
 
 async def test_mode_observe_says_what_it_would_do_and_touches_nothing(tmp_path: Path) -> None:
@@ -163,3 +163,35 @@ async def test_a_verification_that_began_before_an_alert_does_not_end_the_incide
     incident = await daemon.drive()
     assert incident.status is IncidentStatus.RESOLVED
     assert daemon.world.effects == [("restart", MBX1)]
+
+
+async def test_each_kind_of_hold_has_its_own_time(daemon: Daemon) -> None:
+    host = daemon.world.hosts[MBX1]
+    host.sick, host.cured_by = True, "restart"
+    daemon.pause.pause("by ada: change window")
+    await daemon.alert(MBX1)
+    began = daemon.clock.now()
+    while daemon.clock.now() - began < timedelta(hours=1):
+        await daemon.turn()
+    daemon.pause.resume()
+    daemon.world.befall("server_state", Mishap.UNREACHABLE, Mishap.UNREACHABLE)
+    incident = await daemon.drive()
+    assert incident.status is IncidentStatus.RESOLVED, incident.reason
+    assert daemon.world.effects == [("restart", MBX1)]
+
+
+async def test_holds_that_take_turns_do_not_wait_for_ever(daemon: Daemon) -> None:
+    host = daemon.world.hosts[MBX1]
+    host.sick = True
+    await daemon.alert(MBX1)
+    paused = False
+    while (await daemon.incident()).status is IncidentStatus.OPEN:
+        paused = not paused
+        if paused:
+            daemon.pause.pause("by ada")
+        else:
+            daemon.pause.resume()
+            daemon.world.befall("server_state", *[Mishap.UNREACHABLE] * 3)
+        await daemon.turn()
+        assert daemon.clock.now() - (await daemon.incident()).opened_at < timedelta(hours=10)
+    assert daemon.world.effects == []

@@ -113,6 +113,8 @@ CREATE TABLE incidents (
     opened_at TEXT NOT NULL,
     due_at TEXT,
     waiting_since TEXT,
+    held_by TEXT NOT NULL,
+    held_since TEXT,
     waiting_for TEXT NOT NULL,
     ended_at TEXT,
     reason TEXT NOT NULL,
