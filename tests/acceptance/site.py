@@ -21,7 +21,7 @@ from typing import Any
 
 from daemon.app import reading, verify_audit
 from daemon.config import load_settings
-from daemon.domain import AuditKind, AuditRow, Incident, IncidentStatus, Key, Step, StepStatus
+from daemon.domain import AuditKind, AuditRow, Incident, IncidentStatus, Key, Step, StepStatus, UndoStatus
 from daemon.lab.lab import Lab
 from daemon.ports import Store
 from statemachines.actions import Effect
@@ -33,8 +33,10 @@ EFFECTS = {
     "restart_service": "restart",
     "stop_activation": "stop_activation",
     "reboot": "reboot",
-    "undo": "allow_activation",
+    "protocol_log_on": "protocol_log_on",
 }
+#: And putting a setting back.
+PUT_BACK = {"activation": "allow_activation", "protocol_log": "protocol_log_off", "pop_restart": "restart"}
 MONITOR = "PopDeepTestMonitor"
 CALL_TIMEOUT = 3.0  #: real seconds; a lab second is a hundredth of one
 _START = 30.0  #: real seconds the daemon may take to be ready, or to stop, on a busy machine
@@ -280,8 +282,11 @@ class Site:
 
     async def agrees(self) -> None:
         """The lab's record and the store's steps tell the same, action by action, and the audit trail is whole."""
-        steps = [step for incident in await self.incidents() for step in await self.steps(incident)]
-        assert_same(self.lab, steps)
+        incidents = await self.incidents()
+        steps = [step for incident in incidents for step in await self.steps(incident)]
+        async with self.store() as store:
+            items = [item for incident in incidents for item in await store.undo_items(incident.id)]
+        assert_same(self.lab, steps, frozenset(item.id for item in items if item.status is UndoStatus.LEFT))
         intents = {row.entry.fields["step"] for row in await self.audit(AuditKind.INTENT)}
         assert {effect.step for effect in self.lab.effects()} <= intents
         verdict = await verify_audit(load_settings(self.config), journal=False)
@@ -297,17 +302,28 @@ async def has_open_step(store: Store, server: str, action: str) -> bool:
     return False
 
 
-def assert_same(lab: Lab, steps: Iterable[Step]) -> None:
-    """Compare the lab's record with the steps; a step whose outcome is unknown may or may not be in the record."""
+def assert_same(lab: Lab, steps: Iterable[Step], left: frozenset[str]) -> None:
+    """Compare the lab's record with the steps, of which each that is proven to have happened must be in it once.
+
+    A step whose outcome is unknown, or that the server said no to, may have begun: it may be in the record. So may one
+    that was to put back what is `left` changed.
+    """
     seen: Counter[tuple[str, str, str]] = Counter((e.step, e.effect, e.server) for e in lab.effects())
     told: Counter[tuple[str, str, str]] = Counter()
-    unsettled: Counter[tuple[str, str, str]] = Counter()
+    perhaps: Counter[tuple[str, str, str]] = Counter()
     for step in steps:
         if step.effect is not Effect.READ and step.executor and step.status is not StepStatus.WITHDRAWN:
-            settled = step.status is StepStatus.DONE and step.outcome != "unknown"
-            (told if settled else unsettled)[step.id, EFFECTS[step.action], step.server] += 1
-    assert not seen - told - unsettled, "in the lab's record only"
+            proven = step.status is StepStatus.DONE and step.outcome not in {"unknown", "failed"}
+            if step.action == "undo":
+                proven = proven and step.params["item"] not in left
+            (told if proven else perhaps)[step.id, effect_of(step), step.server] += 1
+    assert not seen - told - perhaps, "in the lab's record only"
     assert not told - seen, "in the store only"
+
+
+def effect_of(step: Step) -> str:
+    """What the lab calls what a step did."""
+    return EFFECTS[step.action] if step.action != "undo" else PUT_BACK[step.params["item"].rpartition(".")[2]]
 
 
 def command(*arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
