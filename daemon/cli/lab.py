@@ -1,5 +1,6 @@
 """`exmedic lab`: a simulated Exchange organisation to try exmedic on, and the faults to break it with."""
 
+import json
 import signal
 import threading
 from pathlib import Path
@@ -53,11 +54,27 @@ def lab(
 def break_(
     server: Server,
     fault: Annotated[str, typer.Argument(help="A fault; `exmedic lab faults` lists them.")],
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", metavar="NAME=VALUE", help="An option of the fault; repeatable."),
+    ] = None,
     directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """Break a server."""
-    lab_command(directory, {"command": "break", "server": server, "fault": fault})
+    command = {"command": "break", "server": server, "fault": fault, "options": dict(map(_option, options or []))}
+    lab_command(directory, command)
     out.print(f"broken: {server} ({fault})")
+
+
+def _option(text: str) -> tuple[str, object]:
+    """NAME=VALUE; a value that is a number, true or false is taken as such."""
+    name, is_given, value = text.partition("=")
+    if not is_given:
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--option")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
 
 
 @app.command()
@@ -72,7 +89,8 @@ def faults() -> None:
     """List the faults."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for fault, kind in FAULTS.items():
-        table.add_row(f"[bold]{fault.value}[/]", escape(kind.description))
+        options = f" [dim](options: {', '.join(kind.options)})[/]" if kind.options else ""
+        table.add_row(f"[bold]{fault.value}[/]", escape(kind.description) + options)
     out.print(table)
 
 

@@ -9,7 +9,9 @@ import pytest
 import typer.main
 
 from daemon.cli import app
+from daemon.lab.clock import LabClock
 from daemon.lab.faults import Fault
+from daemon.lab.lab import Lab
 from tests.cli.conftest import Exmedic
 
 COLUMNS = 80
@@ -174,3 +176,13 @@ def test_check_says_what_would_be_allowed_where(exmedic: Exmedic, config: Path) 
     assert "mode auto: mbx1.contoso.lab, mbx2" in good.said
     config.write_text(config.read_text("utf-8").replace('auto_tags = ["lab"]', "auto_tags = []"), "utf-8")
     assert "no server; everything is only observed" in exmedic("check", "--config", str(config)).said
+
+
+def test_a_fault_of_the_lab_takes_options(exmedic: Exmedic, tmp_path: Path) -> None:
+    with Lab(tmp_path / "lab", LabClock.starting_now(1)) as lab:
+        place = ("--directory", str(tmp_path / "lab"))
+        done = exmedic("lab", "break", "mbx1", "heals_itself", "-o", "minutes=2", *place)
+        assert (done.code, done.said) == (0, "broken: mbx1 (heals_itself)")
+        assert "heals_itself" in str(lab.servers()["mbx1.contoso.lab"]["faults"])
+        wrong = exmedic("lab", "break", "mbx1", "heals_itself", "-o", "minutes", *place)
+        assert (wrong.code, "'minutes' is not NAME=VALUE" in wrong.said) == (2, True)
