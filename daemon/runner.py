@@ -6,6 +6,7 @@ from functools import partial
 
 import structlog
 
+from daemon.abandon import abandoned
 from daemon.errors import Conflict, StoreError
 from daemon.nudge import Nudge
 from daemon.parts import Parts
@@ -71,5 +72,22 @@ class Runner:
                     raise  # without its store the daemon must stop
                 # A defect in one ladder must not stop the others: it escalates.
                 _log.exception("internal error", incident=incident_id)
-                await turn.escalate_defect(error)
+                await self._escalate_defect(turn, incident_id, error)
             self._parts.committed()
+
+    async def _escalate_defect(self, turn: Turn, incident_id: str, error: Exception) -> None:
+        """By its way out if it still has one, else at once."""
+        try:
+            await turn.escalate_defect(error)
+        except Exception as again:
+            if isinstance(again, StoreError) and not isinstance(again, Conflict):
+                raise
+            _log.exception("the way out fails as well; giving the incident up", incident=incident_id)
+            store, now = self._parts.store, self._parts.clock.now()
+            incident = await store.incident(incident_id)
+            if incident is None:
+                raise
+            detail = f"internal error, please report it: {type(error).__name__}: {error}"
+            steps, undo = await store.steps(incident_id), await store.undo_items(incident_id)
+            prefix = self._parts.settings.bus.prefix
+            await store.commit(abandoned(incident, steps, undo, now=now, detail=detail, prefix=prefix))
