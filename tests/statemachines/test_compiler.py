@@ -37,7 +37,7 @@ def test_an_operator_can_close_an_incident_in_every_state_but_on_its_way_out(lad
 @given(st.data())
 def test_no_walk_ends_without_undo_and_a_resolved_one_verified_last(data: st.DataObject) -> None:
     ladder = data.draw(st.sampled_from(LADDERS))
-    state, walk = ladder.start, []
+    state, walk = ladder.start, list[tuple[str, str]]()
     for _ in range(60):
         # After "more" there is something to be put back, so "nothing" cannot follow.
         left = [name for name in outcomes(ladder, state) if (walk and walk[-1][1], name) != ("more", "nothing")]
