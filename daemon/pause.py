@@ -4,6 +4,7 @@ An administrator may create the file by hand, with anything or nothing in it; `e
 daemon. Resuming is a local act: remove the file, or `exmedic resume`.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,8 +53,20 @@ class PauseFile:
             OSError: the file cannot be written.
         """
         with self._changed:
-            self.path.write_text(reason + "\n", "utf-8")
+            self._write(reason)
             self._changed.wait_for(lambda: self._sending == 0)
+
+    def _write(self, reason: str) -> None:
+        """On the disk when it returns, file and name: after a power cut it still pauses."""
+        with self.path.open("w", encoding="utf-8") as file:
+            file.write(reason + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
     def resume(self) -> bool:
         """Remove the file; False when there was none.
