@@ -160,7 +160,7 @@ class Adapters:
 def _adapters(settings: Settings, inventory: Inventory) -> Adapters:
     journal = settings.journal.exists()
     configure_logging(sys.stdout, journal=journal, journal_socket=settings.journal)
-    settings.data.mkdir(mode=0o750, parents=True, exist_ok=True)
+    _make_directory(settings.data)
     return Adapters(
         store=SqliteStore(settings.data / DATABASE, deadletter_topic=f"{settings.bus.prefix}/deadletter"),
         clock=_clock(settings),
@@ -171,6 +171,16 @@ def _adapters(settings: Settings, inventory: Inventory) -> Adapters:
         notifier=_notifier(settings),
         outside=Pop3Client(inventory, settings.credentials, read_secret),
     )
+
+
+def _make_directory(data: Path) -> None:
+    try:
+        data.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(
+            f"the data directory {data} cannot be made: {error.strerror}; make it for exmedic's user, or name another "
+            "one as `data`"
+        ) from error
 
 
 async def doctor(settings: Settings, server: str) -> Report:
@@ -206,6 +216,7 @@ async def run_daemon(config: Path) -> None:
 
     Raises:
         ConfigError: configuration, inventory or runbooks are wrong; nothing was started.
+        OperatorError: the data directory or the operators' socket cannot be made.
         StoreError: the store cannot be used.
     """
     settings = load_settings(config)
