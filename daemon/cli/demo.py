@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -24,8 +25,8 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.app import publish_raw, reading, verify_audit
-from daemon.cli.console import out
+from daemon.app import clock_of, publish_raw, reading, verify_audit
+from daemon.cli.console import coloured, out
 from daemon.cli.incidents import print_incidents, print_story
 from daemon.config import Settings, load_settings
 from daemon.domain import Incident, IncidentStatus, Step, StepStatus, UndoItem, UndoStatus
@@ -76,7 +77,7 @@ def demo(
     audit trail action by action.
     """
     folder = directory or Path(tempfile.mkdtemp(prefix="exmedic-demo-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     config = folder / "exmedic.toml"
     began = time.monotonic()
     with contextlib.ExitStack() as processes:
@@ -93,6 +94,16 @@ def demo(
         out.print(f"  {_command()} {command} -c {config}", soft_wrap=True)
     if not good:
         raise typer.Exit(1)
+
+
+def _make(folder: Path) -> None:
+    """The directory, without the incidents of an earlier demo, which would pass for those of this one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(f"the directory {folder} cannot be made: {error.strerror}; choose another") from error
+    if (folder / "exmedic.toml").exists():
+        raise OperatorError(f"{folder} holds a demo already; choose another directory, or leave --directory out")
 
 
 def _command() -> str:
@@ -140,7 +151,9 @@ def _explain(folder: Path) -> None:
     for case in CASES:
         lab_command(folder, {"command": "break", "server": case.server, "fault": case.fault})
         out.print(f"  {case.server}: {case.monitor} is unhealthy, and {case.told}")
-    out.print()
+    out.print(
+        "The other monitor of each is unhealthy for the same reason: it gets an incident of its own, which waits.\n"
+    )
 
 
 def _scom(case: Broken, number: int) -> bytes:
@@ -158,34 +171,50 @@ def _scom(case: Broken, number: int) -> bytes:
 async def _break_and_watch(settings: Settings, folder: Path) -> None:
     await publish_raw(settings, "alerts/scom/demo", [_scom(case, number) for number, case in enumerate(CASES, 1)])
     deadline = time.monotonic() + DEMO_WITHIN
+    clock = clock_of(settings)
     async with reading(settings) as store:
         with Live(console=out, refresh_per_second=8, transient=not out.is_terminal) as live:
             while time.monotonic() < deadline:
                 found = await store.incidents()
-                live.update(await _view(store, found))
+                live.update(await _view(store, found, clock.now()))
                 if len(found) >= len(CASES) and all(i.status is not IncidentStatus.OPEN for i in found):
                     return
                 await asyncio.sleep(0.25)
     raise OperatorError(f"the ladders did not end within {DEMO_WITHIN:.0f} seconds; see {folder}/daemon.log")
 
 
-async def _view(store: Store, found: list[Incident]) -> Table:
-    """The ladders as they stand: state, what is being done, what is waited for."""
-    table = Table(title="Ladders", title_justify="left", header_style="bold", expand=True)
-    for column, width in (("server", 19), ("state", 24), ("what is done to it", None), ("waits for", None)):
-        table.add_column(column, width=width, overflow="ellipsis")
-    for incident in sorted(found, key=lambda incident: incident.server):
+async def _view(store: Store, found: list[Incident], now: datetime) -> Table:
+    """The ladders as they stand: state, timer, what is being done, what is waited for."""
+    title = f"Ladders, {now:%H:%M:%S} of the lab"
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, expand=True, pad_edge=False)
+    for column, width in (("server", 6), ("monitor", 18), ("state", 16), ("timer", 6)):
+        table.add_column(column, min_width=width, max_width=width, no_wrap=True, overflow="ellipsis")
+    for column, share in (("done to it", 2), ("waits for, or why", 3)):
+        table.add_column(column, ratio=share, no_wrap=True, overflow="ellipsis")
+    for incident in sorted(found, key=lambda incident: (incident.server, incident.opened_at)):
         steps = await store.steps(incident.id)
         table.add_row(
-            incident.server, incident.state, escape(_doing(steps)), escape(incident.waiting_for or incident.reason)
+            incident.server.partition(".")[0],
+            escape(incident.monitor),
+            incident.state if incident.status is IncidentStatus.OPEN else coloured(incident.status),
+            _timer(incident, now),
+            escape(_doing(steps)),
+            escape(incident.waiting_for or incident.reason),
         )
     return table
+
+
+def _timer(incident: Incident, now: datetime) -> str:
+    """Seconds of the lab until it is looked at again."""
+    if incident.status is not IncidentStatus.OPEN or incident.due_at is None:
+        return ""
+    return f"{max(0.0, (incident.due_at - now).total_seconds()):.0f} s"
 
 
 def _doing(steps: list[Step]) -> str:
     done = [step.action for step in steps if step.effect is not Effect.READ and step.status is StepStatus.DONE]
     now = [f"{step.action}..." for step in steps if step.status is StepStatus.OPEN]
-    return ", ".join([*done, *now])
+    return ", ".join([*now, *reversed(done)])
 
 
 async def _report(settings: Settings, effects: list[dict[str, str]]) -> bool:

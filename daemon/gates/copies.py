@@ -20,7 +20,7 @@ def activation_open(facts: Facts) -> Verdict:
         return CannotTell(reason=f"the answer has no settings of {name} itself")
     figures = {"activation_blocked": itself.activation_blocked, "activation_policy": itself.activation_policy}
     if itself.activation_blocked and not facts.blocked_by_us:
-        reason = f"activation is already blocked on {name}, not by us: somebody is working there"
+        reason = f"activation is already blocked on {name}, not by this incident: somebody is working there"
         return Refuse(reason=reason, figures=figures)
     if itself.activation_policy.lower() == "blocked":
         reason = f"the activation policy of {name} is Blocked: somebody is working there"

@@ -75,7 +75,7 @@ BEFORE_ANYTHING: Mapping[str, tuple[Change, str]] = {
     ),
     "node": (around(MBX1, "node", "Paused"), "the cluster node of mbx1.contoso.lab is Paused"),
     "dag maintenance": (around(MBX1, "in_maintenance", True), "lists mbx1.contoso.lab as in maintenance"),
-    "flag": (host(MBX1, "blocked", True), "activation is already blocked on mbx1.contoso.lab, not by us"),
+    "flag": (host(MBX1, "blocked", True), "activation is already blocked on mbx1.contoso.lab, not by this incident"),
     "policy": (host(MBX1, "policy", "Blocked"), "the activation policy of mbx1.contoso.lab is Blocked"),
     "start type": (host(MBX1, "start_type", "Manual"), "starts Manual, not Automatic"),
 }

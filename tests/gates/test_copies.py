@@ -93,7 +93,7 @@ def test_a_server_in_no_dag_is_neither_emptied_nor_rebooted() -> None:
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [
-        ({"activation_blocked": True}, "activation is already blocked on mbx1.contoso.com, not by us"),
+        ({"activation_blocked": True}, "activation is already blocked on mbx1.contoso.com, not by this incident"),
         ({"activation_policy": "Blocked"}, "the activation policy of mbx1.contoso.com is Blocked"),
     ],
 )
