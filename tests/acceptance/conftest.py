@@ -8,13 +8,19 @@ from daemon.lab.lab import Lab
 from tests.acceptance.site import Site
 from tests.realparts.mosquitto import Mosquitto
 
-SPEED = 100.0  #: how many times faster than real ones the lab's seconds pass
+SPEED = 100.0  #: unless a module has its own
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def speed() -> float:
+    """How many times faster than real ones the lab's seconds pass."""
+    return SPEED
+
+
+@pytest.fixture
+def lab(tmp_path: Path, speed: float) -> Iterator[Lab]:
     """A lab at the speed of these tests."""
-    with Lab(tmp_path / "site", LabClock.starting_now(SPEED)) as running:
+    with Lab(tmp_path / "site", LabClock.starting_now(speed)) as running:
         yield running
 
 
