@@ -163,7 +163,7 @@ def _adapters(settings: Settings, inventory: Inventory) -> Adapters:
     _make_directory(settings.data)
     return Adapters(
         store=SqliteStore(settings.data / DATABASE, deadletter_topic=f"{settings.bus.prefix}/deadletter"),
-        clock=_clock(settings),
+        clock=clock_of(settings),
         shell=WinrmShell(inventory, settings.winrm, settings.credentials, read_secret),
         bus=MqttBus(settings.bus, read_secret),
         sink=JournalSink(settings.journal) if journal else ConsoleSink(sys.stdout),
@@ -199,7 +199,7 @@ async def doctor(settings: Settings, server: str) -> Report:
     shell = WinrmShell(inventory, settings.winrm, settings.credentials, read_secret)
     examiner = Examiner(
         shell=shell,
-        clock=_clock(settings),
+        clock=clock_of(settings),
         inventory=inventory,
         definitions=runbooks(settings),
         timeout=settings.winrm.call_timeout,
@@ -293,7 +293,8 @@ def _assemble(
     return daemon, operators
 
 
-def _clock(settings: Settings) -> Clock:
+def clock_of(settings: Settings) -> Clock:
+    """The clock that a daemon of these settings goes by."""
     return FastClock(settings.lab.epoch, settings.lab.speed) if settings.lab else SystemClock()
 
 
