@@ -154,15 +154,4 @@ CTP_SCENARIOS = (
         by=("trace: found",),
         why="backend: unknown",
     ),
-    Scenario(
-        batch="waits",
-        shows="the server does not come back: the log is off all the same, the restart is left, and told",
-        server="cas3",
-        monitor=CTP,
-        faults={Fault.REBOOT_CURES: {"monitor": CTP}, Fault.NEVER_BACK: NO_OPTIONS},
-        ends=ESCALATED,
-        effects=(*LOGGED, "reboot", "protocol_log_off"),
-        why="reboot.back: missing",
-        left=("pop_restart",),
-    ),
 )

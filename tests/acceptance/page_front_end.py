@@ -131,4 +131,14 @@ PROXY_SCENARIOS = (
         effects=(FRONT, "reboot"),
         why="final: unhealthy",
     ),
+    Scenario(
+        batch="waits",
+        shows="the server does not come back from its reboot",
+        server="cas3",
+        monitor=PROXY,
+        faults={Fault.REBOOT_CURES: {"monitor": PROXY}, Fault.NEVER_BACK: NO_OPTIONS},
+        ends=ESCALATED,
+        effects=(FRONT, "reboot"),
+        why="reboot.back: missing",
+    ),
 )

@@ -1,5 +1,7 @@
 """What befalls an incident beside its ladder: deaths with the protocol log on, coming and going, an undo ordered."""
 
+import pytest
+
 from daemon.domain import AuditKind, IncidentStatus, Key, StepStatus, UndoStatus
 from daemon.lab.faults import Fault
 from daemon.ports import Store
@@ -8,6 +10,7 @@ from tests.acceptance.scenarios import (
     CTP,
     DEEP,
     HEALTH_SETS,
+    QUICK,
     done_by,
     until_over,
 )
@@ -15,12 +18,17 @@ from tests.acceptance.site import Site, fqdn
 from tests.realparts.waiting import eventually
 
 
+@pytest.fixture
+def speed() -> float:
+    return QUICK
+
+
 def key(server: str, monitor: str) -> Key:
     return Key.of(fqdn(server), HEALTH_SETS[monitor], monitor)
 
 
 async def test_killed_after_the_protocol_log_was_switched_on_and_again_after_it_was_switched_off(site: Site) -> None:
-    site.configure(monitor_wait=600.0)
+    site.configure(monitor_wait=480.0, probe_failures=2)
     site.lab.break_server("cas1", Fault.RESTART_CURES, monitor=CTP, restarts=2)
     daemon = await site.daemon()
     await site.alert("cas1", health_set="POP", monitor=CTP)
@@ -48,7 +56,7 @@ async def test_killed_after_the_protocol_log_was_switched_on_and_again_after_it_
 async def test_a_problem_that_comes_and_goes_escalates_the_third_time_and_an_undo_can_be_ordered_later(
     site: Site,
 ) -> None:
-    site.configure(monitor_wait=600.0, latch_recheck=86400.0)
+    site.configure(monitor_wait=480.0, probe_failures=2, latch_recheck=86400.0)
     site.lab.break_server("mbx4", Fault.INCURABLE, monitor=DEEP)
     daemon = await site.daemon()
     async with site.messages() as heard:

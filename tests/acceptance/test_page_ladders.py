@@ -11,7 +11,7 @@ import pytest
 from tests.acceptance.page_ctp import CTP_SCENARIOS
 from tests.acceptance.page_front_end import PROXY_SCENARIOS, SLOW_SCENARIOS
 from tests.acceptance.page_refusals import KEPT, LEFT_ALONE, UNNAMED
-from tests.acceptance.scenarios import play
+from tests.acceptance.scenarios import QUICK, play
 from tests.acceptance.site import Site
 
 SCENARIOS = (*CTP_SCENARIOS, *PROXY_SCENARIOS, *SLOW_SCENARIOS, *LEFT_ALONE, *KEPT, *UNNAMED)
@@ -21,8 +21,7 @@ BATCHES = ("waits", "two", "one", "five", "six", "three", "four", "seven", "eigh
 
 @pytest.fixture
 def speed() -> float:
-    """Quick: these ladders wait for most of their time."""
-    return 150.0
+    return QUICK
 
 
 def test_every_scenario_is_played_and_no_two_of_a_batch_need_the_same_server() -> None:
