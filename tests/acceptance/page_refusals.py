@@ -144,16 +144,6 @@ KEPT = (
         why="reboot.move: refused: Test-ReplicationHealth on mbx3.contoso.lab did not pass",
     ),
     Scenario(
-        batch="seven",
-        shows="Managed Availability has failed over from it within the hour",
-        server="mbx4",
-        monitor=DEEP,
-        faults={**SICK, Fault.RECOVERY_RECENT: {"action": "ServerFailover"}},
-        ends=ESCALATED,
-        effects=(BACK,),
-        why="reboot.move: refused: Managed Availability acted on mbx4.contoso.lab already",
-    ),
-    Scenario(
         batch="eight",
         shows="Managed Availability has rebooted the Client Access server within twelve hours",
         server="cas3",

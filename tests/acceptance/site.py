@@ -159,6 +159,11 @@ class Site:
         self.config.write_text("\n".join(lines), "utf-8")
         load_settings(self.config)
 
+    def expect_answers_within(self, seconds: float) -> None:
+        """How long a call may take, in real seconds, where a test has none that never ends."""
+        self._tables["winrm"] = {"call_timeout": seconds, "effect_timeout": seconds}
+        self.configure()
+
     def route(self, urls: Mapping[str, str]) -> None:
         """Let the inventory name other endpoints for these servers."""
         inventory = self.directory / "inventory.toml"

@@ -12,6 +12,7 @@ from tests.acceptance.scenarios import (
     HEALTH_SETS,
     QUICK,
     done_by,
+    set_up,
     until_over,
 )
 from tests.acceptance.site import Site, fqdn
@@ -28,7 +29,7 @@ def key(server: str, monitor: str) -> Key:
 
 
 async def test_killed_after_the_protocol_log_was_switched_on_and_again_after_it_was_switched_off(site: Site) -> None:
-    site.configure(monitor_wait=480.0, probe_failures=2)
+    set_up(site)
     site.lab.break_server("cas1", Fault.RESTART_CURES, monitor=CTP, restarts=2)
     daemon = await site.daemon()
     await site.alert("cas1", health_set="POP", monitor=CTP)
@@ -56,7 +57,7 @@ async def test_killed_after_the_protocol_log_was_switched_on_and_again_after_it_
 async def test_a_problem_that_comes_and_goes_escalates_the_third_time_and_an_undo_can_be_ordered_later(
     site: Site,
 ) -> None:
-    site.configure(monitor_wait=480.0, probe_failures=2, latch_recheck=86400.0)
+    set_up(site, latch_recheck=86400.0)
     site.lab.break_server("mbx4", Fault.INCURABLE, monitor=DEEP)
     daemon = await site.daemon()
     async with site.messages() as heard:
