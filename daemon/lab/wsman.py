@@ -106,6 +106,7 @@ class WsmanService:
 
     def _create(self, request: soap.Request) -> str:
         with self._timeline.changed:
+            self._still_up()
             quota = self._simulation.strike(Fault.WSMAN_QUOTA, self._machine)
             if quota or len(self._shells) >= MAX_SHELLS:
                 raise soap.WsmanFault(
@@ -119,6 +120,7 @@ class WsmanService:
 
     def _enter(self, request: soap.Request) -> _Shell:
         with self._timeline.changed:
+            self._still_up()
             shell = self._shells.get(request.shell_id.upper())
             if shell is None:
                 raise soap.WsmanFault(
@@ -128,6 +130,11 @@ class WsmanService:
                 )
             shell.in_use += 1
             return shell
+
+    def _still_up(self) -> None:
+        """A request that was on its way when the server went down dies with it; a shell made now would outlive it."""
+        if not self._machine.answering:
+            raise ConnectionCut
 
     def _command(self, shell: _Shell, request: soap.Request, *, delegated: bool) -> str:
         line = " ".join([request.text("Command"), *request.texts("Arguments")]).strip()

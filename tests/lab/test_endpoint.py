@@ -4,6 +4,7 @@ import base64
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -13,8 +14,10 @@ from winrm.exceptions import InvalidCredentialsError, WinRMTransportError, WSMan
 
 from daemon import scripts
 from daemon.lab.lab import Lab
-from daemon.lab.soap import QUOTA_EXCEEDED, SHELL_LOST
-from daemon.lab.wsman import MAX_SHELLS
+from daemon.lab.security import Account
+from daemon.lab.simulation import Simulation
+from daemon.lab.soap import QUOTA_EXCEEDED, SHELL_LOST, Request
+from daemon.lab.wsman import MAX_SHELLS, ConnectionCut, WsmanService
 from tests.lab.hand_clock import HandClock
 from tests.lab.winrm_client import Client, in_time
 
@@ -164,3 +167,19 @@ def test_many_clients_at_once_each_get_their_own_answer(lab: Lab) -> None:
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(ask, range(48))) == [f"step-{number}" for number in range(48)]
     assert lab.open_shells("mbx2") == 0
+
+
+@pytest.mark.parametrize("action", ["Create", "Command"])
+def test_a_request_that_was_on_its_way_when_the_server_went_down_dies_with_it(
+    tmp_path: Path, hand_clock: HandClock, action: str
+) -> None:
+    simulation = Simulation(tmp_path / "effects.jsonl", hand_clock)
+    machine = simulation.machine("mbx1")
+    service = WsmanService(simulation, machine, Account())
+    request = Request(action=action, message_id="", shell_id="", operation_timeout=1.0, body=None)
+    with simulation.timeline.changed:
+        simulation.windows.crash(machine)
+        service.lose_shells()
+    with pytest.raises(ConnectionCut):
+        service.handle(request, delegated=False)
+    assert service.open_shells == 0, "it would never be closed: the client does not know of it"
