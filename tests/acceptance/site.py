@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.app import reading, verify_audit
+from daemon.cancelling import cancel
 from daemon.config import load_settings
 from daemon.domain import AuditKind, AuditRow, Incident, IncidentStatus, Key, Step, StepStatus, UndoStatus
 from daemon.lab.lab import Lab
@@ -221,8 +222,7 @@ class Site:
             try:
                 yield heard
             finally:
-                collecting.cancel()
-                await asyncio.gather(collecting, return_exceptions=True)
+                await cancel(collecting)
 
     # What the store says
 

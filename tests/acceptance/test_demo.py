@@ -13,7 +13,7 @@ from daemon.ports import Call, ReplyKind
 from tests.acceptance.site import command
 from tests.realparts.waiting import eventually_sync
 
-SPEED = "120"
+SPEED = "90"
 
 
 def test_it_heals_two_servers_escalates_one_and_shows_that_lab_and_audit_trail_agree(tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
 """What operators do to a running daemon: modes, the kill switch, release and close."""
 
+import asyncio
 import json
 
+import pytest
+
+from daemon.control import ask
 from daemon.domain import AuditKind, IncidentStatus, UndoStatus
+from daemon.errors import OperatorError
 from daemon.lab.faults import Fault
 from daemon.ports import Store
 from tests.acceptance.site import Site, fqdn
@@ -33,24 +38,25 @@ async def test_mode_observe_says_what_it_would_do_and_touches_nothing(site: Site
 async def test_pause_stops_a_ladder_between_two_steps_by_command_and_by_file_and_resume_lets_it_go_on(
     site: Site,
 ) -> None:
-    # How often a held incident asks again.
-    site.configure(hold_recheck=60.0)
+    # How often a held incident asks again; and verifications long enough for a command to come in between.
+    site.configure(hold_recheck=60.0, probe_span=600.0)
     site.lab.break_server("mbx4", Fault.REBOOT_CURES)
     await site.daemon()
     await site.alert("mbx4")
-    await eventually(lambda: site.effects("mbx4") == ["restart"], "the first rung", 60)
+    await eventually(lambda: bool(site.effects("mbx4")), "the first rung", 60)
     code, text = await site.command("pause", "--reason", "backup window")
+    done = site.effects("mbx4")
     assert code == 0, text
     await site.until(lambda store: waits(store, "paused: by root: backup window"), "the ladder is held")
     code, text = await site.command("status")
     assert (code, "backup window" in text) == (0, True), text
-    assert site.effects("mbx4") == ["restart"]
+    assert site.effects("mbx4") == done, "after pause has returned, no effect starts"
     code, text = await site.command("resume")
     assert code == 0, text
-    await eventually(lambda: "stop_activation" in site.effects("mbx4"), "the second rung", 60)
+    await eventually(lambda: len(site.effects("mbx4")) > len(done), "the next rung", 60)
     (site.directory / "pause").write_text("by hand", "utf-8")
     await site.until(lambda store: waits(store, "paused: by hand"), "the ladder is held again")
-    assert site.effects("mbx4") == ["restart", "stop_activation"]
+    assert site.effects("mbx4") != HEALED
     (site.directory / "pause").unlink()
     await site.until_ended("mbx4", seconds=90)
     assert site.effects("mbx4") == HEALED
@@ -85,8 +91,8 @@ async def test_release_after_a_quarantine_and_close_in_the_operators_name(site: 
         quarantine = await store.quarantine(fqdn("multi1"))
     assert quarantine is not None
     assert quarantine.incident_id == incident.id
-    code, text = await site.command("release", "cas1")
-    assert (code, "quarantined servers: multi1.contoso.lab" in " ".join(text.split())) == (1, True), text
+    with pytest.raises(OperatorError, match="quarantined servers: multi1"):
+        await asyncio.to_thread(ask, site.directory / "control.sock", {"command": "release", "server": "cas1"})
     code, text = await site.command("release", "MULTI1")
     assert code == 0, text
     async with site.store() as store:
@@ -94,8 +100,8 @@ async def test_release_after_a_quarantine_and_close_in_the_operators_name(site: 
     code, text = await site.command("close", incident.id)
     assert code == 0, text
     assert (await site.incident("multi1")).latched is False
-    code, text = await site.command("close", incident.id)
-    assert (code, "already escalated" in text) == (1, True), text
+    with pytest.raises(OperatorError, match="already escalated"):
+        await asyncio.to_thread(ask, site.directory / "control.sock", {"command": "close", "incident": incident.id})
     assert site.effects_of(incident) == ["restart"], "sent once, whatever became of it"
     (lifted,) = await site.audit(AuditKind.QUARANTINE_LIFTED)
     assert lifted.entry.fields["user"] == "root"
