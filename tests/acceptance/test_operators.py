@@ -39,7 +39,7 @@ async def test_pause_stops_a_ladder_between_two_steps_by_command_and_by_file_and
     site: Site,
 ) -> None:
     # How often a held incident asks again; and verifications long enough for a command to come in between.
-    site.configure(hold_recheck=60.0, probe_span=600.0)
+    site.configure(hold_recheck=60.0, probe_span=240.0)
     site.lab.break_server("mbx4", Fault.REBOOT_CURES)
     await site.daemon()
     await site.alert("mbx4")
