@@ -7,6 +7,9 @@ from daemon.actions.undo import effect_of
 from daemon.domain import AuditEntry, AuditKind, Incident, Json, Step, UndoItem, UndoStatus
 from statemachines.compiler import Ladder, LadderState
 
+#: In an incident's facts: how it stood when an operator ordered to put back what it left.
+ORDERED_UNDO = "ordered undo"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from daemon.actions.action import Again, Done, Prepared
 from daemon.actions.undo import by_hand
-from daemon.case import Case
+from daemon.case import ORDERED_UNDO, Case
 from daemon.config import Timing
 from daemon.domain import (
     AuditEntry,
@@ -32,6 +32,7 @@ from daemon.way_out import (
     left_changed,
     left_entry,
     merged,
+    never_changed,
     not_to_undo,
     quarantine_for,
     undoes,
@@ -118,7 +119,7 @@ class Engine:
             return self.move(case, hold.outcome, waited)
         incident = replace(
             incident,
-            due_at=min(case.now + hold.after, over),
+            due_at=case.now if incident.close_by else min(case.now + hold.after, over),
             waiting_since=first,
             held_by=hold.kind,
             held_since=began,
@@ -137,11 +138,7 @@ class Engine:
 
     def withdraw(self, case: Case, step: Step, detail: str, retry: Hold) -> Commit:
         """The effect provably did not happen: the step ends without an outcome, and its change was never made."""
-        gone = tuple(
-            replace(item, status=UndoStatus.DONE, reason="never changed")
-            for item in case.undo
-            if item.id.partition(".")[0] == step.id
-        )
+        gone = never_changed(case.undo, step)
         closed = replace(step, status=StepStatus.WITHDRAWN, detail=detail, ended_at=case.now)
         steps = (*(known for known in case.steps if known.id != step.id), closed)
         fresh = replace(case, undo=merged(gone, case.undo), steps=steps)
@@ -161,13 +158,16 @@ class Engine:
             result=done.result,
             ended_at=case.now,
         )
+        # Refused means that nothing was changed: then nothing is to be put back.
+        unchanged = never_changed(case.undo, step) if done.outcome == "refused" else ()
+        case = replace(case, undo=merged(unchanged, case.undo))
         incident = replace(case.incident, facts={**case.incident.facts, step.state: done.result})
         steps = (*(known for known in case.steps if known.id != step.id), closed)
         case = replace(case, incident=incident, steps=steps)
         fields = {"step": step.id, "action": step.action, "executor": step.executor, "outcome": done.outcome}
         audit = case.entry(AuditKind.OUTCOME, f"{step.action}: {done.outcome}: {done.detail}", fields)
         moved = self.move(case, done.outcome, done.detail, quarantine)
-        return replace(moved, step=closed, audit=(audit, *moved.audit))
+        return replace(moved, step=closed, undo=merged(moved.undo, unchanged), audit=(audit, *moved.audit))
 
     def conclude(self, case: Case, step: Step | None, done: Done) -> Commit:
         """A step ends with an outcome, or the state does without any step having been sent."""
@@ -267,20 +267,23 @@ class Engine:
         quarantined: bool,
     ) -> Commit:
         escalated = end is End.ESCALATED
+        # One that an operator had closed does not take its key again because he has something put back.
+        ordered = case.incident.facts.get(ORDERED_UNDO, {}) if case.incident.undo_by else {}
+        latched = escalated and bool(ordered.get("latched", True))
         last = case.steps[-1].detail if case.steps else ""
         incident = replace(
             case.incident,
             status=IncidentStatus(end.value),
             ended_at=case.now,
-            latched=escalated,
-            due_at=case.now + timedelta(seconds=self._timing.latch_recheck) if escalated else None,
+            latched=latched,
+            due_at=case.now + timedelta(seconds=self._timing.latch_recheck) if latched else None,
             reason=case.incident.reason if end is not End.RESOLVED else f"healthy: {last}",
             transient=end is End.RESOLVED and gone_by_itself(case.steps),
             undo_by="",
         )
         audit.append(replace(case, incident=incident).entry(_KINDS[end], incident.reason, {}))
         told.append(state_message(self._prefix, incident))
-        if escalated and not case.incident.undo_by:
+        if escalated and (not case.incident.undo_by or left_changed(case)):
             story = Story(
                 incident=incident,
                 source=case.ladder.definition.source,

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from daemon.case import ORDERED_UNDO
 from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatus, UndoItem, UndoStatus
 from daemon.errors import Conflict, OperatorError
 from daemon.inventory import Inventory
@@ -26,6 +27,7 @@ class Operators:
     inventory: Inventory
     pause_file: PauseFile
     wake: Callable[[], None]
+    _switching: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)  #: a pause and a resume take turns
 
     async def carry_out(self, user: str, request: Request) -> dict[str, Any]:
         """Carry out one command for a user.
@@ -44,7 +46,11 @@ class Operators:
         command = commands.get(str(request.get("command")))
         if command is None:
             raise OperatorError(f"unknown command {request.get('command')!r}; known: {', '.join(commands)}")
-        answer = await command(user, request)
+        if command in (self._pause, self._resume):
+            async with self._switching:
+                answer = await command(user, request)
+        else:
+            answer = await command(user, request)
         self.wake()
         return answer
 
@@ -140,6 +146,7 @@ class Operators:
                 held_by="",
                 held_since=None,
                 undo_by=user,
+                facts={**incident.facts, ORDERED_UNDO: {"latched": incident.latched}},
             )
             what = ", ".join(item.setting for item in left)
             entry = about(AuditKind.DECISION, incident, now, f"{user} orders to put back: {what}", {"user": user})

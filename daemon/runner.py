@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import structlog
 
 from daemon.abandon import abandoned
+from daemon.domain import Commit, IncidentStatus
 from daemon.errors import Conflict, StoreError
 from daemon.nudge import Nudge
 from daemon.parts import Parts
@@ -83,11 +86,29 @@ class Runner:
             if isinstance(again, StoreError) and not isinstance(again, Conflict):
                 raise
             _log.exception("the way out fails as well; giving the incident up", incident=incident_id)
-            store, now = self._parts.store, self._parts.clock.now()
-            incident = await store.incident(incident_id)
-            if incident is None:
-                raise
-            detail = f"internal error, please report it: {type(error).__name__}: {error}"
+            while not await self._given_up(incident_id, f"{type(error).__name__}: {error}"):
+                pass  # an alert joined or an operator came in between: on the incident as it is now
+
+    async def _given_up(self, incident_id: str, error: str) -> bool:
+        """Whether the incident is given up; False when it moved on meanwhile."""
+        store, now = self._parts.store, self._parts.clock.now()
+        incident = await store.incident(incident_id)
+        if incident is None:
+            raise StoreError(f"incident {incident_id} is gone from the store")
+        if incident.status is IncidentStatus.OPEN:
+            detail = f"internal error, please report it: {error}"
             steps, undo = await store.steps(incident_id), await store.undo_items(incident_id)
             prefix = self._parts.settings.bus.prefix
-            await store.commit(abandoned(incident, steps, undo, now=now, detail=detail, prefix=prefix))
+            commit = abandoned(incident, steps, undo, now=now, detail=detail, prefix=prefix)
+        else:
+            # It only looked whether it is over; it looks again later, and nobody is paged twice.
+            later = now + timedelta(seconds=self._parts.settings.timing.latch_recheck)
+            commit = Commit(at=now, incident=replace(incident, due_at=later))
+        try:
+            await store.commit(commit)
+        except Conflict:
+            moved = await store.incident(incident_id)
+            if moved is None or moved.version == incident.version:
+                raise
+            return False
+        return True

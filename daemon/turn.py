@@ -18,16 +18,18 @@ from daemon.case import Case
 from daemon.domain import AuditKind, Commit, Incident, IncidentStatus, Json, Step, canonical
 from daemon.errors import Conflict, StoreError
 from daemon.gates import Hold, Refuse, may_act
-from daemon.inventory import Role, Server, mode_of
-from daemon.opening import about
+from daemon.inventory import Server, mode_of
+from daemon.opening import UNHANDLED_LATCH, about
 from daemon.parts import Parts
 from daemon.ports import Call, Reply, ReplyKind
+from daemon.scopes import scopes, share
 from daemon.way_out import FLAPPING_WITHIN
 from statemachines.actions import Effect
 
 RAW_LIMIT = 16 * 1024  #: characters of raw answers kept with a step
 WATCHED = ".watched"  #: among an incident's facts, where no state can be called so: the last look of a latched one
 VERIFYING = ("verify", "watch_monitor")
+NOTHING_TRIED = frozenset({"denied", "not_found", "conflict", "second_hop"})
 READ_AGAIN = 3  #: how often alerts that join during a verification make it look again
 RETRY = timedelta(seconds=15)  #: before what provably was not sent, or facts that could not be read, are tried again
 
@@ -127,7 +129,8 @@ class Turn:
         """Why it is over, empty if it is not; and what the next look must know of this one."""
         incident = self._incident
         if not incident.runbook:
-            return "a day has passed", {}
+            ended = incident.ended_at or incident.opened_at
+            return ("a day has passed" if self._parts.clock.now() >= ended + UNHANDLED_LATCH else ""), {}
         if self._server is None:
             return "", {}
         case = await self._case(incident)
@@ -208,26 +211,23 @@ class Turn:
         return await self._claimed(case)
 
     async def _claimed(self, case: Case) -> Hold | None:
-        timing = self._parts.settings.timing
+        timing, here = self._parts.settings.timing, self._here()
+        why = ""
         for scope in self._scopes(case):
             holder = await self._parts.store.claim_holder(scope)
             if holder is not None and holder != case.incident.id:
-                return Hold(
-                    reason=f"{scope} is claimed by incident {holder}",
-                    after=timedelta(seconds=min(60.0, timing.hold_recheck)),
-                    deadline=timedelta(seconds=timing.hold_deadline),
-                    lets_go=True,
-                )
-        return None
+                why = f"{scope} is claimed by incident {holder}"
+        for quarantine in await self._parts.store.quarantines() if case.state.action.dag_wide else ():
+            other = self._parts.inventory.find(quarantine.server)
+            if other is not None and other != here and share(here, other):
+                # What is unsettled there may still take it away, and two at once could cost the DAG its quorum.
+                why = f"{other.name}, of the same DAG or site, is quarantined"
+        after = timedelta(seconds=min(60.0, timing.hold_recheck))
+        deadline = timedelta(seconds=timing.hold_deadline)
+        return Hold(reason=why, after=after, deadline=deadline, lets_go=True) if why else None
 
     def _scopes(self, case: Case) -> tuple[str, ...]:
-        server = self._here()
-        if not case.state.action.dag_wide:
-            return (server.name,)
-        dag = (f"dag:{server.dag.lower()}",) if server.dag else ()
-        # One of its Client Access servers at a time keeps a site served, those that are in a DAG included.
-        site = (f"site:{server.site.lower()}",) if not dag or Role.CLIENT_ACCESS in server.roles else ()
-        return (server.name, *dag, *site)
+        return scopes(self._here(), dag_wide=case.state.action.dag_wide)
 
     async def _prepare(self, case: Case) -> Prepared | Hold | Refuse | Done:
         action = EFFECTS[case.state.action.name]
@@ -287,7 +287,9 @@ class Turn:
             )
             return
         if reply.kind is ReplyKind.FAILED:
-            await self._over(step, Done(outcome="failed", detail=reply.detail))
+            # Not allowed, not there or not as expected: nothing was tried, so no harsher step may follow from it.
+            outcome = "refused" if reply.error in NOTHING_TRIED else "failed"
+            await self._over(step, Done(outcome=outcome, detail=reply.detail))
             return
         seen = action.accept(step, reply.result) if reply.kind is ReplyKind.OK else None
         if isinstance(seen, Done):

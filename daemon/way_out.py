@@ -7,7 +7,7 @@ from datetime import timedelta
 from daemon.actions.action import Done
 from daemon.actions.undo import by_hand
 from daemon.case import Case
-from daemon.domain import AuditEntry, AuditKind, Quarantine, Step, StepStatus, UndoItem, UndoStatus
+from daemon.domain import AuditEntry, AuditKind, Quarantine, Step, UndoItem, UndoStatus
 from statemachines.actions import Effect
 from statemachines.compiler import End, Ladder
 from statemachines.model import UndoPolicy
@@ -55,6 +55,15 @@ def merged(changed: Sequence[UndoItem], known: Sequence[UndoItem]) -> tuple[Undo
     return tuple(by_id.values())
 
 
+def never_changed(undo: Sequence[UndoItem], step: Step) -> tuple[UndoItem, ...]:
+    """What a step that changed nothing had recorded as to be put back."""
+    return tuple(
+        replace(item, status=UndoStatus.DONE, reason="never changed")
+        for item in undo
+        if item.id.partition(".")[0] == step.id
+    )
+
+
 def left_changed(case: Case) -> tuple[UndoItem, ...]:
     """What is not put back, and will not be by itself."""
     return tuple(item for item in case.undo if item.status is UndoStatus.LEFT)
@@ -78,7 +87,7 @@ def not_to_undo(case: Case, quarantined: bool) -> tuple[UndoItem, ...]:
 
 def _sick_after_reboot(steps: Sequence[Step]) -> bool:
     """Whether a reboot was sent and no verification after it found the server healthy."""
-    reboots = [step.number for step in steps if step.action == "reboot" and step.status is StepStatus.DONE]
+    reboots = [step.number for step in steps if step.action == "reboot" and step.outcome == "done"]
     if not reboots:
         return False
     return not any(

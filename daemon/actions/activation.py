@@ -66,6 +66,9 @@ class StopActivation:
         set_ = answer_of(result, Activation)
         if set_ is None or not set_.after:
             return Again(after=5.0, detail="the answer does not show activation blocked")
+        if not set_.changed:
+            # Set between our look and our command: then it is not ours to put back, and somebody is working there.
+            return Done(outcome="refused", detail=f"somebody else has just changed activation on {step.server}")
         return _stopped(step)
 
     async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:

@@ -63,6 +63,9 @@ class ProtocolLogOn:
         set_ = answer_of(result, ProtocolLogSet)
         if set_ is None or not set_.after:
             return Again(after=5.0, detail="the answer does not show the protocol log on")
+        if not set_.changed:
+            # Set between our look and our command: then it is not ours to put back, and somebody is working there.
+            return Done(outcome="refused", detail=f"somebody else has just changed the protocol log on {step.server}")
         return _on(step)
 
     async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:

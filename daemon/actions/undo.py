@@ -77,15 +77,15 @@ class _Value:
                 "value": item.earlier[self.key],
                 "not_after": ctx.not_after(heard.clock),
             },
-            baseline={"setting": item.setting},
+            baseline={"setting": item.setting, "earlier": item.earlier[self.key]},
             figures={"now": now, "earlier": item.earlier[self.key]},
             heard_at=heard.heard_at,
         )
 
     def accept(self, step: Step, result: Json) -> Done | Again:
         set_ = answer_of(result, self.answer)
-        if set_ is None:
-            return Again(after=5.0, detail="the answer was not understood")
+        if set_ is None or set_.after != step.baseline["earlier"]:
+            return Again(after=5.0, detail=f"the answer does not show {self.name} put back")
         return Done(outcome="done", detail=f"{self.name} on {step.server} is again {self.words[set_.after]}")
 
     async def settle(self, ctx: Context, step: Step, item: UndoItem) -> Done | Again | Withdrawn:

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from daemon.actions.action import Again, Context, Done, backoff, polled
 from daemon.actions.verify import Look, Sight, monitor_look
-from daemon.config import Timing
 from daemon.domain import Json, moment, timestamp
 from daemon.wire.answers import ServerHealth
 
@@ -31,7 +30,7 @@ class WatchMonitor:
             return Again(after=backoff(memo), detail=seen.detail, memo=polled(again), if_late=_unread(seen))
         if seen.sight is Sight.HEALTHY:
             return _remaining(ctx, memo, seen, begun)
-        return _not_healthy(memo, seen, ctx.now - waiting, ctx.timing, begun)
+        return _not_healthy(ctx, memo, seen, ctx.now - waiting, begun)
 
 
 def _remaining(ctx: Context, memo: Json, seen: Look, begun: Json) -> Done | Again:
@@ -45,13 +44,27 @@ def _remaining(ctx: Context, memo: Json, seen: Look, begun: Json) -> Done | Agai
     return Again(after=min(APART, rest), detail=detail, memo=fresh, if_late="unknown")
 
 
-def _not_healthy(memo: Json, seen: Look, waited: timedelta, timing: Timing, begun: Json) -> Done | Again:
-    if memo.get("was_healthy"):
-        return Done(outcome="unhealthy", detail=f"{seen.detail}: it did not remain healthy", result=seen.told)
-    if waited >= timedelta(seconds=timing.monitor_wait):
-        minutes = f"{waited.total_seconds() / 60:.0f} minutes"
-        return Done(outcome="unhealthy", detail=f"{seen.detail}: not healthy within {minutes}", result=seen.told)
-    return Again(after=APART, detail=seen.detail, memo=polled(begun), if_late="unhealthy")
+def _not_healthy(ctx: Context, memo: Json, seen: Look, waited: timedelta, begun: Json) -> Done | Again:
+    """Only a monitor that says Unhealthy, and keeps saying so, is unhealthy: a reboot may follow from it.
+
+    Disabled, Repairing, Unknown and the like are no verdict: they are looked at again, and escalate in the end.
+    """
+    late = waited >= timedelta(seconds=ctx.timing.monitor_wait)
+    again = {**begun, "was_healthy": memo.get("was_healthy", False)}
+    if seen.sight is not Sight.FAILS:
+        if late:
+            return Done(outcome="unknown", detail=f"{seen.detail}: no verdict within {_minutes(waited)}")
+        return Again(after=APART, detail=seen.detail, memo=polled(again), if_late="unknown")
+    since = moment(memo["failing_since"]) if "failing_since" in memo else ctx.now
+    if ctx.now - since >= timedelta(seconds=ctx.timing.probe_span) and (late or again["was_healthy"]):
+        why = "it did not remain healthy" if again["was_healthy"] else f"not healthy within {_minutes(waited)}"
+        return Done(outcome="unhealthy", detail=f"{seen.detail}: {why}", result=seen.told)
+    fresh = polled({**again, "failing_since": timestamp(since)})
+    return Again(after=APART, detail=seen.detail, memo=fresh, if_late="unknown")
+
+
+def _minutes(span: timedelta) -> str:
+    return f"{span.total_seconds() / 60:.0f} minutes"
 
 
 def _unread(seen: Look) -> str:

@@ -76,6 +76,8 @@ def demo(
     Exit code 0 only if the first two were healed, the third was escalated, and the lab's own record agrees with the
     audit trail action by action.
     """
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda *_: sys.exit(1))  # by an exception, so that the children are stopped
     folder = directory or Path(tempfile.mkdtemp(prefix="exmedic-demo-"))
     _make(folder)
     config = folder / "exmedic.toml"
