@@ -29,6 +29,7 @@ from daemon.app import clock_of, publish_raw, reading, verify_audit
 from daemon.cli.console import coloured, out
 from daemon.cli.incidents import print_incidents, print_story
 from daemon.config import Settings, load_settings
+from daemon.control import ask
 from daemon.domain import Incident, IncidentStatus, Step, StepStatus, UndoItem, UndoStatus
 from daemon.errors import OperatorError
 from daemon.lab.control import lab_command
@@ -88,6 +89,7 @@ def demo(
         settings = load_settings(config)
         _explain(folder)
         processes.enter_context(_process(["run", "-c", str(config)], folder / "daemon.log", ready=settings.socket))
+        await_subscription(settings.socket, START_WITHIN)
         asyncio.run(_break_and_watch(settings, folder))
         effects = lab_command(folder, {"command": "effects"})["effects"]
     good = asyncio.run(_report(settings, effects if isinstance(effects, list) else []))
@@ -142,6 +144,19 @@ def _process(arguments: list[str], log: Path, ready: Path) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def await_subscription(control: Path, within: float) -> None:
+    """Return when the daemon at a control socket has subscribed: a broker keeps nothing for a session it never saw.
+
+    Raises:
+        OperatorError: it has not within so many seconds.
+    """
+    deadline = time.monotonic() + within
+    while ask(control, {"command": "status"})["bus"] != "connected":
+        if time.monotonic() > deadline:
+            raise OperatorError(f"the daemon did not reach the broker within {within:g} seconds; see daemon.log")
+        time.sleep(0.05)
 
 
 def _tail(log: Path) -> str:

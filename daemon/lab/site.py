@@ -34,7 +34,10 @@ def write_site(directory: Path, plan: SitePlan) -> Path:
         file.write(plan.account.password + "\n")
     (directory / "inventory.toml").write_text(_inventory(plan), encoding="utf-8")
     settings = directory / "exmedic.toml"
-    settings.write_text(_settings(plan), encoding="utf-8")
+    # All at once, and last: whoever waits for this file may start as soon as it is there.
+    fresh = settings.with_name("exmedic.toml.new")
+    fresh.write_text(_settings(plan), encoding="utf-8")
+    fresh.replace(settings)
     return settings
 
 

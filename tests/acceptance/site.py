@@ -40,6 +40,7 @@ EFFECTS = {
 PUT_BACK = {"activation": "allow_activation", "protocol_log": "protocol_log_off", "pop_restart": "restart"}
 MONITOR = "PopDeepTestMonitor"
 CALL_TIMEOUT = 3.0  #: real seconds; a lab second is a hundredth of one
+_COMMAND = 80.0  #: real seconds for one command
 _START = 30.0  #: real seconds the daemon may take to be ready, or to stop, on a busy machine
 
 
@@ -333,14 +334,20 @@ def effect_of(step: Step) -> str:
 
 def command(*arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Run `exmedic` as a user would; exit code and all it printed, at a terminal of 80 columns."""
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "daemon", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", **(environment or {})},
-        timeout=120,
-        check=False,
         text=True,
-    )
-    return done.returncode, done.stdout
+    ) as running:
+        try:
+            text, _ = running.communicate(timeout=_COMMAND)
+        except subprocess.TimeoutExpired:
+            running.terminate()  # not killed: it may have children of its own to stop
+            text, _ = running.communicate(timeout=_START)
+            raise AssertionError(
+                f"`exmedic {' '.join(arguments)}` did not end within {_COMMAND:g} s:\n{text}"
+            ) from None
+    return running.returncode, text
