@@ -245,12 +245,12 @@ async def _report(settings: Settings, effects: list[dict[str, str]]) -> bool:
         print_incidents(found)
         out.print()
         ended = _ended_as_told(found)
-        agree = _agree(effects, [step for incident in found for step in await store.steps(incident.id)])
+        same = agree(effects, [step for incident in found for step in await store.steps(incident.id)])
         left = [item for incident in found for item in await store.undo_items(incident.id)]
         out.print(f"left changed, and said so in the escalation: {_names(left, UndoStatus.LEFT)}")
     verdict = await verify_audit(settings, journal=False)
     out.print(f"audit trail: {'[green]good[/]' if verdict.good else '[red]bad[/]'} {verdict.text}")
-    return ended and agree and verdict.good
+    return ended and same and verdict.good
 
 
 def _names(items: list[UndoItem], status: UndoStatus) -> str:
@@ -272,7 +272,7 @@ def _ended_as_told(found: list[Incident]) -> bool:
     return good
 
 
-def _agree(effects: list[dict[str, str]], steps: list[Step]) -> bool:
+def agree(effects: list[dict[str, str]], steps: list[Step]) -> bool:
     """Whether the lab saw exactly the effects that the store has as done, step by step."""
     seen = Counter((effect["step"], effect["effect"], effect["server"]) for effect in effects)
     told = Counter(
