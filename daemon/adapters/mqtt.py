@@ -104,6 +104,8 @@ class _Connection:
             # as one does that misses a client certificate; and a name server may take as long as it likes.
             limit = 3 * self._settings.connect_timeout
             await asyncio.wait({opening, ended}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():  # a broker that refuses hangs up at once: let its reason come through
+                await asyncio.wait({opening}, timeout=1.0)
         finally:
             ended.cancel()
             if not opening.done():
