@@ -73,9 +73,9 @@ class _Connection:
         # Inside `async with client` would be too late: a resumed session sends before it is entered.
         self._paho.manual_ack_set(True)
         self._paho.connect_timeout = settings.connect_timeout
-        self._aiomqtt_on_publish: Callable[..., None] = self._paho.on_publish  # type: ignore[assignment]
-        self._aiomqtt_on_socket_open: Callable[..., None] = self._paho.on_socket_open  # type: ignore[assignment]
-        self._aiomqtt_on_disconnect: Callable[..., None] = self._paho.on_disconnect  # type: ignore[assignment]
+        self._aiomqtt_on_publish: Callable[..., None] = self._paho.on_publish  # type: ignore[assignment]  # paho: or None
+        self._aiomqtt_on_socket_open: Callable[..., None] = self._paho.on_socket_open  # type: ignore[assignment]  # same
+        self._aiomqtt_on_disconnect: Callable[..., None] = self._paho.on_disconnect  # type: ignore[assignment]  # same
         self._paho.on_publish = self._on_publish
         self._paho.on_socket_open = self._on_socket_open
         self._paho.on_disconnect = self._on_disconnect
@@ -359,7 +359,7 @@ class MqttBus:
 
     def _new_connection(self) -> _Connection:
         settings = self._settings
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         properties.SessionExpiryInterval = settings.session_expiry
         properties.ReceiveMaximum = _RECEIVE_MAXIMUM
         client = aiomqtt.Client(

@@ -131,7 +131,7 @@ class _Line(HTTPAdapter):
             self._connections.append(make(*given, **named))
             return self._connections[-1]
 
-        pool.ConnectionCls = connect  # type: ignore[assignment]
+        pool.ConnectionCls = connect  # type: ignore[assignment]  # a factory in the place of the class
         return pool
 
     def cut(self) -> None:

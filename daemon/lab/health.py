@@ -43,7 +43,7 @@ class HealthManager:
             monitor.stale = True
             monitor.sick = machine.sick(monitor)
             recovering = not monitor.sick and monitor.value != "Healthy"
-            self._timeline.after(_STALE, lambda monitor=monitor: _fresh(monitor))  # type: ignore[misc]
+            self._timeline.after(_STALE, lambda monitor=monitor: _fresh(monitor))  # type: ignore[misc]  # not inferred
             self._plan(machine, monitor, recovery_seconds(machine, monitor) if recovering else _STALE)
 
     def runs_probe(self, machine: Machine, monitor: Monitor) -> bool:
