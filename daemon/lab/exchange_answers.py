@@ -30,7 +30,7 @@ _COMPONENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _MAINTENANCE = {"server_wide_offline": ("ServerWideOffline", "Inactive"), "hub_transport": ("HubTransport", "Draining")}
 
 
-def exchange_server(call: ScriptCall) -> Result:
+async def exchange_server(call: ScriptCall) -> Result:
     """Get-ExchangeServer and Get-ServerComponentState, which Exchange answers from Active Directory."""
     machine = call.target()
     return {
@@ -68,7 +68,7 @@ def _asked_for(machine: Machine, component: str) -> Result | None:
     return None
 
 
-def dag_health(call: ScriptCall) -> Result:
+async def dag_health(call: ScriptCall) -> Result:
     """Get-DatabaseAvailabilityGroup -Status, Test-ReplicationHealth, and the nodes as the cluster has them."""
     machine = call.target()
     members = list(call.simulation.organisation.members(machine.dag))
@@ -129,13 +129,13 @@ def _suspended(simulation: Simulation, machine: Machine) -> bool:
     return any(shown_copy(machine, database).status == "Suspended" for database in passive)
 
 
-def pop_settings(call: ScriptCall) -> Result:
+async def pop_settings(call: ScriptCall) -> Result:
     """Get-PopSettings, which Exchange answers from Active Directory."""
     machine = call.target()
     return {"server": machine.name, "protocol_log_enabled": machine.pop_log.enabled, "log_location": FOLDER}
 
 
-def set_protocol_log(call: ScriptCall) -> Result:
+async def set_protocol_log(call: ScriptCall) -> Result:
     """Set-PopSettings -ProtocolLogEnabled as a compare-and-set; the service takes it over when it starts again."""
     machine = call.target()
     expected, value = flag(call, "expected"), flag(call, "value")

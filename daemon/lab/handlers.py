@@ -5,8 +5,9 @@ Every handler runs with the model's lock held, which only `call.process.wait` gi
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from types import MappingProxyType
+from typing import Any
 
 from daemon.lab.databases import shown_copy
 from daemon.lab.exchange_answers import dag_health, exchange_server, pop_settings, set_protocol_log
@@ -32,7 +33,7 @@ def _health_manager(machine: Machine) -> None:
         raise Refusal("failed", f"The Health Manager on {machine.name} cannot be reached.")
 
 
-def server_health(call: ScriptCall) -> Result:
+async def server_health(call: ScriptCall) -> Result:
     """Get-ServerHealth: no rows for a health set that the server does not have. `POP*`: all that begin so."""
     machine = call.target()
     wanted = call.text("health_set").lower()
@@ -76,7 +77,7 @@ def _stale(machine: Machine, monitor: Monitor) -> bool:
     return fault.monitor == monitor.name if fault.monitor else monitor.health_set.startswith("POP")
 
 
-def invoke_probe(call: ScriptCall) -> Result:
+async def invoke_probe(call: ScriptCall) -> Result:
     """Invoke-MonitoringProbe: a probe that the server does not have, or cannot run, gives a warning and no object."""
     machine = call.target()
     health_set, probe = call.text("health_set"), call.text("probe")
@@ -90,7 +91,7 @@ def invoke_probe(call: ScriptCall) -> Result:
         warning = f"Could not find assembly or object type associated with monitor identity '{health_set}\\{probe}'."
         return {"objects": [], "warnings": [warning]}
     started = call.simulation.timeline.now()
-    call.process.wait(2)
+    await call.process.wait(2)
     _health_manager(machine)
     sick = machine.sick(fits[0])
     if fits[0].name == CTP_MONITOR and machine.backend is not None and machine.runs(FRONT_END):
@@ -116,7 +117,7 @@ def invoke_probe(call: ScriptCall) -> Result:
     }
 
 
-def database_copies(call: ScriptCall) -> Result:
+async def database_copies(call: ScriptCall) -> Result:
     """Get-MailboxServer, Get-MailboxDatabase and Get-MailboxDatabaseCopyStatus in one answer."""
     machine = call.target()
     if MAILBOX not in machine.shown_roles:
@@ -156,7 +157,7 @@ def _copy(call: ScriptCall, database: Database, holder: str) -> Result:
     }
 
 
-def set_activation(call: ScriptCall) -> Result:
+async def set_activation(call: ScriptCall) -> Result:
     """Set-MailboxServer -DatabaseCopyActivationDisabledAndMoveNow as a compare-and-set."""
     machine = call.target()
     if not machine.mailbox:
@@ -178,7 +179,7 @@ def set_activation(call: ScriptCall) -> Result:
     return {"server": machine.name, "before": before, "after": value, "changed": before != value}
 
 
-def server_state(call: ScriptCall) -> Result:
+async def server_state(call: ScriptCall) -> Result:
     """Boot time, event User32/1074 and services of the executing server itself."""
     names = call.args.get("services")
     if not isinstance(names, list):
@@ -207,7 +208,7 @@ def _service_state(machine: Machine, service: Service) -> Result:
     }
 
 
-def restart_service(call: ScriptCall) -> Result:
+async def restart_service(call: ScriptCall) -> Result:
     """Stop and start a service. Killed in between, it leaves the service stopped, as a real script does."""
     name = call.text("service")
     machine, windows = call.executor, call.simulation.windows
@@ -228,16 +229,16 @@ def restart_service(call: ScriptCall) -> Result:
         )
     if service.running:
         windows.stop_service(machine, service)
-    if service.status == "StopPending" and not call.process.wait(timeout, lambda: service.status == "Stopped"):
+    if service.status == "StopPending" and not await call.process.wait(timeout, lambda: service.status == "Stopped"):
         raise Refusal("hung", f"The service {service.name} did not stop in {timeout} seconds; it is {service.status}.")
     if service.status == "Stopped":
         windows.start_service(machine, service)
-    if not call.process.wait(60, lambda: service.running):
+    if not await call.process.wait(60, lambda: service.running):
         raise Refusal("failed", f"The service {service.name} was stopped and does not start; it is {service.status}.")
     return {"service": _service_state(machine, service)}
 
 
-def reboot(call: ScriptCall) -> Result:
+async def reboot(call: ScriptCall) -> Result:
     """Restart-Computer -Force on another server."""
     machine = call.target()
     if machine is call.executor:
@@ -259,7 +260,7 @@ def reboot(call: ScriptCall) -> Result:
     return {"accepted": True}
 
 
-def step_running(call: ScriptCall) -> Result:
+async def step_running(call: ScriptCall) -> Result:
     """Whether another process of that step runs on the executing server."""
     marker = f"exmedic-{call.text('step')}"
     others = [process for process in call.siblings() if process is not call.process]
@@ -281,7 +282,7 @@ def has_marker(command_line: str, marker: str) -> bool:
 
 
 #: The handler of each shipped script.
-HANDLERS: Mapping[str, Callable[[ScriptCall], Result]] = MappingProxyType(
+HANDLERS: Mapping[str, Callable[[ScriptCall], Coroutine[Any, Any, Result]]] = MappingProxyType(
     {
         "server_health": server_health,
         "invoke_probe": invoke_probe,

@@ -16,7 +16,7 @@ _MOST_ROWS = 2000
 _MOST_CHARACTERS = 1 << 20
 
 
-def recovery_log(call: ScriptCall) -> Result:
+async def recovery_log(call: ScriptCall) -> Result:
     """Managed Availability's recovery actions on the executing server, newest first."""
     hours = call.args.get("hours")
     if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 < hours < math.inf:
@@ -61,7 +61,7 @@ def log_writer(simulation: Simulation, machine: Machine) -> LogWriter:
     )
 
 
-def protocol_log(call: ScriptCall) -> Result:
+async def protocol_log(call: ScriptCall) -> Result:
     """The executing server's protocol log between two moments of its own clock, of the sessions of some users."""
     machine = call.executor
     if call.text("folder").rstrip("\\").lower() != FOLDER.lower() or FRONT_END not in machine.services:

@@ -36,8 +36,10 @@ class Process:
         """Whether it has neither ended nor been killed."""
         return self.exit_code is None and not self.killed
 
-    def wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
+    async def wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
         """Wait, holding the model's lock but for the waiting, for a condition or so many seconds of lab time.
+
+        It blocks its thread and never suspends; a process on virtual time awaits here instead.
 
         Returns whether the condition came true.
 

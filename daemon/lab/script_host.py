@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from daemon.lab.faults import Fault, Injected
 from daemon.lab.handlers import CHANGING, HANDLERS
 from daemon.lab.organisation import Machine
 from daemon.lab.process import Process, ProcessKilled
-from daemon.lab.script_call import Lost, Refusal, ScriptCall
+from daemon.lab.script_call import Lost, Refusal, Result, ScriptCall
 from daemon.lab.security import Account
 from daemon.lab.simulation import Simulation
 
@@ -90,7 +90,7 @@ class ScriptHost:
         error: dict[str, str] | None = None
         with self._simulation.timeline.up_to_date():
             try:
-                result = HANDLERS[request.name](self._call(process, request))
+                result = _run_through(HANDLERS[request.name](self._call(process, request)))
             except Refusal as refusal:
                 error = {"kind": refusal.kind, "message": refusal.message}
             if result is not None and self._struck(Fault.EMPTY_ANSWER, request):
@@ -144,6 +144,16 @@ class ScriptHost:
         about = self._simulation.organisation.find(request.args.get("server", ""))
         about = None if about is self._machine else about
         return self._simulation.strike(fault, self._machine, about, script=request.name)
+
+
+def _run_through(handler: Coroutine[Any, Any, Result]) -> Result:
+    """Run a handler whose process waits by blocking this thread, so that it ends without ever being suspended."""
+    try:
+        handler.send(None)
+    except StopIteration as ended:
+        result: Result = ended.value
+        return result
+    raise RuntimeError("a handler was suspended, although its process blocks")
 
 
 def _request(process: Process) -> _Request:
