@@ -4,7 +4,7 @@ This is the one table of deadlines. What carries an action out is in `daemon/act
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -16,6 +16,28 @@ class Effect(StrEnum):
     READ = "read"
     IDEMPOTENT = "idempotent"  # sets a value that can be read back
     DISRUPTIVE = "disruptive"  # restart, move, reboot
+
+
+class Disruption(StrEnum):
+    """What of a server a disruptive effect disturbs."""
+
+    RESTART = "restart"
+    MOVE = "move"
+    REBOOT = "reboot"
+
+
+class Proof(StrEnum):
+    """What an outcome proves about the server; it can only come about where that may be true."""
+
+    HEALTHY = "the monitor is healthy"
+    SICK = "the problem is there"
+    MAY_HOLD_COPIES = "the server may hold database copies"
+    HOLDS_NO_COPIES = "the server holds no database copies"
+    NOTHING_ACTIVE = "no active database is left on the server"
+    BACK = "the server is back; nobody has verified it yet"
+    ONLY_MAILBOX = "the server has the Mailbox role alone"
+    ONLY_CLIENT_ACCESS = "the server has the Client Access role alone"
+    BOTH_ROLES = "the server has both roles"
 
 
 #: Outcomes that every action may have beside its own. A state that does not name one goes to `escalated`.
@@ -37,6 +59,13 @@ class ActionSpec:
     dag_wide: bool = False  #: one at a time in the whole DAG: two at once could cost it its quorum
     changes: str = ""  #: the setting it leaves changed, which a runbook's `undo` must name
     parks: bool = False  #: waits for other incidents: entered only with nothing changed, and gives all claims back
+    produced_on: tuple[str, ...] = ()  #: the outcomes that bring the fields of `produces`
+    proves: Mapping[str, Proof] = field(default_factory=dict, hash=False)  #: by outcome
+    goes_on: tuple[str, ...] = ()  #: outcomes after which more may be done to the server; after any other, nothing
+    of_monitor: bool = False  #: looks at the incident's own monitor, so an alert that names none cannot use it
+    disrupts: Disruption | None = None  #: given for each disruptive action
+    undo_disrupts: Disruption | None = None  #: what putting its change back disrupts
+    undo_steps: int = 1  #: how many steps putting its change back takes
 
 
 def _minutes(count: int) -> timedelta:
@@ -51,6 +80,10 @@ _SPECS = (
         outcomes=("healthy", "unhealthy", "undecided"),
         produces=("probe",),
         deadline=_minutes(30),
+        produced_on=("healthy", "unhealthy"),
+        proves={"healthy": Proof.HEALTHY, "unhealthy": Proof.SICK},
+        goes_on=("healthy", "unhealthy"),
+        of_monitor=True,
     ),
     ActionSpec(
         name="restart_service",
@@ -61,6 +94,9 @@ _SPECS = (
         produces=("pid", "started_at"),
         deadline=_minutes(10),
         evidence="the service's process id and start time, on the server's own clock",
+        produced_on=("done",),
+        goes_on=("done", "failed"),  # a service that hangs on stop is for a harsher step
+        disrupts=Disruption.RESTART,
     ),
     ActionSpec(
         name="holds_copies",
@@ -68,6 +104,8 @@ _SPECS = (
         effect=Effect.READ,
         outcomes=("yes", "no"),
         deadline=_minutes(10),
+        proves={"yes": Proof.MAY_HOLD_COPIES, "no": Proof.HOLDS_NO_COPIES},
+        goes_on=("yes", "no"),
     ),
     ActionSpec(
         name="stop_activation",
@@ -79,6 +117,9 @@ _SPECS = (
         dag_wide=True,
         evidence="DatabaseCopyActivationDisabledAndMoveNow as read from Exchange",
         changes="activation",
+        produced_on=("done",),
+        goes_on=("done",),
+        disrupts=Disruption.MOVE,
     ),
     ActionSpec(
         name="check_moved",
@@ -87,6 +128,8 @@ _SPECS = (
         params=("databases",),
         outcomes=("moved", "stuck"),
         deadline=_minutes(20),
+        proves={"moved": Proof.NOTHING_ACTIVE},
+        goes_on=("moved",),
     ),
     ActionSpec(
         name="reboot",
@@ -97,6 +140,9 @@ _SPECS = (
         deadline=_minutes(30),
         dag_wide=True,
         evidence="the server's boot time, and its own record of a requested restart",
+        produced_on=("done",),
+        goes_on=("done",),
+        disrupts=Disruption.REBOOT,
     ),
     ActionSpec(
         name="wait_until_back",
@@ -105,6 +151,8 @@ _SPECS = (
         params=("since", "service"),
         outcomes=("back", "missing"),
         deadline=_minutes(30),
+        proves={"back": Proof.BACK},
+        goes_on=("back",),
     ),
     ActionSpec(
         name="server_roles",
@@ -112,6 +160,8 @@ _SPECS = (
         effect=Effect.READ,
         outcomes=("mailbox", "client_access", "both"),
         deadline=_minutes(10),
+        proves={"mailbox": Proof.ONLY_MAILBOX, "client_access": Proof.ONLY_CLIENT_ACCESS, "both": Proof.BOTH_ROLES},
+        goes_on=("mailbox", "client_access", "both"),
     ),
     ActionSpec(
         name="watch_monitor",
@@ -120,6 +170,9 @@ _SPECS = (
         params=("minutes",),
         outcomes=("healthy", "unhealthy"),
         deadline=_minutes(60),
+        proves={"healthy": Proof.HEALTHY, "unhealthy": Proof.SICK},
+        goes_on=("healthy", "unhealthy"),
+        of_monitor=True,
     ),
     ActionSpec(
         name="protocol_log_on",
@@ -129,6 +182,9 @@ _SPECS = (
         deadline=_minutes(10),
         evidence="ProtocolLogEnabled as read from Exchange",
         changes="protocol_log",
+        goes_on=("done",),
+        undo_disrupts=Disruption.RESTART,  # the earlier value takes effect with the next start of the service
+        undo_steps=2,
     ),
     ActionSpec(
         name="find_backends",
@@ -137,6 +193,8 @@ _SPECS = (
         outcomes=("found", "none"),
         produces=("servers",),
         deadline=_minutes(15),
+        produced_on=("found",),
+        goes_on=("found", "none"),
     ),
     ActionSpec(
         name="check_pop",
@@ -146,6 +204,8 @@ _SPECS = (
         outcomes=("healthy", "unhealthy"),
         produces=("sick",),
         deadline=_minutes(10),
+        produced_on=("healthy", "unhealthy"),
+        goes_on=("healthy", "unhealthy"),
     ),
     ActionSpec(
         name="triage",
@@ -154,6 +214,9 @@ _SPECS = (
         outcomes=("healthy", "unhealthy"),
         produces=("sick",),
         deadline=_minutes(30),
+        produced_on=("unhealthy",),
+        proves={"healthy": Proof.HEALTHY, "unhealthy": Proof.SICK},
+        goes_on=("healthy", "unhealthy"),
     ),
     ActionSpec(
         name="heal",
@@ -163,6 +226,7 @@ _SPECS = (
         outcomes=("healed", "not_healed"),
         deadline=timedelta(hours=4),
         parks=True,
+        goes_on=("healed",),
     ),
     ActionSpec(
         name="undo",
@@ -171,6 +235,7 @@ _SPECS = (
         outcomes=("done", "more", "left", "nothing"),
         deadline=_minutes(15),
         evidence="the setting's value as read back",
+        goes_on=("done", "nothing"),
     ),
 )
 

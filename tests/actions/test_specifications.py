@@ -12,3 +12,18 @@ def test_every_specified_action_is_carried_out_as_what_it_says_it_is() -> None:
 
 def test_every_setting_that_an_action_leaves_changed_can_be_put_back() -> None:
     assert {spec.changes for spec in ACTIONS.values() if spec.changes} <= set(REVERSALS)
+
+
+def test_the_number_of_steps_and_restarts_that_putting_back_takes_is_that_of_the_reversals() -> None:
+    changing = [spec for spec in ACTIONS.values() if spec.changes]
+    assert sum(spec.undo_steps for spec in changing) == len(REVERSALS)
+    disruptive = [reversal for reversal in REVERSALS.values() if reversal.effect is Effect.DISRUPTIVE]
+    assert len([spec for spec in changing if spec.undo_disrupts]) == len(disruptive)
+
+
+def test_a_specification_speaks_of_no_outcome_that_the_action_does_not_have() -> None:
+    for spec in ACTIONS.values():
+        assert {*spec.produced_on, *spec.proves} <= set(spec.outcomes), spec.name
+        assert set(spec.goes_on) <= {*spec.outcomes, "failed"}, spec.name
+        assert bool(spec.produces) == bool(spec.produced_on), spec.name
+        assert (spec.disrupts is not None) == (spec.effect is Effect.DISRUPTIVE), spec.name
