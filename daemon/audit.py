@@ -61,12 +61,16 @@ LABELS: Mapping[AuditKind, Label] = MappingProxyType(
         AuditKind.CANCELLED: Label("f1b31af1191778872d39f60286ac4069", _WARNING),
         AuditKind.LATCH_LIFTED: Label("825be919723d9ac000a39f633bb38f7a", _NOTICE),
         AuditKind.NOTIFIED: Label("46436e355936b188de9e965130ccbe4c", _NOTICE),
+        AuditKind.NOT_NOTIFIED: Label("a078a0c6df22ec9119f35dbed65b5282", _WARNING),
         AuditKind.QUARANTINED: Label("988fc1906dabebce4f6188ea786dce13", _CRITICAL),
         AuditKind.QUARANTINE_LIFTED: Label("1ec741294ae4e0d352fc3202939b3b58", _WARNING),
         AuditKind.PAUSED: Label("60609c486068da74e17603bcf7b1200d", _WARNING),
         AuditKind.RESUMED: Label("2a83d89a22563dae5219e30e1a581c06", _WARNING),
         AuditKind.STARTED: Label("f6467bb108ffb8f3a190d4b7343056f4", _NOTICE),
         AuditKind.STOPPED: Label("0eb34908e1d34c326c2f13a240904992", _NOTICE),
+        AuditKind.STORE_OLDER: Label("6f8617b2fd2fbb0e44a41b7b1b2642f1", _CRITICAL),
+        AuditKind.LEDGER_MISMATCH: Label("e3ced12adf3232be92d4caea368fac36", _CRITICAL),
+        AuditKind.LEDGER_BALANCED: Label("7bc8d67024d6c195b2af27d4b137b256", _NOTICE),
     },
 )
 

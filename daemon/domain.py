@@ -91,12 +91,16 @@ class AuditKind(StrEnum):
     CANCELLED = "cancelled"
     LATCH_LIFTED = "latch_lifted"
     NOTIFIED = "notified"
+    NOT_NOTIFIED = "not_notified"
     QUARANTINED = "quarantined"
     QUARANTINE_LIFTED = "quarantine_lifted"
     PAUSED = "paused"
     RESUMED = "resumed"
     STARTED = "started"
     STOPPED = "stopped"
+    STORE_OLDER = "store_older"
+    LEDGER_MISMATCH = "ledger_mismatch"
+    LEDGER_BALANCED = "ledger_balanced"
 
 
 def timestamp(moment: datetime) -> str:
@@ -357,6 +361,7 @@ class Commit:
     `incident` is inserted when its version is 0, otherwise it replaces the stored one of that same version; the store
     counts the version up. `step` is inserted or replaced by id. `claim` takes scopes (a server's name, `dag:NAME`) for
     the incident, `release` gives back all it holds. `quarantine` and `lift` set and end a server's quarantine.
+    `ledger_told` replaces what `Ledger.told` says.
     """
 
     at: datetime
@@ -369,29 +374,6 @@ class Commit:
     lift: str | None = None
     routing: Routing | None = None
     runbook: StoredRunbook | None = None
+    ledger_told: Mapping[str, int] | None = None
     audit: tuple[AuditEntry, ...] = ()
     outgoing: tuple[Outgoing, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """The counts that must balance, each taken from its own source."""
-
-    accepted: int  #: deliveries acknowledged to the broker, counted as they were committed
-    stored: int  #: rows of alerts
-    duplicates: int  #: deliveries dropped by the unique key
-    alerts: Mapping[str, int]  #: rows by status
-    opened: int  #: incidents opened, counted as they were committed
-    incidents: Mapping[str, int]  #: rows by status
-
-    @property
-    def imbalance(self) -> str:
-        """What does not add up, in words; empty when everything does."""
-        wrong = []
-        if self.accepted != self.stored + self.duplicates:
-            wrong.append(f"accepted {self.accepted} messages, stored {self.stored} and dropped {self.duplicates}")
-        if self.stored != sum(self.alerts.values()):
-            wrong.append(f"stored {self.stored} alerts, their statuses add up to {sum(self.alerts.values())}")
-        if self.opened != sum(self.incidents.values()):
-            wrong.append(f"opened {self.opened} incidents, their statuses add up to {sum(self.incidents.values())}")
-        return "; ".join(wrong)

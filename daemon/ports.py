@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from daemon.domain import (
@@ -18,7 +19,6 @@ from daemon.domain import (
     IncidentStatus,
     Json,
     Key,
-    Ledger,
     OutboxRow,
     Quarantine,
     Received,
@@ -27,6 +27,7 @@ from daemon.domain import (
     StoredRunbook,
     UndoItem,
 )
+from daemon.ledger import Ledger
 
 
 class Clock(Protocol):
@@ -198,8 +199,8 @@ class Store(Protocol):
         """Record how far a follower of the audit chain has come."""
         ...
 
-    async def ledger(self) -> Ledger:
-        """The counts that must balance."""
+    async def ledger(self, *, thorough: bool = False) -> Ledger:
+        """The counts that must balance. `thorough`, which costs more: rows that refer to a missing one as well."""
         ...
 
 
@@ -240,6 +241,36 @@ class Reply:
 #: Entered, in the sending thread, around the request that starts the effect. Yields whether it may start. A pause
 #: waits for those inside to leave, so that after it no effect starts.
 Permit = Callable[[], AbstractContextManager[bool]]
+
+
+class KillSwitch(Protocol):
+    """Whether effects may start at all. Whatever cannot be found out counts as paused."""
+
+    path: Path  #: the file that pauses while it exists
+
+    def reason(self) -> str | None:
+        """Why no effect may start; None when effects may start."""
+        ...
+
+    def permit(self) -> AbstractContextManager[bool]:
+        """Entered around sending an effect; yields whether it may be sent."""
+        ...
+
+    async def engage(self, reason: str) -> None:
+        """Pause. When it returns, no effect starts any more.
+
+        Raises:
+            OSError: the pause could not be made to last.
+        """
+        ...
+
+    def resume(self) -> bool:
+        """End the pause; False when there was none.
+
+        Raises:
+            OSError: it could not be ended.
+        """
+        ...
 
 
 class Shell(Protocol):

@@ -9,6 +9,9 @@ RETURNING id, topic, received_at, alert, status, reason, incident_id, seen;
 -- name: count
 UPDATE counters SET value = value + :by WHERE name = :name;
 
+-- name: tally
+UPDATE tallies SET value = value + :by WHERE name = :name;
+
 -- name: pending_alerts
 SELECT id, topic, received_at, alert, status, reason, incident_id, seen
 FROM alerts INDEXED BY alerts_pending WHERE status = 'pending' ORDER BY id LIMIT :limit;
@@ -46,6 +49,9 @@ WHERE id = :id AND version = :version;
 
 -- name: incident
 SELECT * FROM incidents WHERE id = :id;
+
+-- name: incident_status
+SELECT status FROM incidents WHERE id = :id;
 
 -- name: incidents
 SELECT * FROM incidents ORDER BY number DESC LIMIT :limit;
@@ -168,9 +174,21 @@ SELECT seq FROM cursors WHERE name = :name;
 -- name: set_cursor
 INSERT INTO cursors (name, seq) VALUES (:name, :seq) ON CONFLICT (name) DO UPDATE SET seq = excluded.seq;
 
+-- name: forget_told
+DELETE FROM ledger_told;
+
+-- name: tell
+INSERT INTO ledger_told (name, size) VALUES (:name, :size);
+
 -- name: ledger
 SELECT 'counter' AS source, name, value AS number FROM counters
+UNION ALL SELECT 'tally', name, value FROM tallies
+UNION ALL SELECT 'told', name, size FROM ledger_told
 UNION ALL SELECT 'alerts', status, count(*) FROM alerts GROUP BY status
 UNION ALL SELECT 'incidents', status, count(*) FROM incidents GROUP BY status
 UNION ALL SELECT 'stored', '', count(*) FROM alerts
 UNION ALL SELECT 'duplicates', '', coalesce(sum(seen - 1), 0) FROM alerts;
+
+-- name: strays
+SELECT 'stray' AS source, "table" || ' without the ' || parent AS name, count(*) AS number
+FROM pragma_foreign_key_check GROUP BY "table", parent;

@@ -17,6 +17,7 @@ from daemon.adapters import sqlite_file, sqlite_writes
 from daemon.adapters import sqlite_rows as rows
 from daemon.adapters.sqlite_file import queries
 from daemon.errors import StoreError
+from daemon.ledger import Ledger
 
 T = TypeVar("T")
 Parameters = Mapping[str, str | int | None]
@@ -237,6 +238,8 @@ class SqliteStore:
         """See `ports.Store.set_cursor`."""
         await self._write("set_cursor", [{"name": name, "seq": seq}])
 
-    async def ledger(self) -> domain.Ledger:
-        """See `ports.Store.ledger`."""
-        return rows.ledger(await self._all("ledger", lambda row: row))
+    async def ledger(self, *, thorough: bool = False) -> Ledger:
+        """See `ports.Store.ledger`. The counts are in indexes; a thorough look reads every row that refers to one."""
+        wanted = ("ledger", "strays") if thorough else ("ledger",)
+        found = [row for query in wanted for row in await self._all(query, lambda row: row)]
+        return rows.ledger(found, thorough=thorough)

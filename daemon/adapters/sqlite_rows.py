@@ -2,12 +2,14 @@
 
 import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from daemon import domain
 from daemon.domain import canonical, moment, timestamp
+from daemon.ledger import Ledger
 from statemachines.actions import Effect
 
 Row = dict[str, str | int | bytes | None]
@@ -295,14 +297,19 @@ def outbox_row(row: sqlite3.Row) -> domain.OutboxRow:
     )
 
 
-def ledger(rows: Iterable[sqlite3.Row]) -> domain.Ledger:
+def ledger(rows: Iterable[sqlite3.Row], *, thorough: bool) -> Ledger:
     """The counts, each from its own source; every status is named, also with none of it."""
-    counts: dict[tuple[str, str], int] = {(row["source"], row["name"]): row["number"] for row in rows}
-    return domain.Ledger(
-        accepted=counts["counter", "accepted"],
-        stored=counts["stored", ""],
-        duplicates=counts["duplicates", ""],
-        alerts={status.value: counts.get(("alerts", status.value), 0) for status in domain.AlertStatus},
-        opened=counts["counter", "opened"],
-        incidents={status.value: counts.get(("incidents", status.value), 0) for status in domain.IncidentStatus},
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in rows:
+        counts[row["source"]][row["name"]] = row["number"]
+    return Ledger(
+        accepted=counts["counter"].get("accepted", 0),
+        stored=counts["stored"][""],
+        duplicates=counts["duplicates"][""],
+        alerts={status.value: counts["alerts"].get(status.value, 0) for status in domain.AlertStatus},
+        opened=counts["counter"].get("opened", 0),
+        incidents={status.value: counts["incidents"].get(status.value, 0) for status in domain.IncidentStatus},
+        counted=counts["tally"],
+        told=counts["told"],
+        strays=counts["stray"] if thorough else None,
     )

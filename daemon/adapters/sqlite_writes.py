@@ -5,7 +5,7 @@ looked up only when it fails, so a commit that succeeds pays nothing for the sen
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -32,6 +32,7 @@ def ingest(connection: Connection, batch: Sequence[domain.Received], deadletter_
             if alert.seen > 1:
                 continue
             _append_audit(connection, [records.ingested(alert.id, received)])
+            _tally(connection, f"alerts {alert.status.value}", 1)
             if alert.status is domain.AlertStatus.REJECTED:
                 _send(connection, [records.dead_letter(deadletter_topic, received)], received.received_at)
         _count(connection, "accepted", len(batch))
@@ -54,6 +55,8 @@ def commit(connection: Connection, work: domain.Commit) -> domain.Incident | Non
             _put_step(connection, work.step)
         for item in work.undo:
             _record_undo(connection, item)
+        if work.ledger_told is not None:
+            _tell(connection, work.ledger_told)
         if work.quarantine is not None:
             _quarantine(connection, work.quarantine)
         if work.routing is not None:
@@ -98,11 +101,16 @@ def _put_incident(connection: Connection, incident: domain.Incident) -> None:
         with _explained(lambda: _why_not_incident(connection, incident)):
             _do(connection, "insert_incident", row)
         _count(connection, "opened", 1)
+        _tally(connection, f"incidents {incident.status.value}", 1)
         return
+    before = _one(connection, "incident_status", {"id": incident.id})
     with _explained(lambda: _why_not_incident(connection, incident)):
         changed = _do(connection, "update_incident", row)
-    if not changed:
+    if not changed or before is None:
         raise _version_conflict(connection, incident) or AssertionError("no row changed, though the version fits")
+    if before["status"] != incident.status:
+        _tally(connection, f"incidents {before['status']}", -1)
+        _tally(connection, f"incidents {incident.status.value}", 1)
 
 
 def _version_conflict(connection: Connection, incident: domain.Incident) -> Conflict | None:
@@ -215,6 +223,8 @@ def _route(connection: Connection, routing: domain.Routing) -> None:
         changed = _do(connection, "route", row)
     if not changed:
         raise conflicts.not_stored("alert", str(routing.alert_id), "the routing")
+    _tally(connection, f"alerts {domain.AlertStatus.PENDING.value}", -1)
+    _tally(connection, f"alerts {routing.status.value}", 1)
 
 
 def _why_not_route(connection: Connection, routing: domain.Routing) -> Conflict | None:
@@ -255,6 +265,16 @@ def _append_audit(connection: Connection, entries: Sequence[domain.AuditEntry]) 
 def _send(connection: Connection, messages: Sequence[domain.Outgoing], at: datetime) -> None:
     for message in messages:
         _do(connection, "send", rows.outgoing_row(message, at))
+
+
+def _tell(connection: Connection, told: Mapping[str, int]) -> None:
+    _do(connection, "forget_told", {})
+    for name, size in told.items():
+        _do(connection, "tell", {"name": name, "size": size})
+
+
+def _tally(connection: Connection, name: str, by: int) -> None:
+    _do(connection, "tally", {"name": name, "by": by})
 
 
 def _count(connection: Connection, name: str, by: int) -> None:

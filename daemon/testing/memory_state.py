@@ -1,5 +1,6 @@
 """What the memory store holds, and its two transactions: each changes a copy, which replaces the original or not."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -45,6 +46,8 @@ class State:
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
     audit: list[AuditRow] = field(default_factory=list)
+    counted: Counter[str] = field(default_factory=Counter)  # by `alerts pending` and so on
+    told: dict[str, int] = field(default_factory=dict)
     sent: int = 0
     accepted: int = 0
     opened: int = 0
@@ -99,6 +102,7 @@ def _first_delivery(state: State, received: Received, deadletter_topic: str) -> 
         seen=1,
     )
     state.alert_ids[received.dedup_key] = alert.id
+    state.counted[f"alerts {alert.status.value}"] += 1
     _append_audit(state, [records.ingested(alert.id, received)])
     if alert.status is AlertStatus.REJECTED:
         _send(state, [records.dead_letter(deadletter_topic, received)], received.received_at)
@@ -119,6 +123,8 @@ def commit(state: State, work: Commit) -> Incident | None:
     for item in work.undo:
         _require(state.incidents, "incident", item.incident_id, f"undo {item.id}")
         state.undo[item.id] = item
+    if work.ledger_told is not None:
+        state.told = dict(work.ledger_told)
     if work.quarantine is not None:
         _quarantine(state, work.quarantine)
     if work.routing is not None:
@@ -153,6 +159,9 @@ def _put_incident(state: State, incident: Incident) -> Incident:
         if holder != incident.id:
             raise conflicts.key_taken(incident.key, holder)
     state.opened += stored is None
+    if stored is not None:
+        state.counted[f"incidents {stored.status.value}"] -= 1
+    state.counted[f"incidents {incident.status.value}"] += 1
     state.incidents[incident.id] = replace(incident, version=incident.version + 1)
     return state.incidents[incident.id]
 
@@ -217,6 +226,8 @@ def _route(state: State, routing: Routing) -> None:
         raise conflicts.routed_nowhere(alert.id, routing.status)
     if routing.incident_id is not None:
         _require(state.incidents, "incident", routing.incident_id, f"the routing of alert {alert.id}")
+    state.counted[f"alerts {alert.status.value}"] -= 1
+    state.counted[f"alerts {routing.status.value}"] += 1
     state.alerts[alert.id] = replace(
         alert, status=routing.status, reason=routing.reason, incident_id=routing.incident_id
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -16,7 +16,6 @@ from daemon.domain import (
     Incident,
     IncidentStatus,
     Key,
-    Ledger,
     OutboxRow,
     Quarantine,
     Received,
@@ -26,6 +25,7 @@ from daemon.domain import (
     UndoItem,
 )
 from daemon.errors import StoreError
+from daemon.ledger import Ledger
 from daemon.testing import memory_state
 from daemon.testing.memory_state import State
 
@@ -197,7 +197,7 @@ class MemoryStore:
 
         await self._change(move)
 
-    async def ledger(self) -> Ledger:
+    async def ledger(self, *, thorough: bool = False) -> Ledger:
         """See `ports.Store.ledger`. Every status is named, also with none of it."""
         state = await self._read()
         alerts = Counter(alert.status for alert in state.alerts.values())
@@ -209,4 +209,13 @@ class MemoryStore:
             alerts={status.value: alerts[status] for status in AlertStatus},
             opened=state.opened,
             incidents={status.value: incidents[status] for status in IncidentStatus},
+            counted=_every_status(state.counted),
+            told=dict(state.told),
+            strays={} if thorough else None,  # nothing but the verbs above can change what is here
         )
+
+
+def _every_status(counted: Mapping[str, int]) -> dict[str, int]:
+    names = [f"alerts {status.value}" for status in AlertStatus]
+    names += [f"incidents {status.value}" for status in IncidentStatus]
+    return {name: counted.get(name, 0) for name in names}

@@ -138,6 +138,11 @@ WHERE status = 'open' OR latched = 1;
 
 CREATE INDEX incidents_transient ON incidents (server, health_set_key, monitor_key, ended_at) WHERE transient = 1;
 
+CREATE TABLE ledger_told (
+    name TEXT PRIMARY KEY,
+    size INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again, though delivered rows are deleted
     channel TEXT NOT NULL CHECK (channel IN ('bus', 'notify')),
@@ -213,6 +218,11 @@ WHEN (NEW.id, NEW.incident_id, NEW.number, NEW.state, NEW.action, NEW.effect, NE
 BEGIN
     SELECT RAISE(ABORT, 'the identity of a step never changes');
 END;
+
+CREATE TABLE tallies (
+    name TEXT PRIMARY KEY, -- `alerts pending`, `incidents open` ...
+    value INTEGER NOT NULL -- below zero if rows were added behind our back: a mismatch must stop no commit
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE undo_items (
     number INTEGER PRIMARY KEY, -- in the order they were recorded
