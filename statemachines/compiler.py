@@ -1,53 +1,18 @@
 """Compiles a runbook to a state machine of `transitions`. This is that library's only importer (docs/adr/0002).
 
 The machine only decides: given a state and an outcome, what is the next state? It has no callbacks, keeps no models
-and does no I/O, so one machine per runbook version serves all incidents.
-
-Beside the runbook's own states it has the engine's:
-
-    S.recheck       in front of each state S with an effect: verify afresh after a hold, before acting at last
-    undo.resolved   put back what was changed, then `confirm`, which verifies once more
-    undo.escalated  put back what may be put back, then escalate
-    undo.cancelled  the same for an incident that an operator closed
+and does no I/O, so one machine per runbook version serves all incidents. `statemachines/table.py` says what follows
+what.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
-from enum import StrEnum
 
 from transitions import Machine
 
-from statemachines.actions import ACTIONS, COMMON_OUTCOMES, ActionSpec, Effect
-from statemachines.model import Definition, Literal_
+from statemachines.model import Definition
+from statemachines.table import CLOSE, CONFIRM, FLAPPING, HELD, RECHECK, End, LadderState, ladder_states, next_states
 
-RECHECK = ".recheck"
-CONFIRM = "confirm"
-#: The engine's own outcomes: a gate said "not now, and verify afresh"; an operator closes the incident; a problem
-#: that is gone by itself once too often.
-HELD, CLOSE, FLAPPING = "held", "close", "flapping"
-
-
-class End(StrEnum):
-    """The terminal states."""
-
-    RESOLVED = "resolved"
-    ESCALATED = "escalated"
-    CANCELLED = "cancelled"
-
-    @property
-    def undo(self) -> str:
-        """The state on the way to this end that puts things back."""
-        return f"undo.{self.value}"
-
-
-@dataclass(frozen=True, slots=True)
-class LadderState:
-    """What the engine must know of a state to enter it."""
-
-    name: str
-    action: ActionSpec
-    params: dict[str, Literal_]
-    deadline: timedelta
+__all__ = ["CLOSE", "CONFIRM", "FLAPPING", "HELD", "RECHECK", "End", "Ladder", "LadderState"]
 
 
 @dataclass(slots=True)
@@ -63,7 +28,7 @@ class Ladder:
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self.start = definition.start
-        self.states = _states(definition)
+        self.states = ladder_states(definition)
         self._machine = Machine(
             model=None,
             states=[*self.states, *End],
@@ -71,7 +36,7 @@ class Ladder:
             auto_transitions=False,
             transitions=[
                 {"trigger": outcome, "source": state, "dest": target}
-                for (state, outcome), target in _table(definition, self.states).items()
+                for (state, outcome), target in next_states(definition, self.states).items()
             ],
         )
 
@@ -87,56 +52,3 @@ class Ladder:
             raise KeyError(f"{self.definition.runbook}: state {state!r} has no outcome {outcome!r}")
         event.trigger(position)
         return str(position.state)
-
-
-def _states(definition: Definition) -> dict[str, LadderState]:
-    states = {}
-    for name, state in definition.states.items():
-        spec = ACTIONS[state.do]
-        deadline = spec.deadline if state.within is None else timedelta(seconds=state.within)
-        states[name] = LadderState(name, spec, dict(state.params), deadline)
-        if spec.effect is not Effect.READ and spec.name != "undo":
-            recheck = name + RECHECK
-            states[recheck] = LadderState(recheck, ACTIONS["verify"], {}, ACTIONS["verify"].deadline)
-    verify, undo = ACTIONS["verify"], ACTIONS["undo"]
-    states[CONFIRM] = LadderState(CONFIRM, verify, {}, verify.deadline)
-    for end in End:
-        states[end.undo] = LadderState(end.undo, undo, {}, undo.deadline)
-    return states
-
-
-def _table(definition: Definition, states: dict[str, LadderState]) -> dict[tuple[str, str], str]:
-    """Every (state, outcome) to its next state: total, so that no outcome can be without one."""
-    table: dict[tuple[str, str], str] = {}
-    for name, state in states.items():
-        for outcome in (*state.action.outcomes, *COMMON_OUTCOMES):
-            table[name, outcome] = End.ESCALATED.undo
-        if not name.startswith("undo."):
-            table[name, CLOSE] = End.CANCELLED.undo
-    for name, own in definition.states.items():
-        for outcome, target in own.then.items():
-            table[name, outcome] = End(target).undo if target in tuple(End) else target
-        if own.do == "undo":  # in the middle of a ladder, before it parks
-            table[name, "more"] = name
-            table[name, "nothing"] = own.then.get("nothing", table[name, "done"])
-        elif states[name].action.effect is not Effect.READ:
-            recheck = name + RECHECK
-            table[name, HELD] = recheck
-            table[recheck, "healthy"] = End.RESOLVED.undo
-            table[recheck, "unhealthy"] = name
-    table[CONFIRM, "healthy"] = End.RESOLVED
-    _undo_table(table)
-    return table
-
-
-def _undo_table(table: dict[tuple[str, str], str]) -> None:
-    for end in End:
-        for outcome in (*ACTIONS["undo"].outcomes, *COMMON_OUTCOMES):
-            # Whatever was left is on record and in the message; the way out goes on.
-            table[end.undo, outcome] = end
-        table[end.undo, "more"] = end.undo
-    resolved = End.RESOLVED.undo
-    table[resolved, FLAPPING] = End.ESCALATED.undo
-    table[resolved, "done"] = CONFIRM
-    for outcome in ("left", *COMMON_OUTCOMES):
-        table[resolved, outcome] = End.ESCALATED.undo
