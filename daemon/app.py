@@ -1,4 +1,4 @@
-"""Puts the parts together: the only module that names adapters."""
+"""Puts adapters behind the ports and starts the daemon on them: the only module that names adapters."""
 
 import contextlib
 import json
@@ -23,27 +23,18 @@ from daemon.adapters.reach import reach
 from daemon.adapters.sqlite import SqliteStore
 from daemon.adapters.systemd import ServiceManager
 from daemon.adapters.winrm import WinrmShell
-from daemon.audit import RESEND, AuditFollower, verify_chain
+from daemon.assembly import Outer, assemble, lifecycle
+from daemon.audit import RESEND, verify_chain
 from daemon.config import Settings, load_settings, read_secret
 from daemon.control import ControlSocket
-from daemon.dispatch import Dispatch
 from daemon.doctor import Report, diagnose
-from daemon.domain import AuditEntry, AuditKind, Commit
-from daemon.engine import Engine
+from daemon.domain import AuditKind
 from daemon.errors import BusDown, ConfigError, Mistake, OperatorError, SinkDown
 from daemon.examination import Examiner
-from daemon.family import Family
-from daemon.health import Progress
-from daemon.intake import Intake
 from daemon.inventory import Inventory, check_site, load_inventory
-from daemon.ladders import Ladders
-from daemon.loops import Daemon
-from daemon.operators import Operators
-from daemon.outbox import Outbox
-from daemon.parts import Parts
+from daemon.loops import stop_on_signal
 from daemon.pause import PauseFile
-from daemon.ports import AuditSink, Clock, Outside, Shell, Store
-from daemon.runner import Runner
+from daemon.ports import Clock, Store
 from statemachines.loader import RunbookError, load_runbooks, shipped_directory
 from statemachines.model import Definition
 
@@ -143,33 +134,24 @@ async def publish_raw(settings: Settings, topic: str, payloads: Sequence[bytes])
         raise OperatorError(f"the broker {error}; is it running, and may this account publish on {topic}?") from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adapters:
-    """Everything outside, behind its port."""
-
-    store: Store
-    clock: Clock
-    shell: Shell
-    bus: MqttBus
-    sink: AuditSink
-    resend: int  #: rows that the sink is sent again after a start
-    notifier: AppriseNotifier | None
-    outside: Outside
-
-
-def _adapters(settings: Settings, inventory: Inventory) -> Adapters:
+def _outer(settings: Settings, inventory: Inventory) -> Outer:
     journal = settings.journal.exists()
     configure_logging(sys.stdout, journal=journal, journal_socket=settings.journal)
     _make_directory(settings.data)
-    return Adapters(
+    bus = MqttBus(settings.bus, read_secret)
+    return Outer(
         store=SqliteStore(settings.data / DATABASE, deadletter_topic=f"{settings.bus.prefix}/deadletter"),
         clock=clock_of(settings),
         shell=WinrmShell(inventory, settings.winrm, settings.credentials, read_secret),
-        bus=MqttBus(settings.bus, read_secret),
+        bus=bus,
+        bus_loop=bus.run,
         sink=JournalSink(settings.journal) if journal else ConsoleSink(sys.stdout),
         resend=RESEND if journal else 0,
         notifier=_notifier(settings),
         outside=Pop3Client(inventory, settings.credentials, read_secret),
+        pause=PauseFile(settings.safety.pause_file),
+        service=ServiceManager(),
+        new_id=_new_id,
     )
 
 
@@ -222,75 +204,17 @@ async def run_daemon(config: Path) -> None:
     settings = load_settings(config)
     inventory = load_inventory(settings.inventory, settings)
     ladders = runbooks(settings)
-    adapters = _adapters(settings, inventory)
-    await adapters.store.open()
+    outer = _outer(settings, inventory)
+    await outer.store.open()
     try:
-        daemon, operators = _assemble(settings, inventory, ladders, adapters)
+        daemon, operators = assemble(settings, inventory, ladders, outer)
         started = f"started with {len(inventory.servers)} servers"
-        await adapters.store.commit(_lifecycle(AuditKind.STARTED, adapters.clock, started))
+        await outer.store.commit(lifecycle(AuditKind.STARTED, outer.clock, started))
         async with ControlSocket(settings.socket, operators).serving():
-            await daemon.run()
+            await daemon.run(stop_on_signal())
     finally:
-        await adapters.shell.close()
-        await adapters.store.close()
-
-
-def _assemble(
-    settings: Settings, inventory: Inventory, definitions: Sequence[Definition], outer: Adapters
-) -> tuple[Daemon, Operators]:
-    """The running parts, and who wakes whom."""
-    store, clock, bus = outer.store, outer.clock, outer.bus
-    ladders = Ladders(definitions, store)
-    pause = PauseFile(settings.safety.pause_file)
-    follower = AuditFollower(store=store, sink=outer.sink, clock=clock, resend=outer.resend)
-    outbox = Outbox(store=store, bus=bus, notifier=outer.notifier or AppriseNotifier(()), clock=clock)
-    family = Family(
-        store=store, clock=clock, inventory=inventory, ladders=ladders, new_id=_new_id, prefix=settings.bus.prefix
-    )
-
-    def committed() -> None:
-        outbox.nudge()
-        follower.nudge()
-
-    parts = Parts(
-        store=store,
-        shell=outer.shell,
-        clock=clock,
-        inventory=inventory,
-        ladders=ladders,
-        engine=Engine(settings.timing, settings.bus.prefix),
-        settings=settings,
-        pause=pause,
-        family=family,
-        committed=committed,
-        outside=outer.outside,
-    )
-    runner = Runner(parts)
-
-    def work() -> None:
-        committed()
-        runner.nudge()
-
-    dispatch = Dispatch(family, work)
-
-    def ingested() -> None:
-        committed()
-        dispatch.nudge()
-
-    intake = Intake(bus=bus, store=store, clock=clock, settings=settings.bus, nudge=ingested)
-    notifications = (("notifications", outbox.run_notify),) if outer.notifier else ()
-    daemon = Daemon(
-        taking=(("bus", bus.run), ("intake", intake.run)),
-        working=(("dispatch", dispatch.run), ("runner", runner.run)),
-        flushing=(("outbox", outbox.run_bus), ("audit", follower.run), *notifications),
-        wake=(dispatch.nudge, runner.nudge, committed),
-        progress=Progress(clock),
-        service=ServiceManager(),
-        ready=lambda: bus.connected,
-        stopped=lambda: store.commit(_lifecycle(AuditKind.STOPPED, clock, "stopped as told")),
-    )
-    operators = Operators(store=store, bus=bus, clock=clock, inventory=inventory, pause_file=pause, wake=work)
-    return daemon, operators
+        await outer.shell.close()
+        await outer.store.close()
 
 
 def clock_of(settings: Settings) -> Clock:
@@ -310,8 +234,3 @@ def _notifier(settings: Settings) -> AppriseNotifier | None:
         return None
     lines = [line.strip() for line in read_secret(urls).splitlines()]
     return AppriseNotifier([line for line in lines if line], urls.file or Path(str(urls.credential)))
-
-
-def _lifecycle(kind: AuditKind, clock: Clock, message: str) -> Commit:
-    now = clock.now()
-    return Commit(at=now, audit=(AuditEntry(kind=kind, at=now, message=message),))

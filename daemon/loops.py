@@ -40,6 +40,14 @@ class Service(Protocol):
         ...
 
 
+def stop_on_signal() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set, in the running loop."""
+    stop = asyncio.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(wanted, stop.set)
+    return stop
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daemon:
     """The loops, by the stage of stopping in which they end. A loop that returns before it is told to is an error."""
@@ -53,12 +61,8 @@ class Daemon:
     ready: Callable[[], bool]
     stopped: Callable[[], Coroutine[Any, Any, object]]  #: recorded once nothing runs any more, before the flush
 
-    async def run(self) -> None:
-        """Run until a signal; then: take nothing new in, let running actions end, flush, and go."""
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for wanted in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(wanted, stop.set)
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until told to stop; then: take nothing new in, let running actions end, flush, and go."""
         async with asyncio.TaskGroup() as tasks:
             taking = {name: tasks.create_task(run(), name=name) for name, run in self.taking}
             working, stop_working = self._start(tasks, self.working)

@@ -10,8 +10,7 @@ from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatu
 from daemon.errors import Conflict, OperatorError
 from daemon.inventory import Inventory
 from daemon.opening import about
-from daemon.pause import PauseFile
-from daemon.ports import Bus, Clock, Store
+from daemon.ports import Bus, Clock, KillSwitch, Store
 from statemachines.compiler import End
 
 Request = Mapping[str, Any]
@@ -25,7 +24,7 @@ class Operators:
     bus: Bus
     clock: Clock
     inventory: Inventory
-    pause_file: PauseFile
+    pause_file: KillSwitch
     wake: Callable[[], None]
     _switching: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)  #: a pause and a resume take turns
 
@@ -69,7 +68,7 @@ class Operators:
         reason = f"by {user}: {request.get('reason') or 'no reason given'}"
         try:
             # The file first: should the record fail, the pause stands.
-            await asyncio.to_thread(self.pause_file.pause, reason)
+            await self.pause_file.engage(reason)
         except OSError as error:
             raise OperatorError(f"the pause file {self.pause_file.path} cannot be written: {error.strerror}") from error
         await self._record(AuditKind.PAUSED, f"paused {reason}", user)

@@ -38,7 +38,7 @@ def next_attempt(now: datetime, attempts: int) -> datetime:
 class Outbox:
     """Two loops, one for each channel. The bus waits for its first message; no notification waits for another."""
 
-    def __init__(self, *, store: Store, bus: Bus, notifier: Notifier, clock: Clock) -> None:
+    def __init__(self, *, store: Store, bus: Bus, notifier: Notifier | None, clock: Clock) -> None:
         self._store = store
         self._bus = bus
         self._notifier = notifier
@@ -117,6 +117,8 @@ class Outbox:
 
     async def _notify(self, row: OutboxRow) -> None:
         title = row.message.topic
+        if self._notifier is None:
+            raise ValueError("run_notify needs a notifier")
         try:
             await self._notifier.notify(title, str(row.message.body.get("text", "")))
         except NotifyFailed as error:

@@ -8,8 +8,7 @@ from daemon.engine import Engine
 from daemon.family import Family
 from daemon.inventory import Inventory
 from daemon.ladders import Ladders
-from daemon.pause import PauseFile
-from daemon.ports import Clock, Outside, Shell, Store
+from daemon.ports import Clock, KillSwitch, Outside, Shell, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +22,7 @@ class Parts:
     ladders: Ladders
     engine: Engine
     settings: Settings
-    pause: PauseFile
+    pause: KillSwitch
     family: Family
     committed: Callable[[], None]  #: called after each turn: there may be rows to send
     outside: Outside | None = None

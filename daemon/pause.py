@@ -4,6 +4,7 @@ An administrator may create the file by hand, with anything or nothing in it; `e
 daemon. Resuming is a local act: remove the file, or `exmedic resume`.
 """
 
+import asyncio
 import os
 import threading
 from collections.abc import Iterator
@@ -55,6 +56,14 @@ class PauseFile:
         with self._changed:
             self._write(reason)
             self._changed.wait_for(lambda: self._sending == 0)
+
+    async def engage(self, reason: str) -> None:
+        """`pause` in a thread, since it waits for those that are sending.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        await asyncio.to_thread(self.pause, reason)
 
     def _write(self, reason: str) -> None:
         """On the disk when it returns, file and name: after a power cut it still pauses."""

@@ -12,7 +12,7 @@ import pytest
 from daemon.adapters.clock import SystemClock
 from daemon.errors import StoreError
 from daemon.health import STUCK, Progress
-from daemon.loops import Daemon, Loop
+from daemon.loops import Daemon, Loop, stop_on_signal
 from daemon.testing.clock import ManualClock
 from tests.realparts.waiting import eventually
 
@@ -96,7 +96,7 @@ class Site:
 @pytest.mark.parametrize("wanted", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stop_ends_intake_then_work_then_the_flush_and_the_bus_last(wanted: signal.Signals) -> None:
     site = Site()
-    running = asyncio.create_task(site.daemon().run())
+    running = asyncio.create_task(site.daemon().run(stop_on_signal()))
     await eventually(lambda: "fed" in site.events, "the daemon runs")
     os.kill(os.getpid(), wanted)
     await eventually(lambda: "dispatch ended" in site.events, "the stop has begun")
@@ -110,7 +110,7 @@ async def test_a_stop_ends_intake_then_work_then_the_flush_and_the_bus_last(want
 
 async def test_a_second_signal_changes_nothing_about_the_stop() -> None:
     site = Site()
-    running = asyncio.create_task(site.daemon().run())
+    running = asyncio.create_task(site.daemon().run(stop_on_signal()))
     await eventually(lambda: "fed" in site.events, "the daemon runs")
     os.kill(os.getpid(), signal.SIGTERM)
     await eventually(lambda: "dispatch ended" in site.events, "the stop has begun")
@@ -123,7 +123,7 @@ async def test_a_second_signal_changes_nothing_about_the_stop() -> None:
 @pytest.mark.parametrize("name", LOOPS)
 async def test_a_loop_that_dies_takes_all_down_with_its_error(name: str) -> None:
     site = Site(dying={name: StoreError("the disk is gone")})
-    running = asyncio.create_task(site.daemon().run())
+    running = asyncio.create_task(site.daemon().run(stop_on_signal()))
     await eventually(lambda: "fed" in site.events, "the daemon runs")
     site.die.set()
     with pytest.raises(ExceptionGroup) as raised:
@@ -136,7 +136,7 @@ async def test_a_loop_that_dies_takes_all_down_with_its_error(name: str) -> None
 async def test_a_loop_that_ends_by_itself_is_an_error_and_named(name: str) -> None:
     site = Site(dying={name: None})
     site.acting.set()
-    running = asyncio.create_task(site.daemon().run())
+    running = asyncio.create_task(site.daemon().run(stop_on_signal()))
     await eventually(lambda: "fed" in site.events, "the daemon runs")
     site.die.set()
     with pytest.raises(ExceptionGroup) as raised:
@@ -146,7 +146,7 @@ async def test_a_loop_that_ends_by_itself_is_an_error_and_named(name: str) -> No
 
 async def test_a_loop_without_a_sign_of_life_starves_the_watchdog_and_is_named() -> None:
     clock, site = ManualClock(), Site()
-    running = asyncio.create_task(site.daemon(Progress(clock)).run())
+    running = asyncio.create_task(site.daemon(Progress(clock)).run(stop_on_signal()))
     await eventually(lambda: "fed" in site.events, "the daemon runs")
     clock.advance(STUCK + 1)
     await eventually(lambda: any(event.startswith("stuck: ") for event in site.events), "it is seen")
@@ -159,7 +159,7 @@ async def test_a_loop_without_a_sign_of_life_starves_the_watchdog_and_is_named()
 
 async def test_it_is_ready_only_once_the_bus_is() -> None:
     site = Site(connected=False)
-    running = asyncio.create_task(site.daemon().run())
+    running = asyncio.create_task(site.daemon().run(stop_on_signal()))
     await eventually(lambda: "waiting for the bus" in site.events, "it waits")
     assert "READY" not in site.events
     site.connected = True

@@ -1,0 +1,104 @@
+"""Puts the running parts together on whatever stands behind the ports: who works with what, and who wakes whom."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.audit import AuditFollower
+from daemon.config import Settings
+from daemon.dispatch import Dispatch
+from daemon.domain import AuditEntry, AuditKind, Commit
+from daemon.engine import Engine
+from daemon.family import Family
+from daemon.health import Progress
+from daemon.intake import Intake
+from daemon.inventory import Inventory
+from daemon.ladders import Ladders
+from daemon.loops import Daemon, Service
+from daemon.operators import Operators
+from daemon.outbox import Outbox
+from daemon.parts import Parts
+from daemon.ports import AuditSink, Bus, Clock, KillSwitch, Notifier, Outside, Shell, Store
+from daemon.runner import Runner
+from statemachines.model import Definition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outer:
+    """Everything outside, behind its port."""
+
+    store: Store
+    clock: Clock
+    shell: Shell
+    bus: Bus
+    bus_loop: Callable[[], Coroutine[Any, Any, None]]  #: keeps the bus connected
+    sink: AuditSink
+    resend: int  #: rows that the sink is sent again after a start
+    notifier: Notifier | None
+    outside: Outside | None
+    pause: KillSwitch
+    service: Service
+    new_id: Callable[[], str]  #: of incidents
+
+
+def assemble(
+    settings: Settings, inventory: Inventory, definitions: Sequence[Definition], outer: Outer
+) -> tuple[Daemon, Operators]:
+    """The daemon, and who carries out operators' commands beside it."""
+    store, clock, bus = outer.store, outer.clock, outer.bus
+    ladders = Ladders(definitions, store)
+    follower = AuditFollower(store=store, sink=outer.sink, clock=clock, resend=outer.resend)
+    outbox = Outbox(store=store, bus=bus, notifier=outer.notifier, clock=clock)
+    family = Family(
+        store=store, clock=clock, inventory=inventory, ladders=ladders, new_id=outer.new_id, prefix=settings.bus.prefix
+    )
+
+    def committed() -> None:
+        outbox.nudge()
+        follower.nudge()
+
+    parts = Parts(
+        store=store,
+        shell=outer.shell,
+        clock=clock,
+        inventory=inventory,
+        ladders=ladders,
+        engine=Engine(settings.timing, settings.bus.prefix),
+        settings=settings,
+        pause=outer.pause,
+        family=family,
+        committed=committed,
+        outside=outer.outside,
+    )
+    runner = Runner(parts)
+
+    def work() -> None:
+        committed()
+        runner.nudge()
+
+    dispatch = Dispatch(family, work)
+
+    def ingested() -> None:
+        committed()
+        dispatch.nudge()
+
+    intake = Intake(bus=bus, store=store, clock=clock, settings=settings.bus, nudge=ingested)
+    notifications = (("notifications", outbox.run_notify),) if outer.notifier else ()
+    daemon = Daemon(
+        taking=(("bus", outer.bus_loop), ("intake", intake.run)),
+        working=(("dispatch", dispatch.run), ("runner", runner.run)),
+        flushing=(("outbox", outbox.run_bus), ("audit", follower.run), *notifications),
+        wake=(dispatch.nudge, runner.nudge, committed),
+        progress=Progress(clock),
+        service=outer.service,
+        ready=lambda: bus.connected,
+        stopped=lambda: store.commit(lifecycle(AuditKind.STOPPED, clock, "stopped as told")),
+    )
+    operators = Operators(store=store, bus=bus, clock=clock, inventory=inventory, pause_file=outer.pause, wake=work)
+    return daemon, operators
+
+
+def lifecycle(kind: AuditKind, clock: Clock, message: str) -> Commit:
+    """Puts on record that the daemon has started or stopped."""
+    now = clock.now()
+    return Commit(at=now, audit=(AuditEntry(kind=kind, at=now, message=message),))
