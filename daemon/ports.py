@@ -273,36 +273,6 @@ class KillSwitch(Protocol):
         ...
 
 
-class KillSwitch(Protocol):
-    """Whether effects may start at all. Whatever cannot be found out counts as paused."""
-
-    path: Path  #: the file that pauses while it exists
-
-    def reason(self) -> str | None:
-        """Why no effect may start; None when effects may start."""
-        ...
-
-    def permit(self) -> AbstractContextManager[bool]:
-        """Entered around sending an effect; yields whether it may be sent."""
-        ...
-
-    async def engage(self, reason: str) -> None:
-        """Pause. When it returns, no effect starts any more.
-
-        Raises:
-            OSError: the pause could not be made to last.
-        """
-        ...
-
-    def resume(self) -> bool:
-        """End the pause; False when there was none.
-
-        Raises:
-            OSError: it could not be ended.
-        """
-        ...
-
-
 class Shell(Protocol):
     """Runs shipped scripts on servers."""
 
