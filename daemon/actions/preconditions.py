@@ -15,7 +15,15 @@ from pydantic import BaseModel
 from daemon.actions.action import Context, Heard, Unheard, Unready
 from daemon.domain import Json
 from daemon.gates import Allow, CannotTell, Facts, Hold, Neighbour, Refuse, Verdict, active_here
-from daemon.gates.copies import activation_open, copies_known, in_a_dag, no_seeding, nothing_active, refuges_exist
+from daemon.gates.copies import (
+    activation_held,
+    activation_open,
+    copies_known,
+    in_a_dag,
+    no_seeding,
+    nothing_active,
+    refuges_exist,
+)
 from daemon.gates.dag import members_operational, node_not_paused, quorum_survives, replication_clean
 from daemon.gates.neighbours import another_serves, holds_no_copies
 from daemon.gates.recovery import HOURS_READ, recovery_over, recovery_rested
@@ -52,7 +60,7 @@ SPARED: Asked = (
     no_seeding,
 )
 MOVE: Asked = (*STANDING, *SPARED, refuges_exist)
-REBOOT_MAILBOX: Asked = (*STANDING, *SPARED, nothing_active)
+REBOOT_MAILBOX: Asked = (*STANDING, activation_held, *SPARED, nothing_active)
 REBOOT_CLIENT_ACCESS: Asked = (*STANDING, recovery_rested, holds_no_copies, another_serves)
 #: Putting back is never held up by the state of the server: only pause and quarantine stop it, in `daemon.turn`.
 UNDO: Asked = ()

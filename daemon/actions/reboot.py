@@ -33,14 +33,15 @@ class Reboot:
 
     async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
         """See that others can carry its load, and, where it may hold copies, that nothing is active on it."""
-        known = await met(ctx, REBOOT_MAILBOX if Role.MAILBOX in ctx.server.roles else REBOOT_CLIENT_ACCESS)
+        mailbox = Role.MAILBOX in ctx.server.roles
+        known = await met(ctx, REBOOT_MAILBOX if mailbox else REBOOT_CLIENT_ACCESS)
         if not isinstance(known, Met):
             return known
         not_after = ctx.not_after(known.clock)
         return Prepared(
             executor=known.executor,
             script="reboot",
-            args={"server": ctx.server.name, "not_after": not_after},
+            args={"server": ctx.server.name, "mailbox": mailbox, "not_after": not_after},
             baseline={
                 "since": timestamp(known.facts.clock),
                 "boot_time": timestamp(known.facts.state.boot_time),

@@ -28,6 +28,18 @@ def activation_open(facts: Facts) -> Verdict:
     return Allow(figures=figures)
 
 
+def activation_held(facts: Facts) -> Verdict:
+    """Activation is still blocked by this incident: otherwise databases may have come back since the move."""
+    itself = None if facts.copies is None else member(facts.copies, facts.server.name)
+    if itself is None:
+        return CannotTell(reason=f"the answer has no settings of {facts.server.name} itself")
+    figures = {"activation_blocked": itself.activation_blocked, "by_this_incident": facts.blocked_by_us}
+    if not (itself.activation_blocked and facts.blocked_by_us):
+        reason = f"activation is not blocked by this incident on {facts.server.name} any more: databases may come back"
+        return Refuse(reason=reason, figures=figures)
+    return Allow(figures=figures)
+
+
 def in_a_dag(facts: Facts) -> Verdict:
     """The server is in a DAG; otherwise a move or a reboot takes its databases down."""
     if facts.copies is None:

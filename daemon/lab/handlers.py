@@ -17,6 +17,7 @@ from daemon.lab.organisation import (
     FRONT_END,
     HEALTH_MANAGER,
     MAILBOX,
+    TOPOLOGY,
     Database,
     Machine,
     Monitor,
@@ -238,11 +239,31 @@ async def restart_service(call: ScriptCall) -> Result:
     return {"service": _service_state(machine, service)}
 
 
+def _spared(call: ScriptCall, machine: Machine, *, mailbox: bool) -> None:
+    """Refuse the reboot of a server that may hold an active database copy."""
+    simulation = call.simulation
+    if not mailbox:
+        if MAILBOX in machine.shown_roles:
+            raise Refusal("conflict", f"{machine.name} is a Mailbox server; nothing was done.")
+        return
+    if not machine.activation_blocked:
+        raise Refusal("conflict", f"Activation is not blocked on {machine.name}; nothing was done.")
+    for database in simulation.organisation.copies_on(machine):
+        status = simulation.databases.status(machine, database)
+        if database.active == machine.name or status in ("ServiceDown", "Unknown", "Misconfigured"):
+            raise Refusal("conflict", f"{database.name} on {machine.name} is {status}; nothing was done.")
+
+
 async def reboot(call: ScriptCall) -> Result:
-    """Restart-Computer -Force on another server."""
+    """Restart-Computer -Force on another server, unless an active database copy may be there."""
+    if call.exchange is None and not call.executor.runs(TOPOLOGY):
+        raise Refusal(
+            "conflict", f"The Exchange session on {call.executor.name} could not be opened; nothing was done."
+        )
     machine = call.target()
     if machine is call.executor:
         raise Refusal("failed", f"{machine.name} cannot report its own reboot: run this on another server.")
+    _spared(call, machine, mailbox=flag(call, "mailbox"))
     call.still_wanted()
     if machine.power is Power.GOING_DOWN:
         raise Lost(f"A shutdown of {machine.name} is already in progress.")

@@ -15,7 +15,7 @@ refuses with the error kind `expired` and does nothing):
 | set_activation    | a peer  | set value  | server, expected, value, not_after                 |
 | server_state      | itself  | read       | services                                           |
 | restart_service   | itself  | disruptive | service, stop_timeout (seconds), not_after         |
-| reboot            | a peer  | disruptive | server, not_after                                  |
+| reboot            | a peer  | disruptive | server, mailbox, not_after                         |
 | step_running      | any     | read       | step                                               |
 | exchange_server   | a peer  | read       | server                                             |
 | dag_health        | a peer  | read       | server                                             |
@@ -23,6 +23,11 @@ refuses with the error kind `expired` and does nothing):
 | pop_settings      | a peer  | read       | server                                             |
 | set_protocol_log  | a peer  | set value  | server, expected, value, not_after                 |
 | protocol_log      | itself  | read       | folder, since, until (its own clock), users        |
+
+`reboot` looks itself, last before `not_after`, and refuses with the error kind `conflict`, having done nothing, when an
+active database copy may be on the server. `mailbox` true: its DatabaseCopyActivationDisabledAndMoveNow is not true any
+more, a copy there is active, or something about its databases and copies cannot be read. `mailbox` false: Exchange says
+that it is a Mailbox server after all, or does not answer.
 
 A `health_set` that ends in `*` means every health set whose name begins so, as the page's `-like "POP*"`.
 

@@ -168,9 +168,11 @@ class PopWorld(World):
         self._cure(call.executor, "restart")
         return answer
 
-    def reboot(self, call: Call) -> dict[str, Any]:
+    def reboot(self, call: Call) -> dict[str, Any] | None:
         server = str(call.args["server"])
         answer = super().reboot(call)
+        if answer is None:
+            return None
         self.pop[server].logging = self.pop[server].log
         self._cure(server, "reboot")
         return answer

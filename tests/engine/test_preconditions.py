@@ -240,6 +240,57 @@ async def test_undo_is_not_held_up_by_what_holds_up_everything_else(daemon: Daem
     assert not daemon.world.hosts[MBX1].blocked
 
 
+async def test_a_server_whose_activation_somebody_allowed_again_is_not_rebooted(daemon: Daemon) -> None:
+    await sick_mailbox(daemon)
+    await daemon.drive(lambda incident: at(incident, "reboot.reboot"))
+    daemon.world.hosts[MBX1].blocked = False
+    incident = await daemon.drive()
+    assert incident.status is IncidentStatus.ESCALATED
+    assert incident.reason.startswith("reboot.reboot: refused: activation is not blocked by this incident")
+    assert [effect for effect, _ in done(daemon)] == ["restart", "stop_activation"]
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+async def test_what_changes_between_the_facts_and_the_command_is_seen_by_the_command_itself(
+    daemon: Daemon, comes_back: bool
+) -> None:
+    run = daemon.world.run
+
+    async def run_late(call: Call, permit: Permit | None = None) -> Reply:
+        if call.script == "reboot":
+            if comes_back:
+                daemon.world.active["DB1"] = MBX1
+            else:
+                daemon.world.hosts[MBX1].blocked = False
+        return await run(call, permit)
+
+    daemon.world.run = run_late  # type: ignore[method-assign]
+    await sick_mailbox(daemon)
+    incident = await daemon.drive()
+    assert incident.status is IncidentStatus.ESCALATED
+    assert incident.reason.startswith("reboot.reboot: refused: ")
+    assert "reboot" not in [effect for effect, _ in done(daemon)]
+    assert not daemon.world.hosts[MBX1].blocked
+    assert await daemon.store.quarantine(MBX1) is None, "it is known that nothing happened"
+
+
+async def test_a_client_access_server_that_turns_out_to_hold_mailboxes_refuses_its_reboot_itself(
+    daemon: Daemon,
+) -> None:
+    run = daemon.world.run
+
+    async def run_late(call: Call, permit: Permit | None = None) -> Reply:
+        if call.script == "reboot":
+            daemon.world.around[CAS1].mailbox = True
+        return await run(call, permit)
+
+    daemon.world.run = run_late  # type: ignore[method-assign]
+    await sick_cas(daemon)
+    incident = await daemon.drive()
+    assert incident.reason.startswith("reboot.reboot: refused: ")
+    assert done(daemon) == [("restart", CAS1)]
+
+
 # Client Access servers
 
 

@@ -257,8 +257,12 @@ class World:
             ]
         }
 
-    def reboot(self, call: Call) -> dict[str, Any]:
+    def reboot(self, call: Call) -> dict[str, Any] | None:
         host = self.hosts[str(call.args["server"])]
+        if call.args["mailbox"] is not self.around[host.name].mailbox:
+            return None
+        if call.args["mailbox"] and (not host.blocked or host.name in self.active.values()):
+            return None
         self.effects.append(("reboot", host.name))
         assert not [d for d, home in self.active.items() if home == host.name], "rebooted with an active database"
         host.up_at = (

@@ -5,7 +5,15 @@ from datetime import timedelta
 
 from daemon.actions.preconditions import BEFORE, Precondition
 from daemon.gates import Allow, CannotTell, Facts, Hold, Refuse, Verdict
-from daemon.gates.copies import activation_open, copies_known, in_a_dag, no_seeding, nothing_active, refuges_exist
+from daemon.gates.copies import (
+    activation_held,
+    activation_open,
+    copies_known,
+    in_a_dag,
+    no_seeding,
+    nothing_active,
+    refuges_exist,
+)
 from daemon.gates.dag import members_operational, node_not_paused, quorum_survives, replication_clean
 from daemon.gates.neighbours import another_serves, holds_no_copies
 from daemon.gates.recovery import recovery_over, recovery_rested
@@ -94,6 +102,15 @@ ROWS = (
             ("by anybody else", client_access(exchange=with_component(CAS1, "PopProxy", "Inactive", "Maintenance"))),
         ),
         unclear=("no requester is shown", client_access(exchange=with_component(CAS1, "PopProxy", "Inactive"))),
+    ),
+    Row(
+        precondition=activation_held,
+        good=(
+            "activation is still blocked by this incident",
+            mailbox(blocked_by_us=True, copies=settings_changed(0, activation_blocked=True)),
+        ),
+        bad=(("it is not any more", mailbox(blocked_by_us=True)),),
+        unclear=("its settings are not shown", mailbox(copies=copies(members=[]))),
     ),
     Row(
         precondition=recovery_rested,

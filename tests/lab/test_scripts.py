@@ -21,9 +21,10 @@ from daemon.wire.answers import (
     StepRunning,
     same_server,
 )
-from tests.lab.winrm_client import Client, Running, in_time, machine_of, wait_until
+from tests.lab.winrm_client import Client, Output, Running, in_time, machine_of, wait_until
 
 MBX1, MBX2, ALONE1 = "mbx1.contoso.lab", "mbx2.contoso.lab", "alone1.contoso.lab"
+CAS1 = "cas1.contoso.lab"
 
 
 def test_every_shipped_script_has_a_handler() -> None:
@@ -150,7 +151,7 @@ def test_a_service_that_does_not_exist_is_not_found(lab: Lab, client: Client) ->
     [
         ("restart_service", {"service": "MSExchangePOP3BE", "stop_timeout": 90}),
         ("set_activation", {"server": MBX1, "expected": False, "value": True}),
-        ("reboot", {"server": MBX1}),
+        ("reboot", {"server": CAS1, "mailbox": False}),
     ],
 )
 def test_what_comes_too_late_by_the_executing_servers_own_clock_does_nothing(
@@ -193,7 +194,7 @@ def test_a_reboot_cuts_connections_and_the_server_comes_back_with_a_new_boot_tim
     waiting = client.protocol("cas1")
     shell = waiting.open_shell()
 
-    arguments = {"server": "cas1.contoso.lab", "not_after": in_time(lab, "cas2")}
+    arguments = {"server": CAS1, "mailbox": False, "not_after": in_time(lab, "cas2")}
     assert client.call("cas2", "reboot", **arguments).result(Rebooting).accepted
     wait_until(lab, lambda: machine.power is Power.OFF)
     with pytest.raises(Exception, match=r"Connection|closed"):
@@ -211,15 +212,47 @@ def test_a_reboot_cuts_connections_and_the_server_comes_back_with_a_new_boot_tim
 
 def test_a_server_that_is_going_down_says_that_a_restart_was_requested(still_lab: Lab) -> None:
     client = Client(still_lab)
-    arguments = {"server": "cas1.contoso.lab", "not_after": in_time(still_lab, "cas2")}
+    arguments = {"server": CAS1, "mailbox": False, "not_after": in_time(still_lab, "cas2")}
     client.call("cas2", "reboot", **arguments)
     state = client.call("cas1", "server_state", services=[]).result(ServerState)
     assert state.restart_requested_at == still_lab.clock.now()
 
 
+def test_a_mailbox_server_is_rebooted_only_while_activation_is_blocked_and_no_copy_there_is_active(
+    lab: Lab, client: Client
+) -> None:
+    def reboot(mailbox: bool = True) -> Output:
+        arguments = {"server": MBX1, "mailbox": mailbox, "not_after": in_time(lab, "mbx2")}
+        return client.call("mbx2", "reboot", **arguments)
+
+    assert reboot(mailbox=False).error_kind == "conflict", "it is a Mailbox server, whatever the call says"
+    assert reboot().error_kind == "conflict", "activation is not blocked"
+    lab.break_server("mbx1", Fault.DATABASE_STUCK, database="MBX1-DB2")
+    machine_of(lab, "mbx1").activation_blocked = True
+    assert reboot().error_kind == "conflict", "copies are still active"
+    assert lab.effects() == ()
+
+    for database in lab.simulation.organisation.active_on(machine_of(lab, "mbx1")):
+        database.active = MBX2
+    machine_of(lab, "mbx1").activation_blocked = False
+    assert reboot().error_kind == "conflict", "somebody has allowed activation again"
+    machine_of(lab, "mbx1").activation_blocked = True
+    assert reboot().result(Rebooting).accepted
+    assert [effect.effect for effect in lab.effects()] == ["reboot"]
+
+
+def test_a_reboot_without_an_exchange_session_to_look_through_is_refused(lab: Lab, client: Client) -> None:
+    windows, machine = lab.simulation.windows, machine_of(lab, "cas2")
+    windows.stop_service(machine, machine.services["MSExchangeADTopology"])
+    wait_until(lab, lambda: not machine.runs("MSExchangeADTopology"))
+    arguments = {"server": CAS1, "mailbox": False, "not_after": in_time(lab, "cas2")}
+    assert client.call("cas2", "reboot", **arguments).error_kind == "conflict"
+    assert lab.effects() == ()
+
+
 def test_a_second_reboot_of_a_server_going_down_gives_no_answer_and_no_second_effect(still_lab: Lab) -> None:
     client = Client(still_lab)
-    arguments = {"server": "cas1.contoso.lab", "not_after": in_time(still_lab, "cas2")}
+    arguments = {"server": CAS1, "mailbox": False, "not_after": in_time(still_lab, "cas2")}
     client.call("cas2", "reboot", **arguments)
     again = client.call("cas2", "reboot", **arguments)
     assert (again.exit_code, again.stdout) == (3, b"")
@@ -227,9 +260,8 @@ def test_a_second_reboot_of_a_server_going_down_gives_no_answer_and_no_second_ef
 
 
 def test_a_server_does_not_reboot_itself(lab: Lab, client: Client) -> None:
-    assert (
-        client.call("cas1", "reboot", server="cas1.contoso.lab", not_after=in_time(lab, "cas1")).error_kind == "failed"
-    )
+    arguments = {"server": CAS1, "mailbox": False, "not_after": in_time(lab, "cas1")}
+    assert client.call("cas1", "reboot", **arguments).error_kind == "failed"
     assert lab.effects() == ()
 
 
@@ -241,11 +273,14 @@ def test_without_a_credential_the_second_hop_fails_under_ntlm_but_not_under_cred
         "probe": "PopSelfTestProbe",
         "expected": False,
         "value": False,
+        "mailbox": True,
         "not_after": "2000-01-01T00:00:00Z",
     }
     assert Client(lab, logon=False).call("mbx2", script, **arguments).error_kind == "second_hop"
     delegated = Client(lab, logon=False, transport="credssp").call("mbx2", script, **arguments).envelope
-    assert delegated.ok or (delegated.error is not None and delegated.error.kind == "expired")
+    # mbx1 holds active copies, so its reboot is refused even before it is too late.
+    late = "conflict" if script == "reboot" else "expired"
+    assert delegated.ok or (delegated.error is not None and delegated.error.kind == late)
 
 
 def test_a_wrong_credential_for_the_second_hop_is_denied(lab: Lab) -> None:

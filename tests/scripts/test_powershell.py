@@ -131,6 +131,16 @@ def test_the_last_thing_before_an_effect_is_the_look_at_the_clock(name: str) -> 
     assert "Get-CimInstance" not in gap
 
 
+def test_a_reboot_looks_for_active_copies_last_of_all_and_what_it_cannot_read_is_a_conflict() -> None:
+    helpers, _, body = code(own_text("reboot")).partition("Complete-Call 'reboot'")
+    assert "    Assert-Spared $server $mailbox\n    Assert-InTime\n" in body
+    assert "Invoke-Exchange" not in body
+    look = helpers.partition("function Assert-Spared")[2]
+    assert look.rstrip().endswith("Stop-Call 'conflict' $_.Exception.Message\n    }\n}")
+    for cmdlet in ("Get-MailboxServer", "Get-MailboxDatabase'", "Get-MailboxDatabaseCopyStatus", "Get-ExchangeServer"):
+        assert cmdlet in helpers
+
+
 @pytest.mark.parametrize("name", [name for name in scripts.NAMES if name not in CHANGING])
 def test_a_reading_script_runs_reading_cmdlets_only(name: str) -> None:
     text = code(own_text(name))
