@@ -42,7 +42,7 @@ class _Request:
     name: str
     step: str
     args: dict[str, Any]
-    credential: dict[str, Any] | None
+    logon: tuple[str, str] | None  #: user name and password for the second hop
 
 
 class ScriptHost:
@@ -124,11 +124,10 @@ class ScriptHost:
 
     def _second_hop(self, process: Process, request: _Request) -> Refusal | None:
         """Whether an Exchange session can be opened from here: a network logon alone cannot go further."""
-        if request.credential is not None:
-            username, password = request.credential.get("username"), request.credential.get("password")
-            if self._account.accepts(str(username), str(password)):
+        if request.logon is not None:
+            if self._account.accepts(*request.logon):
                 return None
-            return Refusal("denied", f"Exchange refused the credential of {username}.")
+            return Refusal("denied", f"Exchange refused the credential of {request.logon[0]}.")
         if process.delegated:
             return None
         return Refusal("second_hop", f"{self._machine.name} has no credential to open an Exchange session with.")
@@ -163,7 +162,9 @@ def _request(process: Process) -> _Request:
         _Violation: they differ.
     """
     try:
-        sent = json.loads(base64.b64decode(bytes(process.stdin).strip(), validate=True))
+        first, *more = bytes(process.stdin).split()
+        sent = json.loads(base64.b64decode(first, validate=True))
+        secrets = [base64.b64decode(line, validate=True).decode() for line in more]
         text = base64.b64decode(sent["script"], validate=True)
         name, step, args = sent["name"], sent["step"], sent["args"]
     except (binascii.Error, ValueError, KeyError, TypeError) as error:
@@ -177,7 +178,7 @@ def _request(process: Process) -> _Request:
     found = hashlib.sha256(text).hexdigest()
     if found != scripts.load(name).sha256:
         raise _Violation(f"the text sent as {name} has the hash {found}, which is not that of the shipped script")
-    credential = sent.get("credential")
-    if credential is not None and not isinstance(credential, dict):
-        raise _Violation("the credential on stdin is not an object")
-    return _Request(name, step, args, credential)
+    username = sent.get("username")
+    if len(secrets) != (username is not None) or not isinstance(username, str | None):
+        raise _Violation("stdin has a user name without a password, or the other way round")
+    return _Request(name, step, args, None if username is None else (username, secrets[0]))

@@ -1,8 +1,8 @@
 """The PowerShell that exmedic runs: fixed, reviewed files. Arguments are data, and no text ever becomes a command.
 
 What travels to a server for one call is `BOOTSTRAP`, with the step's id in it as a marker, on the command line, and
-on stdin the base64 of a JSON object: `script` (the text of `_prelude.ps1` and the script, base64), `name`, `step`,
-`args`, and where a second hop needs one `credential` (`username`, `password`).
+on stdin a line with the base64 of a JSON object: `script` (the text of `_prelude.ps1` and the script, base64), `name`,
+`step`, `args`, and where a second hop needs one `username`. Its password is the base64 of a second line.
 """
 
 import base64
@@ -40,16 +40,26 @@ STEP_ID = re.compile(r"[0-9a-z][0-9a-z.-]{0,63}")
 #: The same for every call but for the marker. It reads stdin, and runs the script in it as a script block of that fixed
 #: text. powershell.exe hands a redirected stdin to a -Command as `$input`, and reads it away from [Console]::In; where
 #: it does not, [Console]::In still has it.
+#: The password is a line of its own, so that no cmdlet is given it: PowerShell's module logging writes what cmdlets
+#: are given into the event log (event 4103), and a transcript what any command is given. Methods of .NET it does not.
 BOOTSTRAP = (
     "$null='exmedic-{step}';"
     "$ErrorActionPreference='Stop';"
     "$ProgressPreference='SilentlyContinue';"
-    "$text=-join @($input);"
-    "if(-not $text){{$text=[Console]::In.ReadToEnd()}};"
+    "$lines=@(-split (@($input) -join ' '));"
+    "if(-not $lines[0]){{$lines=@(-split ([Console]::In.ReadToEnd()))}};"
     "$utf8=[Text.Encoding]::UTF8;"
-    "$call=ConvertFrom-Json ($utf8.GetString([Convert]::FromBase64String($text)));"
+    "$secret=New-Object Security.SecureString;"
+    "if($lines[1]){{"
+    "$bytes=[Convert]::FromBase64String($lines[1]);"
+    "$chars=$utf8.GetChars($bytes);"
+    "foreach($char in $chars){{$secret.AppendChar($char)}};"
+    "[Array]::Clear($chars,0,$chars.Length);"
+    "[Array]::Clear($bytes,0,$bytes.Length);"
+    "$lines[1]=''}};"
+    "$call=ConvertFrom-Json ($utf8.GetString([Convert]::FromBase64String($lines[0])));"
     "$script=$utf8.GetString([Convert]::FromBase64String($call.script));"
-    "& ([ScriptBlock]::Create($script)) $call"
+    "& ([ScriptBlock]::Create($script)) $call $secret"
 )
 
 
@@ -106,7 +116,7 @@ def arguments(step: str) -> tuple[str, ...]:
 
 
 def stdin(name: str, step: str, args: Mapping[str, object], logon: Logon | None = None) -> bytes:
-    """What a call writes to stdin: base64, without line breaks, of the JSON object that `BOOTSTRAP` reads.
+    """What a call writes to stdin: the line or two that `BOOTSTRAP` reads, each base64.
 
     Raises:
         KeyError: exmedic ships no such script.
@@ -117,9 +127,10 @@ def stdin(name: str, step: str, args: Mapping[str, object], logon: Logon | None 
         "step": step,
         "args": dict(args),
     }
-    if logon is not None:
-        call["credential"] = {"username": logon.username, "password": logon.password}
-    return base64.b64encode(json.dumps(call).encode())
+    if logon is None:
+        return base64.b64encode(json.dumps(call).encode())
+    call["username"] = logon.username
+    return base64.b64encode(json.dumps(call).encode()) + b"\n" + base64.b64encode(logon.password.encode())
 
 
 def launch(name: str, step: str, args: Mapping[str, object], logon: Logon | None = None) -> Launch:

@@ -3,7 +3,8 @@
 # Windows PowerShell 5.1. A script ends with one call of Complete-Call; that writes exactly one envelope (see
 # daemon/wire/answers.py) and exits 0, or, when nobody can say whether the effect happened, writes none and exits 3.
 # Arguments stay data: they are bound to parameters and never become part of a command.
-param($Call)
+# $Secret is a SecureString, empty when there is no second logon: no command may be given its text, or logs would hold it.
+param($Call, $Secret)
 
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
@@ -16,7 +17,6 @@ Remove-TypeData -TypeName 'System.Array' -ErrorAction 'SilentlyContinue'
 $context = @{
     session    = $null
     credential = $null
-    secret     = ''
     warnings   = New-Object 'System.Collections.Generic.List[string]'
 }
 
@@ -31,8 +31,8 @@ function Stop-Call {
 function Hide-Secret {
     param([string] $Text)
     $clean = $Text
-    if ($context.secret -ne '') {
-        $clean = $clean.Replace($context.secret, '***')
+    if ($null -ne $context.credential -and $Secret.Length -gt 0) {
+        $clean = $clean.Replace($context.credential.GetNetworkCredential().Password, '***')
     }
     $clean = ($clean -replace '\s+', ' ').Trim()
     if ($clean.Length -gt 1000) {
@@ -320,14 +320,11 @@ function Close-Exchange {
 }
 
 function Read-Credential {
-    if ($null -eq $Call.PSObject.Properties['credential'] -or $null -eq $Call.credential) {
+    if ($null -eq $Call.PSObject.Properties['username']) {
         return
     }
-    $context.secret = [string] $Call.credential.password
-    $secure = ConvertTo-SecureString -String $context.secret -AsPlainText -Force
-    $arguments = @([string] $Call.credential.username, $secure)
+    $arguments = @([string] $Call.username, $Secret)
     $context.credential = New-Object 'System.Management.Automation.PSCredential' -ArgumentList $arguments
-    $Call.credential = $null
 }
 
 function Find-Kind {

@@ -43,7 +43,8 @@ Make = Callable[..., WinrmShell]
 
 def answered(stdin: bytes, _: str) -> Output:
     """What a well-meaning script writes."""
-    sent = json.loads(base64.b64decode(stdin))
+    call_, *password = (base64.b64decode(line) for line in stdin.splitlines())
+    sent = json.loads(call_)
     envelope = {
         "exmedic": 1,
         "script": sent["name"],
@@ -51,7 +52,7 @@ def answered(stdin: bytes, _: str) -> Output:
         "host": "MBX1",
         "clock": "2026-11-02T12:00:00.000000Z",
         "ok": True,
-        "result": {"args": sent["args"], "credential": sent.get("credential")},
+        "result": {"args": sent["args"], "logon": [sent.get("username"), *[line.decode() for line in password]]},
     }
     return Output(json.dumps(envelope).encode() + b"\r\n", stderr=b"#< CLIXML\r\n<Objs></Objs>")
 
@@ -110,7 +111,7 @@ async def test_a_call_travels_over_tls_and_leaves_no_shell(endpoint: Endpoint, m
     reply = await shell.run(call(service="a'b\"c; $(Stop-Computer) \u00e9"))
     assert reply.kind is ReplyKind.OK
     assert reply.result["args"] == {"service": "a'b\"c; $(Stop-Computer) \u00e9"}
-    assert reply.result["credential"] == {"username": "u", "password": PASSWORD}
+    assert reply.result["logon"] == ["u", PASSWORD]
     await shell.close()
     assert endpoint.seen == ["Create", "Command", "Send", "Receive", "Signal", "Delete"]
     assert endpoint.shells == set()

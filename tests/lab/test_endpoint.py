@@ -109,7 +109,7 @@ def test_an_idle_shell_is_closed_after_its_time_out_on_lab_time(still_lab: Lab, 
 def test_shells_are_lost_on_a_reboot(still_lab: Lab, hand_clock: HandClock) -> None:
     client = Client(still_lab)
     with client.protocol_open("cas1") as (protocol, shell):
-        arguments = {"server": "cas1.contoso.lab", "not_after": in_time(still_lab, "cas2")}
+        arguments = {"server": "cas1.contoso.lab", "mailbox": False, "not_after": in_time(still_lab, "cas2")}
         client.call("cas2", "reboot", **arguments)
         hand_clock.advance(still_lab.simulation, 30)
         with pytest.raises(requests.ConnectionError):
@@ -121,8 +121,8 @@ def test_shells_are_lost_on_a_reboot(still_lab: Lab, hand_clock: HandClock) -> N
 
 
 def _altered(client: Client, **changes: object) -> bytes:
-    call = json.loads(base64.b64decode(client.launch("server_state", {"services": []}, "step-x").stdin))
-    return base64.b64encode(json.dumps({**call, **changes}).encode())
+    call, password = client.launch("server_state", {"services": []}, "step-x").stdin.splitlines()
+    return base64.b64encode(json.dumps({**json.loads(base64.b64decode(call)), **changes}).encode()) + b"\n" + password
 
 
 def test_anything_but_a_shipped_script_is_rejected_and_recorded(lab: Lab, client: Client) -> None:
@@ -137,6 +137,8 @@ def test_anything_but_a_shipped_script_is_rejected_and_recorded(lab: Lab, client
         "text of another script": _altered(client, script=other),
         "another step than in the command line": _altered(client, step="step-y"),
         "arguments that are no object": _altered(client, args=[1]),
+        "a user name without a password": _altered(client).splitlines()[0],
+        "a password without a user name": _altered(client, username=None),
     }
     good = scripts.launch("server_state", "step-x", {"services": []})
     for stdin in bad.values():

@@ -24,7 +24,7 @@ from daemon.wire.answers import (
     same_server,
 )
 from tests.lab.hand_clock import HandClock
-from tests.lab.winrm_client import Client, in_time, machine_of, wait_until
+from tests.lab.winrm_client import Client, empty, in_time, machine_of, wait_until
 
 CAS1, MBX1, MBX2 = "cas1.contoso.lab", "mbx1.contoso.lab", "mbx2.contoso.lab"
 
@@ -51,7 +51,8 @@ def _restart(lab: Lab, client: Client, server: str, service: str) -> None:
 
 def _reboot(lab: Lab, client: Client, server: str) -> None:
     machine = machine_of(lab, server)
-    arguments = {"server": machine.name, "not_after": in_time(lab, "mbx3")}
+    empty(lab, server)
+    arguments = {"server": machine.name, "mailbox": machine.mailbox, "not_after": in_time(lab, "mbx3")}
     assert client.call("mbx3", "reboot", **arguments).envelope.ok
     wait_until(lab, lambda: machine.power is Power.OFF)
     wait_until(lab, lambda: machine.runs(*machine.services))

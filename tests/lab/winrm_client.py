@@ -117,6 +117,14 @@ def in_time(lab: Lab, server: str, seconds: float = 600) -> str:
     return (lab.clock.now() + machine.skew + timedelta(seconds=seconds)).isoformat()
 
 
+def empty(lab: Lab, server: str) -> None:
+    """What a move leaves behind, at once: activation blocked, and nothing active on the server."""
+    organisation, machine = lab.simulation.organisation, machine_of(lab, server)
+    machine.activation_blocked = True
+    for database in organisation.active_on(machine):
+        database.active = next(name for name in database.copies if name != machine.name)
+
+
 def machine_of(lab: Lab, server: str) -> Machine:
     return lab.simulation.machine(server)
 

@@ -16,7 +16,7 @@ JSON_ARGS = st.dictionaries(st.text(max_size=20), st.none() | st.booleans() | st
 
 
 def decoded(sent: bytes) -> dict[str, object]:
-    found = json.loads(base64.b64decode(sent, validate=True))
+    found = json.loads(base64.b64decode(sent.splitlines()[0], validate=True))
     assert isinstance(found, dict)
     return found
 
@@ -57,13 +57,18 @@ def test_the_script_travels_whole_and_its_hash_covers_the_prelude() -> None:
     assert text.decode() == scripts.load("reboot").text
     assert hashlib.sha256(text).hexdigest() == scripts.load("reboot").sha256
     assert (sent["name"], sent["step"]) == ("reboot", "i1.1")
-    assert "credential" not in sent
+    assert "username" not in sent
+    assert len(scripts.stdin("reboot", "i1.1", {}).splitlines()) == 1
 
 
-def test_a_credential_travels_on_stdin_only_and_shows_in_no_repr() -> None:
+def test_a_password_travels_as_a_line_of_its_own_outside_the_json_and_shows_in_no_repr() -> None:
     logon = scripts.Logon("CONTOSO\\exmedic", "s3cret-pass")
     launch = scripts.launch("reboot", "i1.1", {}, logon)
-    assert decoded(launch.stdin)["credential"] == {"username": "CONTOSO\\exmedic", "password": "s3cret-pass"}
+    _, second = launch.stdin.split(b"\n")
+    assert base64.b64decode(second, validate=True) == b"s3cret-pass"
+    sent = decoded(launch.stdin)
+    assert sent["username"] == "CONTOSO\\exmedic"
+    assert "s3cret-pass" not in json.dumps({**sent, "script": base64.b64decode(str(sent["script"])).decode()})
     assert "s3cret-pass" not in repr(launch) + repr(logon) + " ".join(launch.arguments)
     assert base64.b64encode(b"s3cret-pass").decode() not in repr(launch)
 
