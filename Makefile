@@ -9,8 +9,9 @@ APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
 demo: venv
 	@$(BIN)/exmedic demo
 
+# Tests mostly wait: four at a time keep two cores busy.
 test: dev system-test
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 4 --dist worksteal
 
 lint: dev
 	$(BIN)/ruff check .

@@ -14,7 +14,9 @@ from daemon.health import Progress
 from daemon.intake import Intake
 from daemon.inventory import Inventory
 from daemon.ladders import Ladders
+from daemon.ledger_watch import LedgerWatch
 from daemon.loops import Daemon, Service
+from daemon.nudge import POLL
 from daemon.operators import Operators
 from daemon.outbox import Outbox
 from daemon.parts import Parts
@@ -39,6 +41,7 @@ class Outer:
     pause: KillSwitch
     service: Service
     new_id: Callable[[], str]  #: of incidents
+    poll: float = POLL  #: seconds between looks of a loop that nobody wakes
 
 
 def assemble(
@@ -47,8 +50,8 @@ def assemble(
     """The daemon, and who carries out operators' commands beside it."""
     store, clock, bus = outer.store, outer.clock, outer.bus
     ladders = Ladders(definitions, store)
-    follower = AuditFollower(store=store, sink=outer.sink, clock=clock, resend=outer.resend)
-    outbox = Outbox(store=store, bus=bus, notifier=outer.notifier, clock=clock)
+    follower = AuditFollower(store=store, sink=outer.sink, clock=clock, resend=outer.resend, poll=outer.poll)
+    outbox = Outbox(store=store, bus=bus, notifier=outer.notifier, clock=clock, poll=outer.poll)
     family = Family(
         store=store, clock=clock, inventory=inventory, ladders=ladders, new_id=outer.new_id, prefix=settings.bus.prefix
     )
@@ -56,6 +59,7 @@ def assemble(
     def committed() -> None:
         outbox.nudge()
         follower.nudge()
+        watch.changed()
 
     parts = Parts(
         store=store,
@@ -70,28 +74,36 @@ def assemble(
         committed=committed,
         outside=outer.outside,
     )
-    runner = Runner(parts)
+    runner = Runner(parts, outer.poll)
 
     def work() -> None:
         committed()
         runner.nudge()
 
-    dispatch = Dispatch(family, work)
+    dispatch = Dispatch(family, work, outer.poll)
 
     def ingested() -> None:
         committed()
         dispatch.nudge()
 
     intake = Intake(bus=bus, store=store, clock=clock, settings=settings.bus, nudge=ingested)
-    notifications = (("notifications", outbox.run_notify),) if outer.notifier else ()
+    watch = LedgerWatch(
+        store=store,
+        clock=clock,
+        prefix=settings.bus.prefix,
+        acknowledged=lambda: intake.acknowledged,
+        committed=committed,
+        poll=outer.poll,
+    )
     daemon = Daemon(
         taking=(("bus", outer.bus_loop), ("intake", intake.run)),
-        working=(("dispatch", dispatch.run), ("runner", runner.run)),
-        flushing=(("outbox", outbox.run_bus), ("audit", follower.run), *notifications),
-        wake=(dispatch.nudge, runner.nudge, committed),
+        working=(("dispatch", dispatch.run), ("runner", runner.run), ("ledger", watch.run)),
+        flushing=(("outbox", outbox.run_bus), ("audit", follower.run), ("notifications", outbox.run_notify)),
+        wake=(dispatch.nudge, runner.nudge, watch.nudge, committed),
         progress=Progress(clock),
         service=outer.service,
         ready=lambda: bus.connected,
+        starting=lambda: watch.check(thorough=True),
         stopped=lambda: store.commit(lifecycle(AuditKind.STOPPED, clock, "stopped as told")),
     )
     operators = Operators(store=store, bus=bus, clock=clock, inventory=inventory, pause_file=outer.pause, wake=work)

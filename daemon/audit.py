@@ -14,7 +14,7 @@ import structlog
 
 from daemon.domain import GENESIS, AuditEntry, AuditKind, AuditRow, canonical, chain_hash, timestamp
 from daemon.errors import SinkDown
-from daemon.nudge import Nudge
+from daemon.nudge import POLL, Nudge
 from daemon.ports import AuditSink, Clock, Store
 
 IDENTIFIER = "exmedic"  #: SYSLOG_IDENTIFIER of all we write
@@ -27,7 +27,6 @@ IDENTIFIER = "exmedic"  #: SYSLOG_IDENTIFIER of all we write
 RESEND = 100
 
 _BATCH = 200
-_POLL = 5.0  #: seconds between looks without a nudge
 _RETRY_FIRST, _RETRY_MOST = 0.5, 30.0  #: seconds between attempts while the sink is down
 
 log = structlog.get_logger("exmedic.audit")
@@ -149,10 +148,11 @@ class AuditFollower:
         clock: Clock,
         cursor: str = "journal",
         resend: int = RESEND,
+        poll: float = POLL,
     ) -> None:
         self._store = store
         self._sink = sink
-        self._nudge = Nudge(clock)
+        self._nudge = Nudge(clock, poll)
         self._cursor = cursor
         self._resend = resend
         self._sent = 0  # the last row the sink took
@@ -183,7 +183,7 @@ class AuditFollower:
             elif stopping.is_set():
                 return
             else:
-                await self._nudge.wait(_POLL)
+                await self._nudge.wait()
 
     async def _emit(self, rows: Iterable[AuditRow]) -> bool:
         """Hand rows over until the sink refuses one; whether it took all."""

@@ -25,12 +25,11 @@ from daemon.domain import (
 from daemon.errors import Conflict
 from daemon.family import Family
 from daemon.inventory import Server
-from daemon.nudge import Nudge
+from daemon.nudge import POLL, Nudge
 from daemon.opening import Opening, about, opened
 from statemachines.compiler import Ladder
 
 BATCH = 100
-POLL = 30.0  #: seconds between looks without a nudge; alerts left over by a crash are found at once at the start
 
 _log = structlog.get_logger("exmedic.dispatch")
 
@@ -76,10 +75,10 @@ def route(
 class Dispatch:
     """The loop. `committed` is called after each commit."""
 
-    def __init__(self, family: Family, committed: Callable[[], None]) -> None:
+    def __init__(self, family: Family, committed: Callable[[], None], poll: float = POLL) -> None:
         self._family = family
         self._committed = committed
-        self._nudge = Nudge(family.clock)
+        self._nudge = Nudge(family.clock, poll)
 
     def nudge(self) -> None:
         """There may be pending alerts."""
@@ -90,7 +89,7 @@ class Dispatch:
         while not stopping.is_set():
             beat()
             if await self.route_pending() == 0:
-                await self._nudge.wait(POLL)
+                await self._nudge.wait()
 
     async def route_pending(self) -> int:
         """Route one batch of what is pending; how many that were."""

@@ -4,11 +4,17 @@ import asyncio
 
 from daemon.ports import Clock
 
+POLL = 5.0  #: seconds between looks of a loop that nobody wakes
+
 
 class Nudge:
-    """Ring it after a commit; the loop that waits looks at once. A ring between a look and a wait is not lost."""
+    """Ring it after a commit; the loop that waits looks at once. A ring between a look and a wait is not lost.
 
-    def __init__(self, clock: Clock) -> None:
+    `poll`: seconds that a wait lasts without a ring if it is not told otherwise.
+    """
+
+    def __init__(self, clock: Clock, poll: float = POLL) -> None:
+        self.poll = poll
         self._clock = clock
         self._rung = asyncio.Event()
 
@@ -16,10 +22,10 @@ class Nudge:
         """There may be something to do."""
         self._rung.set()
 
-    async def wait(self, seconds: float) -> None:
-        """Return when rung, or after `seconds` of the clock's time; the ring is used up."""
+    async def wait(self, seconds: float | None = None) -> None:
+        """Return when rung, or after `seconds` of the clock's time, by default `poll`; the ring is used up."""
         rung = asyncio.ensure_future(self._rung.wait())
-        passed = asyncio.ensure_future(self._clock.sleep(seconds))
+        passed = asyncio.ensure_future(self._clock.sleep(self.poll if seconds is None else seconds))
         try:
             await asyncio.wait({rung, passed}, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -11,11 +11,9 @@ import structlog
 from daemon.abandon import abandoned
 from daemon.domain import Commit, IncidentStatus
 from daemon.errors import Conflict, StoreError
-from daemon.nudge import Nudge
+from daemon.nudge import POLL, Nudge
 from daemon.parts import Parts
 from daemon.turn import Turn
-
-POLL = 5.0  #: seconds between looks at the timers without a nudge
 
 _log = structlog.get_logger("exmedic.runner")
 
@@ -23,9 +21,9 @@ _log = structlog.get_logger("exmedic.runner")
 class Runner:
     """The loop over due incidents."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, poll: float = POLL) -> None:
         self._parts = parts
-        self._nudge = Nudge(parts.clock)
+        self._nudge = Nudge(parts.clock, poll)
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def nudge(self) -> None:
@@ -58,8 +56,8 @@ class Runner:
     async def _wait(self) -> None:
         due = await self._parts.store.next_due()
         # What runs now is still due in the store; when it ends, it rings.
-        soon = POLL if due is None or self._running else (due - self._parts.clock.now()).total_seconds()
-        await self._nudge.wait(max(0.0, min(POLL, soon)))
+        soon = self._nudge.poll if due is None or self._running else (due - self._parts.clock.now()).total_seconds()
+        await self._nudge.wait(max(0.0, min(self._nudge.poll, soon)))
 
     async def _advance(self, incident_id: str, stopping: asyncio.Event) -> None:
         """Take turns with one incident while it is due."""
