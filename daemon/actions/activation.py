@@ -47,7 +47,7 @@ class StopActivation:
 
     async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
         """See that the DAG can spare the server, and that each active database has somewhere to go."""
-        known = await met(ctx, MOVE)
+        known = await met(ctx, MOVE, service=str(ctx.params["service"]))
         if not isinstance(known, Met):
             return known
         not_after = ctx.not_after(known.clock)

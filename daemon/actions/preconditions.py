@@ -47,7 +47,9 @@ STANDING: Asked = (
     activation_open,
     recovery_over,
 )
-RESTART: Asked = (*STANDING, service_automatic, proxy_active)
+#: The service that is to be healed is meant to run, and can: somebody may have changed that since the rung before.
+WANTED: Asked = (service_automatic, proxy_active)
+RESTART: Asked = (*STANDING, *WANTED)
 PROTOCOL_LOG: Asked = STANDING
 #: What a DAG must look like to spare one of its servers.
 SPARED: Asked = (
@@ -59,9 +61,9 @@ SPARED: Asked = (
     copies_known,
     no_seeding,
 )
-MOVE: Asked = (*STANDING, *SPARED, refuges_exist)
-REBOOT_MAILBOX: Asked = (*STANDING, activation_held, *SPARED, nothing_active)
-REBOOT_CLIENT_ACCESS: Asked = (*STANDING, recovery_rested, holds_no_copies, another_serves)
+MOVE: Asked = (*STANDING, *WANTED, *SPARED, refuges_exist)
+REBOOT_MAILBOX: Asked = (*STANDING, *WANTED, activation_held, *SPARED, nothing_active)
+REBOOT_CLIENT_ACCESS: Asked = (*STANDING, *WANTED, recovery_rested, holds_no_copies, another_serves)
 #: Putting back is never held up by the state of the server: only pause and quarantine stop it, in `daemon.turn`.
 UNDO: Asked = ()
 
@@ -92,7 +94,7 @@ class Met:
 
 
 async def met(ctx: Context, asked: Asked, service: str = "") -> Met | Hold | Refuse | Unready:
-    """Read all facts about the server, and ask what an effect needs. `service`: the one the effect is about."""
+    """Read all facts about the server, and ask what an effect needs. `service`: the one that is to be healed."""
     try:
         known = await _known(ctx, service, neighbours=another_serves in asked)
     except _Silence as silence:

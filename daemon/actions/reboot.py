@@ -34,7 +34,8 @@ class Reboot:
     async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
         """See that others can carry its load, and, where it may hold copies, that nothing is active on it."""
         mailbox = Role.MAILBOX in ctx.server.roles
-        known = await met(ctx, REBOOT_MAILBOX if mailbox else REBOOT_CLIENT_ACCESS)
+        asked = REBOOT_MAILBOX if mailbox else REBOOT_CLIENT_ACCESS
+        known = await met(ctx, asked, service=str(ctx.params["service"]))
         if not isinstance(known, Met):
             return known
         not_after = ctx.not_after(known.clock)

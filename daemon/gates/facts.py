@@ -27,7 +27,7 @@ class Facts:
     """
 
     server: Server
-    service: str  #: the Windows service the effect is about; empty when it is about none
+    service: str  #: the Windows service that is to be healed; empty when the effect is about none
     blocked_by_us: bool  #: activation was stopped by this incident, and not put back yet
     clock: datetime  #: the server's own time, with `state` and `recovery`
     state: ServerState

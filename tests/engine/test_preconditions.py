@@ -240,6 +240,21 @@ async def test_undo_is_not_held_up_by_what_holds_up_everything_else(daemon: Daem
     assert not daemon.world.hosts[MBX1].blocked
 
 
+@pytest.mark.parametrize(
+    ("state", "effects"),
+    [("reboot.move", ["restart"]), ("reboot.reboot", ["restart", "stop_activation", "allow_activation"])],
+)
+async def test_a_service_that_nobody_means_to_run_any_more_is_no_reason_to_move_or_reboot(
+    daemon: Daemon, state: str, effects: list[str]
+) -> None:
+    await sick_mailbox(daemon)
+    await daemon.drive(lambda incident: at(incident, state))
+    daemon.world.hosts[MBX1].start_type = "Manual"
+    incident = await daemon.drive()
+    assert incident.reason.startswith(f"{state}: refused: MSExchangePOP3BE on mbx1.contoso.lab starts Manual")
+    assert [effect for effect, _ in done(daemon)] == effects
+
+
 async def test_a_server_whose_activation_somebody_allowed_again_is_not_rebooted(daemon: Daemon) -> None:
     await sick_mailbox(daemon)
     await daemon.drive(lambda incident: at(incident, "reboot.reboot"))
@@ -389,6 +404,15 @@ async def test_pop_proxy_that_managed_availability_took_out_is_waited_for(daemon
     assert done(daemon) == []
     daemon.world.around[CAS1].components.clear()
     assert (await daemon.drive()).status is IncidentStatus.RESOLVED
+    assert done(daemon) == [("restart", CAS1)]
+
+
+async def test_pop_proxy_that_somebody_takes_out_after_the_restart_is_no_reason_to_reboot(daemon: Daemon) -> None:
+    await sick_cas(daemon)
+    await daemon.drive(lambda incident: at(incident, "reboot.reboot"))
+    component(CAS1, "PopProxy", "Inactive", "Maintenance")(daemon.world)
+    incident = await daemon.drive()
+    assert incident.reason.startswith("reboot.reboot: refused: PopProxy on cas1.contoso.lab is Inactive")
     assert done(daemon) == [("restart", CAS1)]
 
 

@@ -15,7 +15,7 @@ handles:
 undo: {activation: always}
 states:
   look: {do: verify, then: {healthy: resolved, unhealthy: move}}
-  move: {do: stop_activation, then: {done: moved}}
+  move: {do: stop_activation, with: {service: MSExchangePOP3BE}, then: {done: moved}}
   moved: {do: check_moved, with: {databases: $move.databases}, then: {moved: resolved}}
 """
 
@@ -109,7 +109,7 @@ handles:
 undo: {activation: always}
 states:
   look: {do: triage, then: {unhealthy: move}}
-  move: {do: stop_activation, then: {done: back}}
+  move: {do: stop_activation, with: {service: MSExchangePOP3BE}, then: {done: back}}
   back: {do: undo, then: {done: wait}}
   wait: {do: heal, with: {sick: $look.sick}, then: {healed: resolved}}
 """
