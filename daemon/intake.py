@@ -40,7 +40,7 @@ def source_of(topic: str, settings: BusSettings) -> Source | None:
     return next((source for source, topic_filter in filters.items() if overlap(topic_filter, topic)), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Intake:
     """The loop from bus to store. `nudge` tells the next loop that there may be pending alerts."""
 
@@ -49,6 +49,7 @@ class Intake:
     clock: Clock
     settings: BusSettings
     nudge: Callable[[], None]
+    acknowledged: int = field(default=0, init=False)  #: messages since the start, for the ledger
     _waiting: asyncio.Queue[_Waiting] = field(default_factory=lambda: asyncio.Queue(MAX_BATCH), init=False)
 
     async def run(self) -> None:
@@ -70,7 +71,7 @@ class Intake:
             await self._ingest([waiting.received for waiting in batch])
             self.nudge()
             for waiting in batch:
-                await _acknowledge(waiting)
+                await self._acknowledge(waiting)
 
     async def _ingest(self, batch: list[Received]) -> None:
         """Store a batch, however long that takes. Stored but reported as failed, it is stored again as duplicates."""
@@ -111,15 +112,16 @@ class Intake:
             rejection=rejection,
         )
 
+    async def _acknowledge(self, waiting: _Waiting) -> None:
+        try:
+            await waiting.ack()
+        except BusDown:
+            _log.debug("acknowledgement_not_sent", topic=waiting.received.topic)  # so the message comes again
+        else:
+            self.acknowledged += 1
+
 
 def _log_first(state: RetryCallState) -> None:
     if state.attempt_number == 1 and state.outcome:
         error = state.outcome.exception()
         _log.error("store_unusable", error=str(error), alerts="stay with the broker until it is usable again")
-
-
-async def _acknowledge(waiting: _Waiting) -> None:
-    try:
-        await waiting.ack()
-    except BusDown:
-        _log.debug("acknowledgement_not_sent", topic=waiting.received.topic)  # so the message comes again

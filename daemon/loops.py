@@ -59,10 +59,12 @@ class Daemon:
     progress: Progress
     service: Service
     ready: Callable[[], bool]
+    starting: Callable[[], Coroutine[Any, Any, object]]  #: done before anything is taken in
     stopped: Callable[[], Coroutine[Any, Any, object]]  #: recorded once nothing runs any more, before the flush
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until told to stop; then: take nothing new in, let running actions end, flush, and go."""
+        await self.starting()
         async with asyncio.TaskGroup() as tasks:
             taking = {name: tasks.create_task(run(), name=name) for name, run in self.taking}
             working, stop_working = self._start(tasks, self.working)

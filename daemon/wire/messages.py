@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from daemon.domain import Channel, Incident, Json, Outgoing, Step, UndoItem, timestamp
+from daemon.ledger import Mismatch
 
 
 def state_message(prefix: str, incident: Incident) -> Outgoing:
@@ -122,3 +123,33 @@ def _told(step: Step) -> Json:
         "ended_at": None if step.ended_at is None else timestamp(step.ended_at),
         "raw": step.memo.get("raw", []),
     }
+
+
+_LEDGER_NEXT = (
+    "exmedic status   # all figures as they are now",
+    "exmedic audit verify   # is the audit trail whole?",
+    "journalctl -t exmedic -p warning   # what went wrong before",
+)
+
+
+def ledger_messages(prefix: str, mismatches: Sequence[Mismatch], now: datetime) -> tuple[Outgoing, Outgoing]:
+    """An escalation about the ledger, to the same places as one about an incident; it belongs to none."""
+    lines = [
+        "The ledger of exmedic does not balance.",
+        "An alert or an incident was lost, or the store was changed by something else.",
+        *(f"- {each.text}" for each in mismatches),
+        "",
+        "Next:",
+        *(f"  {line}" for line in _LEDGER_NEXT),
+        "exmedic goes on meanwhile. It tells you again when one of these differences has doubled.",
+    ]
+    reason = "; ".join(each.text for each in mismatches)
+    figures = {each.name: {"counted": each.counted, "found": each.found} for each in mismatches}
+    text = "\n".join(lines)
+    body = {"at": timestamp(now), "incident": "", "reason": reason, "ledger": figures, "text": text}
+    return (
+        Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
+        Outgoing(
+            channel=Channel.NOTIFY, topic="exmedic: the ledger does not balance", body={"text": text, "incident": ""}
+        ),
+    )

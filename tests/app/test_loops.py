@@ -45,6 +45,9 @@ class Site:
         if self.events[-1:] != ["fed"]:
             self.events.append("fed")
 
+    async def starting(self) -> None:
+        self.events.append("starting")
+
     async def stopped(self) -> None:
         self.events.append("stop recorded")
 
@@ -70,6 +73,7 @@ class Site:
         return run
 
     async def lives_until(self, name: str, told: asyncio.Event) -> None:
+        assert "starting" in self.events, "a loop runs before the start is done"
         if name not in self.dying:
             await told.wait()
             return
@@ -86,6 +90,7 @@ class Site:
             progress=progress or Progress(SystemClock()),
             service=self,
             ready=lambda: self.connected,
+            starting=self.starting,
             stopped=self.stopped,
         )
 
