@@ -19,8 +19,8 @@ from daemon.actions.action import (
     still_possible,
 )
 from daemon.actions.preconditions import PROTOCOL_LOG, Met, met
-from daemon.actions.restart import STOP_TIMEOUT, RestartService
-from daemon.domain import Json, Step, UndoItem, timestamp
+from daemon.actions.restart import STOP_TIMEOUT, RestartService, baseline
+from daemon.domain import Json, Step, UndoItem
 from daemon.gates import Hold, Refuse
 from daemon.wire.answers import PopSettings, ProtocolLogSet, ServerState, ServiceState
 from statemachines.actions import Effect
@@ -130,12 +130,7 @@ class RestartAfterwards:
             executor=item.server,
             script="restart_service",
             args={"service": name, "stop_timeout": STOP_TIMEOUT, "not_after": not_after},
-            baseline={
-                "setting": item.setting,
-                "pid": service.pid,
-                "clock": timestamp(heard.clock),
-                "not_after": not_after,
-            },
+            baseline={"setting": item.setting, **baseline(service, heard.clock, not_after)},
             figures={"status": service.status, "pid": service.pid},
             heard_at=settings.heard_at,
         )

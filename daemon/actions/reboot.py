@@ -26,6 +26,8 @@ from daemon.wire.answers import DatabaseCopies, Rebooting, ServerState
 CORE_SERVICES = ("MSExchangeADTopology", "MSExchangeHM")
 #: On a Mailbox server also the Information Store and Replication.
 MAILBOX_SERVICES = ("MSExchangeIS", "MSExchangeRepl")
+#: Windows reckons its boot time back from its clock, so it follows small corrections of the clock.
+BOOT_DRIFT = timedelta(minutes=1)
 
 
 class Reboot:
@@ -73,6 +75,9 @@ class Reboot:
             return _rebooting(step, f"{step.server} recorded a requested restart at {requested:%H:%M:%S}")
         if possible:
             return Again(after=15.0, detail=possible)
+        if abs(heard.answer.boot_time - moment(str(step.baseline["boot_time"]))) > BOOT_DRIFT:
+            # Another boot time that is not later than the intent: the server's clock was set.
+            return Again(after=15.0, detail=f"cannot tell whether the boot of {step.server} is a new one")
         return Withdrawn(
             detail=f"{step.server} has not rebooted, none is under way, and this step can no longer begin one"
         )

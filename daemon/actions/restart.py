@@ -1,5 +1,7 @@
 """Restarting a Windows service, on the server itself."""
 
+from datetime import datetime
+
 from daemon.actions.action import Again, Context, Done, Prepared, Unheard, Unready, Withdrawn, answer_of, still_possible
 from daemon.actions.preconditions import RESTART, Met, met
 from daemon.domain import Json, Step, moment, timestamp
@@ -10,7 +12,7 @@ STOP_TIMEOUT = 90  #: seconds a service gets to stop before it counts as hung
 
 
 class RestartService:
-    """The action `restart_service`. Evidence: the service's process, by id and start time."""
+    """The action `restart_service`. Evidence: when the service's process began; Windows gives its id out again."""
 
     async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
         """See that the server may be touched and that the service is meant to run; note its process."""
@@ -26,7 +28,7 @@ class RestartService:
             executor=ctx.server.name,
             script="restart_service",
             args={"service": name, "stop_timeout": STOP_TIMEOUT, "not_after": not_after},
-            baseline={"pid": service.pid, "clock": timestamp(known.facts.clock), "not_after": not_after},
+            baseline=baseline(service, known.facts.clock, not_after),
             figures=known.figures,
             heard_at=known.heard_at,
         )
@@ -54,6 +56,9 @@ class RestartService:
             return Again(after=15.0, detail=possible)
         if service.status.lower() != "running":
             return Done(outcome="failed", detail=f"{name} was stopped and is {service.status}")
+        if not _is_the_old_one(service, step):
+            # Neither newer nor the same: the server's clock was set back, or the answer is incomplete.
+            return Again(after=15.0, detail=f"cannot tell whether process {service.pid} of {name} is a new one")
         return Withdrawn(detail=f"{name} still has process {service.pid}, and the restart can no longer begin")
 
 
@@ -61,14 +66,28 @@ def _find(state: ServerState, name: str) -> ServiceState | None:
     return next((service for service in state.services if service.name.lower() == name.lower()), None)
 
 
+def baseline(service: ServiceState, clock: datetime, not_after: str) -> Json:
+    """What a restart is compared with: the process that runs before it, all on the server's own clock."""
+    started = None if service.started_at is None else timestamp(service.started_at)
+    return {"pid": service.pid, "started_at": started, "clock": timestamp(clock), "not_after": not_after}
+
+
 def _restarted(service: ServiceState, step: Step) -> bool:
-    """Running in a process that began after the intent, both times on the server's own clock."""
+    """Running in a process that began later than the one of the baseline, or, where none ran, after the baseline."""
+    before = step.baseline["started_at"] or step.baseline["clock"]
     return (
         service.status.lower() == "running"
-        and service.pid != step.baseline["pid"]
         and service.started_at is not None
-        and service.started_at > moment(str(step.baseline["clock"]))
+        and service.started_at > moment(str(before))
     )
+
+
+def _is_the_old_one(service: ServiceState, step: Step) -> bool:
+    """Running in the very process of the baseline. What began earlier is another one, started by a clock set back."""
+    if service.started_at is None or step.baseline["started_at"] is None:
+        return False
+    same_start = service.started_at == moment(str(step.baseline["started_at"]))
+    return same_start and service.pid == step.baseline["pid"]
 
 
 def _done(service: ServiceState) -> Done:

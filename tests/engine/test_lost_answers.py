@@ -1,5 +1,6 @@
 """Lost answers and a dying process: a disruptive step is settled by evidence, and never sent twice on a guess."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,50 @@ async def test_a_daemon_that_dies_around_a_send_goes_on_without_repeating_it(
     incident = await daemon.drive()
     assert incident.status is IncidentStatus.RESOLVED, incident.reason
     assert done(daemon) == UNDISTURBED
+
+
+@pytest.mark.parametrize("mishap", [Mishap.ANSWER_LOST, None])
+async def test_a_new_process_that_got_the_id_of_the_old_one_is_a_new_process(
+    daemon: Daemon, mishap: Mishap | None
+) -> None:
+    host = daemon.world.hosts[MBX1]
+    host.sick, host.cured_by = True, "restart"
+    run = daemon.world.run
+
+    async def run_with_ids_given_out_again(call: Call, permit: Permit | None = None) -> Reply:
+        if call.script == "restart_service":
+            host.pid -= 1  # the world counts it up
+        return await run(call, permit)
+
+    daemon.world.run = run_with_ids_given_out_again  # type: ignore[method-assign]
+    if mishap is not None:
+        daemon.world.befall("restart_service", mishap)
+    await daemon.alert(MBX1)
+    incident = await daemon.drive()
+    assert incident.status is IncidentStatus.RESOLVED, incident.reason
+    assert done(daemon) == ["restart"]
+
+
+@pytest.mark.parametrize("script", ["restart_service", "reboot"])
+async def test_a_server_clock_that_is_set_back_over_an_effect_never_makes_it_happen_twice(
+    daemon: Daemon, script: str
+) -> None:
+    await sick(daemon)
+    run = daemon.world.run
+
+    async def run_while_the_clock_is_set_back(call: Call, permit: Permit | None = None) -> Reply:
+        reply = await run(call, permit)
+        if call.script == script:
+            # The new process, or the boot, began by a clock that is four days behind the one of the baseline.
+            daemon.world.hosts[MBX1].skew -= timedelta(days=4)
+        return reply
+
+    daemon.world.run = run_while_the_clock_is_set_back  # type: ignore[method-assign]
+    daemon.world.befall(script, Mishap.ANSWER_LOST)
+    incident = await daemon.drive()
+    assert incident.status is IncidentStatus.ESCALATED
+    assert done(daemon).count(script.removesuffix("_service")) == 1
+    assert await daemon.store.quarantine(MBX1) is not None
 
 
 async def test_a_reboot_without_evidence_quarantines_the_server_and_leaves_it_alone(daemon: Daemon) -> None:
