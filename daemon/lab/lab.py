@@ -5,6 +5,7 @@ It runs in threads, not on asyncio, so that it can live beside an event loop as 
 
 import threading
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,7 +16,7 @@ from daemon.lab.control import ControlSocket
 from daemon.lab.endpoint import Endpoint
 from daemon.lab.faults import FAULTS, Fault
 from daemon.lab.organisation import Machine
-from daemon.lab.record import RecordedEffect
+from daemon.lab.record import Record, RecordedEffect
 from daemon.lab.security import Account, publish
 from daemon.lab.simulation import Simulation
 from daemon.lab.site import SitePlan, write_site
@@ -38,7 +39,7 @@ class Lab:
         self.account = Account()
         self.stopped = threading.Event()  #: set when somebody asked over the control socket to stop
         directory.mkdir(parents=True, exist_ok=True)
-        self.simulation = Simulation(directory / "effects.jsonl", self.clock)
+        self.simulation = Simulation(partial(Record, directory / "effects.jsonl"), self.clock)
         self._endpoints = {
             machine.name: Endpoint(self.simulation, machine, self.account, host, 0)
             for machine in self.simulation.organisation.machines.values()

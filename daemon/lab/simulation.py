@@ -1,7 +1,7 @@
 """The whole model in one object: what the scripts act on and what an operator of the lab breaks."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from daemon.errors import OperatorError
 from daemon.lab.breakage import Breakage
@@ -18,10 +18,10 @@ from daemon.lab.windows import Windows
 class Simulation:
     """The organisation, what makes it move, and the record. Hold `timeline.up_to_date()` while looking inside."""
 
-    def __init__(self, record_file: Path, clock: LabClock) -> None:
+    def __init__(self, make_record: Callable[[Callable[[], datetime]], Record], clock: LabClock) -> None:
         self.clock = clock
         self.timeline = Timeline(clock.now)
-        self.record = Record(record_file, self.timeline.now)
+        self.record = make_record(self.timeline.now)
         self.organisation = contoso(clock.now())
         self.health = HealthManager(self.organisation, self.timeline)
         self.databases = ActiveManager(self.organisation, self.timeline, self.record)

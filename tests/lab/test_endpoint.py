@@ -4,6 +4,7 @@ import base64
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from winrm.exceptions import InvalidCredentialsError, WinRMTransportError, WSMan
 
 from daemon import scripts
 from daemon.lab.lab import Lab
+from daemon.lab.record import Record
 from daemon.lab.security import Account
 from daemon.lab.simulation import Simulation
 from daemon.lab.soap import QUOTA_EXCEEDED, SHELL_LOST, Request
@@ -175,7 +177,7 @@ def test_many_clients_at_once_each_get_their_own_answer(lab: Lab) -> None:
 def test_a_request_that_was_on_its_way_when_the_server_went_down_dies_with_it(
     tmp_path: Path, hand_clock: HandClock, action: str
 ) -> None:
-    simulation = Simulation(tmp_path / "effects.jsonl", hand_clock)
+    simulation = Simulation(partial(Record, tmp_path / "effects.jsonl"), hand_clock)
     machine = simulation.machine("mbx1")
     service = WsmanService(simulation, machine, Account())
     request = Request(action=action, message_id="", shell_id="", operation_timeout=1.0, body=None)

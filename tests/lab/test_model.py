@@ -3,6 +3,7 @@
 import tempfile
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from daemon.errors import OperatorError
 from daemon.lab.faults import SICKNESS, Fault
 from daemon.lab.organisation import CLIENT_ACCESS, HEALTH_MANAGER, MAILBOX, Database, Machine, Power, contoso
+from daemon.lab.record import Record
 from daemon.lab.simulation import Simulation
 from daemon.lab.timeline import Timeline
 from tests.lab.hand_clock import START, HandClock
@@ -24,7 +26,7 @@ MAILBOX_SERVERS = tuple(machine.name for machine in contoso(START).machines.valu
 
 @pytest.fixture
 def simulation(tmp_path: Path, hand_clock: HandClock) -> Simulation:
-    return Simulation(tmp_path / "effects.jsonl", hand_clock)
+    return Simulation(partial(Record, tmp_path / "effects.jsonl"), hand_clock)
 
 
 def _reboot(simulation: Simulation, name: str) -> Machine:
@@ -218,7 +220,7 @@ class AnyTreatment(RuleBasedStateMachine):
         super().__init__()
         self.directory = tempfile.TemporaryDirectory()
         self.clock = HandClock()
-        self.simulation = Simulation(Path(self.directory.name) / "effects.jsonl", self.clock)
+        self.simulation = Simulation(partial(Record, Path(self.directory.name) / "effects.jsonl"), self.clock)
 
     @rule(seconds=st.integers(1, 400))
     def time_passes(self, seconds: int) -> None:
