@@ -13,13 +13,17 @@ class Mistake:
     file: Path
     line: int  #: counted from 1; 0 when the file as a whole is meant
     message: str
+    column: int = 0  #: counted from 1; 0 when the whole line is meant
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else str(self.file)
+        place = str(self.file)
+        if self.line:
+            place += f":{self.line}" + (f":{self.column}" if self.column else "")
         return f"{place}: {self.message}"
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` when a known name is close to `name`, else the empty string."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    names = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), names, n=1)
+    return f"; did you mean {names[close[0]]!r}?" if close else ""

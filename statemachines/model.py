@@ -7,7 +7,7 @@ that an earlier state produced, and it names one next state per outcome. `then`,
 import hashlib
 import json
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -37,7 +37,13 @@ class Handled(_Model):
     health_set: str
     monitor: str
     probe: str | None = None  #: None: the monitor has none, its rows decide
-    role: str | None = None
+    role: Literal["client_access", "mailbox"] | None = None
+    confirmed: bool = False  #: exmedic does not know these names, but somebody has seen them on a live server
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Health set and monitor as they are compared: without regard to case."""
+        return self.health_set.lower(), self.monitor.lower()
 
 
 class StateModel(_Model):
@@ -56,6 +62,7 @@ class RunbookFile(_Model):
     runbook: RunbookName
     title: str
     source: str
+    overrides: RunbookName | None = None  #: the shipped runbook that a site's own takes the place of
     handles: list[Handled] = Field(min_length=1)
     undo: dict[Name, UndoPolicy] = Field(default_factory=dict)
     states: dict[Name, StateModel] = Field(min_length=1)
@@ -104,6 +111,6 @@ class Definition(_Model):
     def handled(self, health_set: str, monitor: str) -> Handled | None:
         """The entry of `handles` for these names, compared without regard to case."""
         for entry in self.handles:
-            if entry.health_set.lower() == health_set.lower() and entry.monitor.lower() == monitor.lower():
+            if entry.key == (health_set.lower(), monitor.lower()):
                 return entry
         return None

@@ -24,7 +24,7 @@ IMPORTERS = {
     "iotcore": {"daemon/lab/broker.py"},
     "tree_sitter": {"daemon/toml_source.py"},
     "tree_sitter_toml": {"daemon/toml_source.py"},
-    "ruamel": {"statemachines/loader.py"},
+    "ruamel": {"statemachines/yaml_source.py"},
 }
 
 
