@@ -1,0 +1,103 @@
+"""The process stands still: longer than the watchdog waits, or shorter, while an effect is being sent."""
+
+import asyncio
+
+import pytest
+
+from daemon.domain import IncidentStatus, StepStatus, moment
+from daemon.lab.faults import Fault
+from tests.acceptance.site import DaemonProcess, Site, has_open_step
+from tests.acceptance.test_ladders import HEALED
+from tests.faults.network import Network
+from tests.faults.supervisor import freeze, supervised, thaw
+from tests.realparts.waiting import eventually
+
+
+async def first_request_of_the_restart_is_held(site: Site, network: Network) -> None:
+    """Let the network hold what the daemon says first after the intent of the restart is committed."""
+
+    async def intended() -> bool:
+        async with site.store() as store:
+            return await has_open_step(store, "mbx1", "restart_service")
+
+    site.route({name: await network.endpoint(url) for name, url in site.lab.endpoints.items()})
+    network.cut_before_request(1, intended)
+
+
+async def is_past_not_after(site: Site) -> None:
+    """Return when the server's clock is past the moment after which the restart must not begin."""
+    async with site.store() as store:
+        step = await store.open_step((await site.incident("mbx1")).id)
+    assert step is not None
+    not_after = moment(str(step.baseline["not_after"]))
+    await eventually(lambda: site.lab.clock.now() > not_after, f"it is later than {not_after}", 30)
+
+
+async def test_a_process_that_stood_still_while_sending_does_not_restart_too_late(site: Site, network: Network) -> None:
+    site.expect_answers_within(30.0)  # so that the call goes on when the process does
+    site.configure(send_window=300.0)
+    site.lab.break_server("mbx1", Fault.RESTART_CURES)
+    await first_request_of_the_restart_is_held(site, network)
+    daemon = await site.daemon()
+    await site.alert("mbx1")
+    await asyncio.wait_for(network.struck.wait(), 60)
+    freeze(daemon)
+    await is_past_not_after(site)
+    assert site.effects("mbx1") == []
+    network.heal()
+    thaw(daemon)
+    await site.until_ended("mbx1")
+    incident = await site.incident("mbx1")
+    assert incident.status is IncidentStatus.RESOLVED, incident.reason
+    restarts = [step for step in await site.steps(incident) if step.action == "restart_service"]
+    assert [step.status for step in restarts] == [StepStatus.WITHDRAWN, StepStatus.DONE]
+    assert "not_after" in restarts[0].detail or "after" in restarts[0].detail
+    assert [effect.step for effect in site.lab.effects()] == [restarts[1].id]
+    await site.agrees()
+
+
+async def stands_still(daemon: DaemonProcess, site: Site, effect: str, server: str) -> None:
+    await eventually(lambda: effect in site.effects(server), f"{effect} is in the lab's record", 60)
+    freeze(daemon)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize(("script", "effect"), [("restart_service", "restart"), ("reboot", "reboot")])
+async def test_a_process_that_hangs_after_an_effect_is_killed_and_the_next_one_goes_on(
+    site: Site, script: str, effect: str
+) -> None:
+    server = "mbx4"
+    site.lab.break_server(server, Fault.REBOOT_CURES)
+    site.lab.break_server(server, Fault.LATE_ANSWER, script=script, count=1, timeouts=100)
+    async with supervised(site) as supervisor:
+        assert supervisor.daemon
+        await site.alert(server)
+        await stands_still(supervisor.daemon, site, effect, server)
+        await eventually(lambda: supervisor.restarts == 1, "the watchdog has it killed and started again", 30)
+        await site.until_ended(server, seconds=90)
+        incident = await site.incident(server)
+        assert supervisor.restarts == 1, "it was fed as soon as it ran"
+    assert incident.status is IncidentStatus.RESOLVED, incident.reason
+    assert site.effects(server) == HEALED
+    await site.agrees()
+
+
+@pytest.mark.chaos
+async def test_a_process_that_hangs_before_it_sends_is_killed_and_the_next_one_sends_once(
+    site: Site, network: Network
+) -> None:
+    site.configure(send_window=300.0)
+    site.lab.break_server("mbx1", Fault.RESTART_CURES)
+    await first_request_of_the_restart_is_held(site, network)
+    async with supervised(site) as supervisor:
+        assert supervisor.daemon
+        await site.alert("mbx1")
+        await asyncio.wait_for(network.struck.wait(), 60)
+        freeze(supervisor.daemon)
+        await eventually(lambda: supervisor.restarts == 1, "the watchdog has it killed and started again", 30)
+        network.heal()  # what the dead process had sent arrives now
+        await site.until_ended("mbx1", seconds=60)
+    incident = await site.incident("mbx1")
+    assert incident.status is IncidentStatus.RESOLVED, incident.reason
+    assert site.effects("mbx1") == ["restart"]
+    await site.agrees()
