@@ -229,8 +229,9 @@ def _new_id() -> str:
 
 def _notifier(settings: Settings) -> AppriseNotifier | None:
     urls = settings.notify.urls
-    if urls is None:
+    lines = [] if urls is None else [line.strip() for line in read_secret(urls).splitlines()]
+    wanted = [line for line in lines if line]
+    if urls is None or not wanted:
         _log.warning("no notification channel is configured: escalations reach only the bus and the journal")
         return None
-    lines = [line.strip() for line in read_secret(urls).splitlines()]
-    return AppriseNotifier([line for line in lines if line], urls.file or Path(str(urls.credential)))
+    return AppriseNotifier(wanted, urls.file or Path(str(urls.credential)))

@@ -106,7 +106,15 @@ def assemble(
         starting=lambda: watch.check(thorough=True),
         stopped=lambda: store.commit(lifecycle(AuditKind.STOPPED, clock, "stopped as told")),
     )
-    operators = Operators(store=store, bus=bus, clock=clock, inventory=inventory, pause_file=outer.pause, wake=work)
+    operators = Operators(
+        store=store,
+        bus=bus,
+        clock=clock,
+        inventory=inventory,
+        pause_file=outer.pause,
+        wake=work,
+        notifies=outer.notifier is not None,
+    )
     return daemon, operators
 
 

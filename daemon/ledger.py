@@ -6,6 +6,7 @@ changed by anything but the daemon shows.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +67,16 @@ class Ledger:
                 yield Mismatch(f"{what} {status}", counted, found, text)
         for kind, number in (self.strays or {}).items():
             yield Mismatch(kind, 0, number, f"{number} rows of {kind} that they refer to")
+
+    def as_json(self) -> dict[str, Any]:
+        """All figures, and what does not add up, for those who ask how the daemon stands."""
+        return {
+            "accepted": self.accepted,
+            "stored": self.stored,
+            "duplicates": self.duplicates,
+            "alerts": dict(self.alerts),
+            "opened": self.opened,
+            "incidents": dict(self.incidents),
+            "mismatches": {each.name: each.text for each in self.mismatches},
+            "told": list(self.told),
+        }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from daemon.case import ORDERED_UNDO
-from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatus, UndoItem, UndoStatus
+from daemon.domain import AuditEntry, AuditKind, Channel, Commit, Incident, IncidentStatus, UndoItem, UndoStatus
 from daemon.errors import Conflict, OperatorError
 from daemon.inventory import Inventory
 from daemon.opening import about
@@ -14,6 +14,8 @@ from daemon.ports import Bus, Clock, KillSwitch, Store
 from statemachines.compiler import End
 
 Request = Mapping[str, Any]
+
+MOST_WAITING = 1000  #: outgoing messages that are counted; there are that many, or more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,7 @@ class Operators:
     inventory: Inventory
     pause_file: KillSwitch
     wake: Callable[[], None]
+    notifies: bool = True  #: whether a notification channel is configured
     _switching: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)  #: a pause and a resume take turns
 
     async def carry_out(self, user: str, request: Request) -> dict[str, Any]:
@@ -54,14 +57,15 @@ class Operators:
         return answer
 
     async def _status(self, _user: str, _request: Request) -> dict[str, Any]:
-        ledger = await self.store.ledger()
+        ledger = await self.store.ledger(thorough=True)
+        waiting = {each.value: len(await self.store.outbox(each, MOST_WAITING)) for each in Channel}
         return {
             "bus": "connected" if self.bus.connected else "not connected",
             "paused": self.pause_file.reason(),
-            "alerts": dict(ledger.alerts),
-            "incidents": dict(ledger.incidents),
-            "imbalance": ledger.imbalance,
             "quarantined": [quarantine.server for quarantine in await self.store.quarantines()],
+            "waiting": waiting,
+            "notifications": self.notifies,
+            "ledger": ledger.as_json(),
         }
 
     async def _pause(self, user: str, request: Request) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Commands that change something: they go to the running daemon over its socket, in the name of who gives them."""
 
+import asyncio
 from collections.abc import Mapping
 from getpass import getuser
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from daemon.app import DATABASE, reading
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
+from daemon.cli.status import print_ledger, print_status
 from daemon.config import Settings, control_socket
 from daemon.control import ask
 from daemon.errors import OperatorError
@@ -92,11 +95,25 @@ def undo(
 
 
 def status(config: Config = DEFAULT_CONFIG) -> None:
-    """Show how the running daemon stands: bus, pause, quarantine, and the ledger of alerts and incidents."""
+    """Show how the running daemon stands: bus, pause, quarantine, what waits to be sent, and the ledger.
+
+    The ledger is the count of all alerts and incidents: each line must add up. Where no daemon runs, it is read from
+    the store. Exit code 1 if no daemon runs or something does not add up.
+    """
     settings, _ = site(config)
-    for name, value in _ask(settings, {"command": "status"}).items():
-        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else value
-        out.print(f"{name}: {escape(str(shown or 'none'))}")
+    try:
+        answer = _ask(settings, {"command": "status"})
+    except _NotRunningError:
+        if (settings.data / DATABASE).exists():
+            print_ledger(asyncio.run(_stored_ledger(settings)))
+        raise
+    if not print_status(answer):
+        raise typer.Exit(1)
+
+
+async def _stored_ledger(settings: Settings) -> dict[str, Any]:
+    async with reading(settings) as store:
+        return (await store.ledger(thorough=True)).as_json()
 
 
 class _NotRunningError(OperatorError):

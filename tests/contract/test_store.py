@@ -583,3 +583,38 @@ class TestTransients:
         assert await store.transients(key, later(10)) == 2
         assert await store.transients(key, later(60)) == 0
         assert await store.transients(replace(key, monitor="another"), later(0)) == 0
+
+
+class TestLedger:
+    async def test_every_status_is_counted_as_it_is_committed_beside_the_rows_themselves(self, store: Store) -> None:
+        await store.ingest([samples.received("k1"), samples.received("k2"), samples.unreadable("k3")])
+        opened = await put(store, samples.incident())
+        await store.commit(work(routing=Routing(alert_id=1, status=AlertStatus.JOINED, incident_id="i1")))
+        await store.commit(work(routing=Routing(alert_id=2, status=AlertStatus.SUPPRESSED, reason="x")))
+        again = await put(store, replace(opened, state="restart"))
+        ended = await put(store, replace(again, status=IncidentStatus.ESCALATED))
+        await put(store, replace(ended, status=IncidentStatus.OPEN))
+        ledger = await store.ledger(thorough=True)
+        assert {name: number for name, number in ledger.counted.items() if number} == {
+            "alerts joined": 1,
+            "alerts suppressed": 1,
+            "alerts rejected": 1,
+            "incidents open": 1,
+        }
+        assert (ledger.imbalance, ledger.strays) == ("", {})
+        assert (await store.ledger()).strays is None
+
+    async def test_what_conflicts_is_not_counted(self, store: Store) -> None:
+        await put(store, samples.incident())
+        await refused(store, work(incident=samples.incident()), "already stored")
+        assert (await store.ledger()).counted["incidents open"] == 1
+
+    async def test_what_a_human_was_told_replaces_what_was_told_before(self, store: Store) -> None:
+        assert (await store.ledger()).told == {}
+        await store.commit(work(ledger_told={"accepted": 2, "opened": 1}))
+        await store.commit(work(audit=(samples.entry(),)))
+        assert (await store.ledger()).told == {"accepted": 2, "opened": 1}
+        await store.commit(work(ledger_told={"opened": 4}))
+        assert (await store.ledger()).told == {"opened": 4}
+        await store.commit(work(ledger_told={}))
+        assert (await store.ledger()).told == {}

@@ -199,6 +199,30 @@ async def test_a_notification_that_is_refused_is_tried_for_ever_with_growing_pau
     await task
 
 
+@pytest.mark.looptime
+async def test_without_a_channel_pages_are_on_record_as_not_sent_and_none_is_left_for_later(store: MemoryStore) -> None:
+    await send(store, page("a"), page("b", incident=""))
+    silent = Outbox(store=store, bus=MemoryBus(), notifier=None, clock=SystemClock())
+    stopping = asyncio.Event()
+    task = asyncio.create_task(silent.run_notify(beat, stopping))
+    await asyncio.sleep(1)
+    stopping.set()
+    silent.nudge()
+    await task
+    assert await store.outbox(Channel.NOTIFY, 10) == []
+    rows = [row.entry for row in await store.audit_after(0, 10)]
+    assert sorted((row.kind, row.incident_id) for row in rows) == [
+        (AuditKind.NOT_NOTIFIED, ""),
+        (AuditKind.NOT_NOTIFIED, "i-1"),
+    ]
+    assert all("no channel is configured" in row.message for row in rows)
+    notifier = MemoryNotifier()  # configured, months later
+    async with running(store, MemoryBus(), notifier):
+        await send(store, page("c"))
+        await asyncio.sleep(10)
+    assert [title for title, _ in notifier.sent] == ["c"]
+
+
 class LoopClock:
     """The event loop's time as a clock, from now on."""
 

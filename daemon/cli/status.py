@@ -1,0 +1,59 @@
+"""How the daemon stands, for humans: a few lines, and the ledger as sums that must add up."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from daemon.cli.console import out
+
+Figures = Mapping[str, Any]
+
+
+def print_status(answer: Figures) -> bool:
+    """Print what the daemon answered; whether its ledger balances."""
+    paused, quarantined = answer.get("paused"), answer.get("quarantined") or ()
+    out.print(f"bus: {escape(str(answer.get('bus', 'not known')))}")
+    out.print(f"paused: {f'[yellow]{escape(str(paused))}[/]' if paused else 'no'}", soft_wrap=True)
+    out.print(f"quarantined: {escape(', '.join(map(str, quarantined))) or 'none'}", soft_wrap=True)
+    out.print(f"waiting to be sent: {_waiting(answer)}", soft_wrap=True)
+    return print_ledger(answer["ledger"]) if "ledger" in answer else True
+
+
+def _waiting(answer: Figures) -> str:
+    waiting: Mapping[str, int] = answer.get("waiting") or {}
+    text = f"{waiting.get('bus', 0)} on the bus, {waiting.get('notify', 0)} notifications"
+    if answer.get("notifications", True):
+        return text
+    return f"{text}; [yellow]no notification channel is configured: escalations reach only the bus and the journal[/]"
+
+
+def print_ledger(ledger: Figures) -> bool:
+    """Print each sum with its verdict, then what does not add up in words; whether all of it does."""
+    wrong: Mapping[str, str] = ledger["mismatches"]
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for title, sum_, names in _sums(ledger):
+        good = not [name for name in wrong if name in names or name.partition(" ")[0] in names]
+        table.add_row(title, escape(sum_), "[green]OK[/]" if good else "[bold red]MISMATCH[/]")
+    out.print("ledger:")
+    out.print(table)
+    for text in wrong.values():
+        out.print(f"[bold red]mismatch[/] {escape(text)}", soft_wrap=True)
+    for name in ledger["told"]:
+        if name not in wrong:
+            out.print(f"[bold red]mismatch[/] {escape(name)}: see its escalation", soft_wrap=True)
+    return not wrong and not ledger["told"]
+
+
+def _sums(ledger: Figures) -> Iterator[tuple[str, str, set[str]]]:
+    """Each line, and the mismatches that are shown in it."""
+    alerts = " + ".join(f"{status} {number}" for status, number in ledger["alerts"].items())
+    incidents = " + ".join(f"{status} {number}" for status, number in ledger["incidents"].items())
+    yield (
+        f"accepted {ledger['accepted']}",
+        f"= stored {ledger['stored']} + repeated {ledger['duplicates']}",
+        {"accepted", "acknowledged"},
+    )
+    yield f"stored {ledger['stored']}", f"= {alerts}", {"alerts"}
+    yield f"opened {ledger['opened']}", f"= {incidents}", {"opened", "incidents"}

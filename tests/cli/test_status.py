@@ -1,0 +1,95 @@
+"""`exmedic status`: what a human sees of it."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from daemon.adapters.sqlite import SqliteStore
+from daemon.app import DATABASE
+from daemon.domain import AlertStatus, Routing
+from tests.cli.conftest import Exmedic
+from tests.cli.test_operators import answering
+from tests.ledger.test_watch import by_hand
+from tests.store import samples
+
+GOOD: dict[str, Any] = {
+    "accepted": 12,
+    "stored": 10,
+    "duplicates": 2,
+    "alerts": {"pending": 1, "joined": 6, "suppressed": 2, "rejected": 1},
+    "opened": 4,
+    "incidents": {"open": 1, "resolved": 2, "escalated": 1, "cancelled": 0},
+    "mismatches": {},
+    "told": [],
+}
+ANSWER = {
+    "bus": "connected",
+    "paused": None,
+    "quarantined": ["mbx2.contoso.com"],
+    "waiting": {"bus": 3, "notify": 1},
+    "notifications": True,
+    "ledger": GOOD,
+}
+
+
+def shown(exmedic: Exmedic, config: Path, answer: dict[str, Any]) -> tuple[int, str]:
+    with answering(config.parent / "control.sock", json.dumps(answer).encode() + b"\n"):
+        result = exmedic("status", "--config", str(config))
+    assert not result.errors
+    return result.code, result.out
+
+
+def test_each_sum_is_a_line_with_its_verdict(exmedic: Exmedic, config: Path) -> None:
+    code, text = shown(exmedic, config, ANSWER)
+    assert code == 0
+    assert [" ".join(line.split()) for line in text.splitlines()] == [
+        "bus: connected",
+        "paused: no",
+        "quarantined: mbx2.contoso.com",
+        "waiting to be sent: 3 on the bus, 1 notifications",
+        "ledger:",
+        "accepted 12 = stored 10 + repeated 2 OK",
+        "stored 10 = pending 1 + joined 6 + suppressed 2 + rejected 1 OK",
+        "opened 4 = open 1 + resolved 2 + escalated 1 + cancelled 0 OK",
+    ]
+
+
+def test_what_does_not_add_up_is_marked_and_said_and_the_exit_code_is_1(exmedic: Exmedic, config: Path) -> None:
+    wrong = {"accepted": "12 messages were accepted [/], but ...", "incidents open": "2 incidents should be open"}
+    code, text = shown(exmedic, config, {**ANSWER, "ledger": {**GOOD, "mismatches": wrong, "told": ["acknowledged"]}})
+    assert code == 1
+    verdicts = [line.split()[-1] for line in text.splitlines() if line.split()[0] in {"accepted", "stored", "opened"}]
+    assert verdicts == ["MISMATCH", "OK", "MISMATCH"]
+    assert text.splitlines()[-3:] == [
+        *(f"mismatch {each}" for each in wrong.values()),
+        "mismatch acknowledged: see its escalation",
+    ]
+
+
+def test_that_nobody_is_notified_is_said(exmedic: Exmedic, config: Path) -> None:
+    _, text = shown(exmedic, config, {**ANSWER, "notifications": False})
+    assert "no notification channel is configured: escalations reach only the bus and the journal" in text
+
+
+def test_without_a_daemon_it_says_so_and_reads_the_ledger_from_the_store(exmedic: Exmedic, config: Path) -> None:
+    path = config.parent / "data" / DATABASE
+    result = exmedic("status", "--config", str(config))
+    assert (result.code, result.out) == (1, "")
+    assert "no daemon listens at" in result.said
+
+    async def fill() -> None:
+        store = SqliteStore(path)
+        await store.open()
+        await store.ingest([samples.received("k1"), samples.received("k1"), samples.received("k2")])
+        await store.commit(samples.work(routing=Routing(alert_id=1, status=AlertStatus.SUPPRESSED, reason="x")))
+        await store.close()
+
+    asyncio.run(fill())
+    result = exmedic("status", "--config", str(config))
+    assert result.code == 1
+    assert "accepted 3 = stored 2 + repeated 1" in result.said
+    assert "no daemon listens at" in result.errors
+    by_hand(path, "DELETE FROM alerts WHERE id = 2")
+    result = exmedic("status", "--config", str(config))
+    assert "mismatch 3 messages were accepted from the broker, but 1 alerts are stored" in result.said
