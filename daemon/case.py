@@ -5,6 +5,7 @@ from datetime import datetime
 
 from daemon.actions.undo import effect_of
 from daemon.domain import AuditEntry, AuditKind, Incident, Json, Step, UndoItem, UndoStatus
+from statemachines.actions import ACTIONS
 from statemachines.compiler import Ladder, LadderState
 
 #: In an incident's facts: how it stood when an operator ordered to put back what it left.
@@ -36,6 +37,14 @@ class Case:
         """The change that an undo step with these parameters puts back; without a step, the next to be put back."""
         named = [item for item in self.undo if item.id == params.get("item")]
         return next(iter(named or self.pending), None)
+
+    def senders(self, setting: str) -> tuple[Step, ...]:
+        """The steps that changed a setting, or may have; latest first. Those that were never sent did not."""
+        return tuple(
+            step
+            for step in reversed(self.steps)
+            if step.executor and ACTIONS[step.action].changes == setting and step.result.get("may_finish", True)
+        )
 
     def params(self) -> Json:
         """The state's parameters, with `$state.field` replaced by what that state produced."""

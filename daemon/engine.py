@@ -6,7 +6,7 @@ Pure: no I/O, no clock. The runner reads, asks servers and commits; the state ma
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from daemon.actions.action import Again, Done, Prepared
+from daemon.actions.action import Again, Change, Done, Prepared
 from daemon.actions.undo import by_hand
 from daemon.case import ORDERED_UNDO, Case
 from daemon.config import Timing
@@ -67,6 +67,8 @@ class Engine:
         step = case.step(prepared.executor, prepared.baseline)
         if case.state.action.name == "undo":
             step = replace(step, params={"item": case.pending[0].id})
+        # An earlier step that was withdrawn may have recorded the same change: once is enough to put it back.
+        recorded = [Change(item.setting, item.earlier, item.applied) for item in case.pending]
         undo = tuple(
             UndoItem(
                 id=f"{step.id}.{change.setting}",
@@ -77,6 +79,7 @@ class Engine:
                 applied=change.applied,
             )
             for change in prepared.changes
+            if change not in recorded
         )
         figures = {"step": step.id, "action": step.action, "executor": step.executor}
         intent = f"{step.action} on {step.server}, sent through {step.executor}"
@@ -136,10 +139,15 @@ class Engine:
         told = (state_message(self._prefix, incident),) if audit else ()
         return Commit(at=case.now, incident=incident, release=lets_go, audit=audit, outgoing=told)
 
-    def withdraw(self, case: Case, step: Step, detail: str, retry: Hold) -> Commit:
-        """The effect provably did not happen: the step ends without an outcome, and its change was never made."""
-        gone = never_changed(case.undo, step)
-        closed = replace(step, status=StepStatus.WITHDRAWN, detail=detail, ended_at=case.now)
+    def withdraw(self, case: Case, step: Step, detail: str, retry: Hold, *, may_finish: bool) -> Commit:
+        """The effect provably did not happen: the step ends without an outcome.
+
+        `may_finish`: it was begun, so Exchange may still finish the change although its client is gone. Then the change
+        stays to be put back, until a look later on shows that it was not made.
+        """
+        gone = () if may_finish else never_changed(case.undo, step)
+        told = {"may_finish": may_finish}
+        closed = replace(step, status=StepStatus.WITHDRAWN, detail=detail, ended_at=case.now, result=told)
         steps = (*(known for known in case.steps if known.id != step.id), closed)
         fresh = replace(case, undo=merged(gone, case.undo), steps=steps)
         commit = self.hold(fresh, replace(retry, reason=detail), step.started_at)

@@ -12,10 +12,10 @@ from datetime import timedelta
 import structlog
 
 from daemon.actions import EFFECTS, READS
-from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn
+from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn, last_of
 from daemon.actions.heal import others
 from daemon.case import Case
-from daemon.domain import AuditKind, Commit, Incident, IncidentStatus, Json, Step, canonical
+from daemon.domain import AuditKind, Commit, Incident, IncidentStatus, Json, Step
 from daemon.errors import Conflict, StoreError
 from daemon.gates import Hold, Refuse, may_act
 from daemon.inventory import Server, mode_of
@@ -26,7 +26,6 @@ from daemon.scopes import scopes, share
 from daemon.way_out import FLAPPING_WITHIN
 from statemachines.actions import Effect
 
-RAW_LIMIT = 16 * 1024  #: characters of raw answers kept with a step
 WATCHED = ".watched"  #: among an incident's facts, where no state can be called so: the last look of a latched one
 VERIFYING = ("verify", "watch_monitor")
 NOTHING_TRIED = frozenset({"denied", "not_found", "conflict", "second_hop"})
@@ -283,7 +282,9 @@ class Turn:
         if never or (reply.kind is ReplyKind.FAILED and reply.error == "expired"):
             detail = "paused before it was sent" if reply.kind is ReplyKind.WITHHELD else reply.detail
             await self._commit(
-                lambda case: engine.withdraw(case, step, detail, self._retry(case, detail, "unreachable"))
+                lambda case: engine.withdraw(
+                    case, step, detail, self._retry(case, detail, "unreachable"), may_finish=False
+                )
             )
             return
         if reply.kind is ReplyKind.FAILED:
@@ -310,7 +311,11 @@ class Turn:
         elif isinstance(seen, Withdrawn):
             await self._commit(
                 lambda case: engine.withdraw(
-                    case, step, seen.detail, self._retry(case, seen.detail, "unknown", verify_afresh=True)
+                    case,
+                    step,
+                    seen.detail,
+                    self._retry(case, seen.detail, "unknown", verify_afresh=True),
+                    may_finish=True,
                 )
             )
         elif case.now >= step.deadline_at:
@@ -325,7 +330,7 @@ class Turn:
 
     def _with_raw(self, step: Step) -> Step:
         """The step with the raw answers that decided it."""
-        return replace(step, memo={**step.memo, "raw": bounded(self._transcript)})
+        return replace(step, memo={**step.memo, "raw": last_of(self._transcript)})
 
     # Common ground
 
@@ -347,7 +352,7 @@ class Turn:
         return self._server
 
     def _context(self, case: Case, step_id: str, params: Json, avoid: frozenset[str] = frozenset()) -> Context:
-        parts = self._parts
+        parts, item = self._parts, case.item(params)
         handled = case.ladder.definition.handled(case.incident.health_set, case.incident.monitor)
         return Context(
             incident=case.incident,
@@ -366,7 +371,8 @@ class Turn:
                 transcript=self._transcript,
             ),
             family=parts.family,
-            item=case.item(params),
+            item=item,
+            senders=case.senders(item.setting) if item is not None else (),
             outside=parts.outside,
         )
 
@@ -381,15 +387,3 @@ class Turn:
                 if fresh is None or fresh.version == self._incident.version:
                     raise
                 self._incident = fresh
-
-
-def bounded(transcript: list[Json]) -> list[Json]:
-    """The last answers that together stay within `RAW_LIMIT`."""
-    kept: list[Json] = []
-    size = 0
-    for heard in reversed(transcript):
-        size += len(canonical(heard))
-        if size > RAW_LIMIT:
-            break
-        kept.insert(0, heard)
-    return kept

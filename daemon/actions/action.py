@@ -13,13 +13,14 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from daemon.config import Timing
-from daemon.domain import Incident, Json, Step, UndoItem, moment, timestamp
+from daemon.domain import Incident, Json, Step, UndoItem, canonical, moment, timestamp
 from daemon.gates import Hold, Refuse
 from daemon.inventory import Inventory, Server
 from daemon.ports import Call, Clock, Outside, Reply, ReplyKind, Shell
 from daemon.wire.answers import StepRunning
 
 T = TypeVar("T", bound=BaseModel)
+RAW_LIMIT = 16 * 1024  #: characters of raw answers kept with a step
 PEERS_ASKED = 2  #: how many servers one poll asks about another before it gives up until the next poll
 
 
@@ -196,6 +197,7 @@ class Context:
     ask: Asker
     family: Family
     item: UndoItem | None = None  #: for `undo`: what to put back
+    senders: tuple[Step, ...] = ()  #: the steps that changed its setting, or may have; latest first
     outside: Outside | None = None  #: for servers with a look from outside
 
     async def itself(self, script: str, args: Json, model: type[T]) -> Heard[T] | Unheard:
@@ -207,9 +209,9 @@ class Context:
         return await self.ask.about(self.server, script, {"server": self.server.name, **args}, model, self.step_id)
 
     async def of_server(self, step: Step | None, script: str, model: type[T]) -> Heard[T] | Unheard:
-        """Ask about the incident's server: the executor of a sent step, if there is one, else any peer.
+        """Ask about the incident's server: the executor of a sent step, if one is given, else any peer.
 
-        Another server than the executor may not see its change in Active Directory yet.
+        Another server than the executor may not see its change in Active Directory yet (docs/adr/0008).
         """
         if step is None:
             return await self.peer(script, {}, model)
@@ -272,6 +274,18 @@ async def still_possible(ctx: Context, step: Step) -> str:
     if heard.answer.looked_at <= not_after:
         return f"{step.executor} may still begin it until {not_after:%H:%M:%S} of its own clock"
     return ""
+
+
+def last_of(transcript: list[Json]) -> list[Json]:
+    """The last answers that together stay within `RAW_LIMIT`."""
+    kept: list[Json] = []
+    size = 0
+    for heard in reversed(transcript):
+        size += len(canonical(heard))
+        if size > RAW_LIMIT:
+            break
+        kept.insert(0, heard)
+    return kept
 
 
 def answer_of(result: Mapping[str, Any], model: type[T]) -> T | None:

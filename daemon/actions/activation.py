@@ -50,6 +50,9 @@ class StopActivation:
         known = await met(ctx, MOVE, service=str(ctx.params["service"]))
         if not isinstance(known, Met):
             return known
+        copies = known.facts.copies
+        if known.facts.blocked_by_us and copies is not None and blocked_here(copies):
+            return self._after_all(ctx, known)
         not_after = ctx.not_after(known.clock)
         return Prepared(
             executor=known.executor,
@@ -60,6 +63,12 @@ class StopActivation:
             heard_at=known.heard_at,
             changes=(Change(SETTING, {"blocked": False}, {"blocked": True}),),
         )
+
+    def _after_all(self, ctx: Context, known: Met) -> Done:
+        """Exchange has finished an earlier step of ours whose client was gone: its databases are those to look for."""
+        moving = {str(name) for step in ctx.senders for name in step.baseline["databases"]} | {*known.databases()}
+        detail = f"activation on {ctx.server.name} was blocked after all by an earlier step"
+        return Done(outcome="done", detail=detail, result={"databases": sorted(moving)})
 
     def accept(self, step: Step, result: Json) -> Done | Again:
         """The script answers with the flag read back."""

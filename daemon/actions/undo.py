@@ -2,15 +2,23 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Protocol
 
 from daemon.actions import activation, protocol_log
 from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard, Unready, Withdrawn, answer_of
-from daemon.domain import Json, Step, UndoItem
+from daemon.domain import Json, Step, StepStatus, UndoItem
 from daemon.gates import Hold, Refuse, blocked_here
 from daemon.wire.answers import Activation, DatabaseCopies, PopSettings, ProtocolLogSet
 from statemachines.actions import Effect
+
+#: How long Exchange may go on with a change whose client has died: its session is closed after three idle minutes
+#: (IdleTimeout in daemon/scripts/_prelude.ps1), and what runs in it is stopped; and some more.
+FINISHES_WITHIN = timedelta(minutes=5)
+#: After so long every server sees a change: twice the default interval of replication between sites, 180 minutes
+#: (Microsoft, Active Directory site planning, "Determining the Interval").
+REPLICATED_AFTER = timedelta(hours=6)
 
 
 class Reversal(Protocol):
@@ -61,13 +69,46 @@ class _Value:
         return self.command.format(server=item.server, value="$true" if item.earlier[self.key] else "$false")
 
     async def prepare(self, ctx: Context, item: UndoItem) -> Prepared | Refuse | Unready | Done:
+        """Whoever sees the change puts it back; that it is gone is believed of those only who would see it."""
+        silent = "" if ctx.senders else "nobody is known to have changed it"
+        for executor in dict.fromkeys(step.executor for step in ctx.senders):
+            sender = next(step for step in ctx.senders if step.executor == executor)
+            now, heard = await self.read(ctx, sender)
+            if isinstance(heard, Unheard) or now is None:
+                silent = self._why(item, heard)
+            elif now != item.earlier[self.key]:
+                return self._put_back(ctx, item, heard)
+        if silent:
+            return await self._from_others(ctx, item, silent)
+        late = [step for step in ctx.senders if step.status is StepStatus.WITHDRAWN]
+        if any(step.ended_at is not None and ctx.now < step.ended_at + FINISHES_WITHIN for step in late):
+            return Unready(detail=f"Exchange may still finish the change of {self.name}", if_late="unknown")
+        return self._as_it_was(item)
+
+    async def _from_others(self, ctx: Context, item: UndoItem, silent: str) -> Prepared | Unready | Done:
+        """A server that made the change cannot be asked."""
         now, heard = await self.read(ctx, None)
         if isinstance(heard, Unheard):
             return Unready(detail=heard.detail, if_late=heard.outcome)
         if now is None:
-            return Unready(detail=f"the answer has no settings of {item.server}", if_late="unknown")
-        if now == item.earlier[self.key]:
-            return Done(outcome="done", detail=f"{self.name} on {item.server} is as it was: {self.words[now]}")
+            return Unready(detail=self._why(item, heard), if_late="unknown")
+        if now != item.earlier[self.key]:
+            return self._put_back(ctx, item, heard)
+        if ctx.senders and ctx.now - ctx.senders[0].started_at > REPLICATED_AFTER:
+            return self._as_it_was(item)
+        detail = f"{heard.executor} shows {self.name} as it was, but may not see the change yet; {silent}"
+        return Unready(detail=detail, if_late="unknown")
+
+    def _why(self, item: UndoItem, heard: Heard[DatabaseCopies] | Heard[PopSettings] | Unheard) -> str:
+        if isinstance(heard, Unheard):
+            return heard.detail
+        return f"the answer of {heard.executor} has no settings of {item.server}"
+
+    def _as_it_was(self, item: UndoItem) -> Done:
+        value = self.words[bool(item.earlier[self.key])]
+        return Done(outcome="done", detail=f"{self.name} on {item.server} is as it was: {value}")
+
+    def _put_back(self, ctx: Context, item: UndoItem, heard: Heard[DatabaseCopies] | Heard[PopSettings]) -> Prepared:
         return Prepared(
             executor=heard.executor,
             script=self.script,
@@ -78,7 +119,7 @@ class _Value:
                 "not_after": ctx.not_after(heard.clock),
             },
             baseline={"setting": item.setting, "earlier": item.earlier[self.key]},
-            figures={"now": now, "earlier": item.earlier[self.key]},
+            figures={"now": item.applied[self.key], "earlier": item.earlier[self.key]},
             heard_at=heard.heard_at,
         )
 
