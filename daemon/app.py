@@ -188,7 +188,7 @@ async def doctor(settings: Settings, server: str) -> Report:
         reach=lambda endpoint: reach(endpoint, settings.winrm.connect_timeout),
     )
     try:
-        return await diagnose(examiner, found)
+        return await diagnose(examiner, found, settings.timing.facts_age)
     finally:
         await shell.close()
 

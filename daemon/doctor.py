@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from daemon import unconfirmed
 from daemon.domain import Json
 from daemon.examination import DEPENDENCIES, Examination, Examiner
-from daemon.fitness import Finding, Holds, needs
+from daemon.fitness import Finding, Holds, needs, pace
 from daemon.inventory import Inventory, Server
 from daemon.unconfirmed import Judge
 
@@ -56,10 +56,10 @@ class Report:
         return {"server": self.server, "good": self.good, "findings": told}
 
 
-async def diagnose(examiner: Examiner, server: Server) -> Report:
-    """Examine one server of the inventory, and judge what was seen."""
+async def diagnose(examiner: Examiner, server: Server, facts_age: float) -> Report:
+    """Examine one server of the inventory, and judge what was seen. `facts_age` in seconds, of the timing settings."""
     seen = await examiner.examine(server)
-    return Report(server.name, (*needs(seen), *facts(seen, examiner.inventory)))
+    return Report(server.name, (*needs(seen), pace(seen, facts_age), *facts(seen, examiner.inventory)))
 
 
 def facts(seen: Examination, inventory: Inventory) -> Iterator[Finding]:

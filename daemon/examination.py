@@ -61,6 +61,7 @@ class Asked(Generic[T]):
     clock: datetime | None = None  #: the executor's own
     sent_at: datetime | None = None  #: ours
     heard_at: datetime | None = None  #: ours
+    took: float = 0.0  #: real seconds
 
     @property
     def ran(self) -> bool:
@@ -228,6 +229,7 @@ class Examiner:
             clock=reply.clock,
             sent_at=sent_at,
             heard_at=self.clock.now(),
+            took=self.clock.monotonic() - monotonic,
         )
 
     def _alone(self, server: Server, script: str) -> Asked[T]:

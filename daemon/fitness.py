@@ -1,7 +1,7 @@
 """What exmedic needs of a server, judged from an examination: access, rights, roles, clock, services."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -84,6 +84,30 @@ def needs(seen: Examination) -> Iterator[Finding]:
     yield from _roles(seen)
     yield _clock(seen)
     yield from _services(seen)
+
+
+def pace(seen: Examination, facts_age: float) -> Finding:
+    """Whether what is asked before a move or a reboot is read before it is too old: `facts_age`, in seconds.
+
+    As `daemon.actions.preconditions` asks: first the peer, then all the others side by side. Above half of the time it
+    is called near: a busy night is slower, and a peer that does not answer costs its own time.
+    """
+    others: list[Asked[Any]] = [
+        seen.state,
+        seen.recovery,
+        *([seen.copies, seen.dag] if seen.mailbox else [seen.health]),
+    ]
+    name = "facts read in time"
+    unread = next((asked for asked in (seen.exchange, *others) if not asked.ran), None)
+    if unread is not None:
+        return _finding("server", name, None, unread.why, "")
+    slowest = max(others, key=lambda asked: asked.took)
+    total = seen.exchange.took + slowest.took
+    took = ", ".join(f"{asked.script} {asked.took:.1f} s" for asked in (seen.exchange, *others))
+    text = f"{total:.1f} s of timing.facts_age, {facts_age:g} s, before a move or a reboot: {took}"
+    advice = f"set facts_age in [timing] to {max(2 * total, facts_age):.0f}: past it nothing is done, only asked again"
+    found = _finding("server", name, 2 * total <= facts_age, text, advice)
+    return replace(found, needed=total > facts_age)
 
 
 def short(name: str) -> str:

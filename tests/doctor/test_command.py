@@ -188,3 +188,11 @@ def test_a_protocol_log_that_names_nobody_is_a_fact_that_does_not_hold(site: Sit
     code, found = verdicts(site, "--server", "cas1")
     assert code == 1
     assert found["the protocol log names the server of a session"]["verdict"] == "does not hold"
+
+
+def test_facts_that_are_older_than_allowed_when_they_are_complete_make_a_server_unfit(site: Site) -> None:
+    site.change("exmedic.toml", lambda text: text + "\n[timing]\nfacts_age = 0.001\n")
+    code, found = verdicts(site, "--server", "mbx1")
+    assert code == 1
+    assert found["facts read in time"]["missing"]
+    assert "facts_age in [timing]" in found["facts read in time"]["advice"]

@@ -10,7 +10,7 @@ import pytest
 from daemon import scripts
 from daemon.doctor import Report, facts
 from daemon.examination import Asked, Examination
-from daemon.fitness import CMDLETS, Finding, Holds, needs
+from daemon.fitness import CMDLETS, Finding, Holds, needs, pace
 from daemon.inventory import Inventory
 from daemon.ports import ReplyKind
 from daemon.wire.answers import ServerState
@@ -169,3 +169,36 @@ def test_monitors_without_a_runbook_are_told_and_are_no_fault(examinations: Exam
     ]
     assert finding.holds is Holds.YES
     assert "PopSomethingNewMonitor" in finding.seen
+
+
+def reading_takes(seen: Examination, **seconds: float) -> Examination:
+    """With so many real seconds for each answer."""
+    return replace(seen, **{name: replace(getattr(seen, name), took=took) for name, took in seconds.items()})
+
+
+@pytest.mark.parametrize(
+    ("dag", "holds", "missing"),
+    [(9.0, Holds.YES, False), (12.0, Holds.NO, False), (27.0, Holds.NO, True)],
+)
+def test_a_server_whose_facts_are_read_too_slowly_is_found_before_every_move_is_held_up(
+    examinations: Examined, dag: float, holds: Holds, missing: bool
+) -> None:
+    slow = reading_takes(examinations["mbx1"], exchange=4.0, dag=dag, copies=3.0, state=1.0, recovery=1.0)
+    found = pace(slow, 30.0)
+    assert (found.holds, found.missing) == (holds, missing)
+    assert f"{4.0 + dag:.1f} s of timing.facts_age, 30 s" in found.seen
+    assert f"dag_health {dag:.1f} s" in found.seen
+    if holds is Holds.NO:
+        assert f"set facts_age in [timing] to {2 * (4 + dag):.0f}" in found.advice
+
+
+def test_of_a_client_access_server_the_dag_takes_no_time(examinations: Examined) -> None:
+    slow = reading_takes(examinations["cas1"], exchange=4.0, dag=100.0, copies=100.0, health=2.0)
+    assert pace(slow, 30.0).holds is Holds.YES
+
+
+def test_how_long_the_facts_take_cannot_be_told_when_one_is_missing(examinations: Examined) -> None:
+    assert pace(saying_no(examinations["mbx1"], "dag", "failed", "no"), 30.0).holds is Holds.YES
+    never = replace(examinations["mbx1"].dag, kind=None, answer=None, why="not asked")
+    found = pace(replace(examinations["mbx1"], dag=never), 30.0)
+    assert (found.holds, found.seen) == (Holds.OPEN, "not asked")
