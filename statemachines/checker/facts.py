@@ -96,6 +96,8 @@ def proven(proof: Proof, facts: Facts, world: World, spec: ActionSpec) -> Facts:
             healthy=True, sick=False, restarted=frozenset(), rebooted=_seen(facts), sick_after_reboot=sick
         )
     if proof is Proof.SICK:
+        if not spec.of_monitor:
+            return facts._replace(healthy=False)  # some other monitor may be the sick one
         return facts._replace(healthy=False, sick=True, restarted=frozenset(), rebooted=_seen(facts))
     if proof is Proof.MAY_HOLD_COPIES:
         return facts._replace(may_hold=True)
@@ -131,6 +133,8 @@ def _read(name: str, spec: ActionSpec, outcome: str, facts: Facts, world: World)
     if outcome in spec.proves:
         facts = proven(spec.proves[outcome], facts, world, spec)
         then = spec.proves[outcome].value
+        if spec.proves[outcome] is Proof.SICK and not spec.of_monitor:
+            then = "some monitor of POP* is unhealthy"
     elif outcome not in spec.goes_on and not then:
         then = "that decides nothing: nothing more may be done to the server"
     return Event(outcome, outcome, _stopping(name, spec, outcome, facts), then)

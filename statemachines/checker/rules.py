@@ -62,7 +62,7 @@ def _effect(state: LadderState, facts: Facts, world: World) -> Iterator[Breach]:
     spec = state.action
     if not world.monitor:
         yield Breach("no-monitor", f"{spec.name} is done for an alert that names no monitor: nobody could verify it")
-    if facts.stopped:
+    elif facts.stopped:
         yield Breach("after-refusal", f"{spec.name} follows {facts.stopped}, after which nothing more may be done")
     else:
         yield from _seen_sick(state, facts)

@@ -17,7 +17,7 @@ _RESERVED = frozenset({CONFIRM, "undo", *End})
 #: What no runbook may continue after, and why.
 _NOT_CONTINUED = {
     ("undo", "more"): "the state is entered again until all is put back",
-    ("undo", "left"): "what cannot be put back is for a human",
+    **{("undo", outcome): "what cannot be put back is for a human" for outcome in ("left", *COMMON_OUTCOMES)},
 }
 
 
@@ -40,7 +40,8 @@ def structure(definition: Definition) -> Iterator[Finding]:
     yield from _graph(definition)
 
 
-Found = tuple[str, tuple[str | int, ...], bool, str]  #: rule, place below the state, whether the value there, message
+#: Rule, place below the state, whether the value there is meant, message.
+Found = tuple[str, tuple[str | int, ...], bool, str]
 
 
 def _handled(handled: Handled, place: tuple[str | int, ...]) -> Iterator[Finding]:
@@ -94,13 +95,9 @@ def _outcomes(state: State, spec: ActionSpec) -> Iterator[Found]:
         if outcome not in known:
             hint = suggestion(outcome, known)
             yield "outcome", place, False, f"{spec.name} has no outcome {outcome!r}{hint}"
-        elif outcome == "unknown":
-            yield (
-                "unknown",
-                place,
-                False,
-                "`unknown` cannot be given a next state: it is settled by evidence, or escalates",
-            )
+        elif outcome == "unknown" and spec.name != "undo":
+            text = "`unknown` cannot be given a next state: it is settled by evidence, or escalates"
+            yield "unknown", place, False, text
         elif (spec.name, outcome) in _NOT_CONTINUED:
             why = _NOT_CONTINUED[spec.name, outcome]
             yield "outcome", place, False, f"`{outcome}` cannot be given a next state: {why}"
@@ -129,7 +126,7 @@ def _parameters(state: State, spec: ActionSpec, definition: Definition) -> Itera
 def _reference(param: str, value: Literal_, definition: Definition) -> Iterator[str]:
     """A parameter that is no literal: `$state.field`, of the field with the parameter's own name."""
     if not isinstance(value, str) or not value.startswith("$"):
-        yield f"{param} is what an earlier state found: write ${{state}}.{param}, not {value!r}".format(state="STATE")
+        yield f"{param} is what an earlier state found: write $STATE.{param}, not {value!r}"
         return
     source, _, field = value[1:].rpartition(".")
     if source not in definition.states:
@@ -149,19 +146,11 @@ def _waits(state: State, spec: ActionSpec) -> Iterator[Found]:
     deadline = spec.deadline if state.within is None else timedelta(seconds=state.within)
     place: tuple[str | int, ...] = ("do",) if state.within is None else ("within",)
     if deadline > LONGEST:
-        yield (
-            "wait",
-            place,
-            True,
-            f"waits for {spell(deadline)}; at most {spell(LONGEST)}, for then a human has to look",
-        )
+        text = f"waits for {spell(deadline)}; at most {spell(LONGEST)}, for then a human has to look"
+        yield "wait", place, True, text
     if spec.effect is not Effect.READ and deadline < spec.deadline:
-        yield (
-            "wait",
-            place,
-            True,
-            f"{spec.name} needs {spell(spec.deadline)} to have a lost answer settled, not {spell(deadline)}",
-        )
+        text = f"{spec.name} needs {spell(spec.deadline)} to have a lost answer settled, not {spell(deadline)}"
+        yield "wait", place, True, text
     minutes = state.params.get("minutes")
     if isinstance(minutes, int | float) and timedelta(minutes=minutes) >= deadline:
         yield "wait", place, True, f"can never see {minutes} minutes within {spell(deadline)}"
@@ -194,11 +183,13 @@ def _graph(definition: Definition) -> Iterator[Finding]:
         return
     for name, state in definition.states.items():
         spec = ACTIONS.get(state.do)
-        if spec is None or spec.effect is Effect.READ or name not in reached:
+        if spec is None or spec.effect is Effect.READ or spec.name == "undo" or name not in reached:
             continue
-        ends = {target for one in _from([name], following) for target in definition.states[one].then.values()}
-        if "resolved" not in ends:
-            message = f"{name}: after {spec.name} nothing leads to `resolved` any more, so it only disturbs"
+        after = state.then.get("done", "escalated")
+        ends = {target for one in _from([after], following) for target in definition.states[one].then.values()}
+        misspelt = not set(state.then) <= {*spec.outcomes, *COMMON_OUTCOMES}
+        if "resolved" not in {after, *ends} and not misspelt:
+            message = f"{name}: once {spec.name} is done nothing leads to `resolved` any more, so it only disturbs"
             yield Finding(rule="for-nothing", message=message, state=name, place=("then",))
 
 
