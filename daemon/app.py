@@ -1,7 +1,9 @@
 """Puts adapters behind the ports and starts the daemon on them: the only module that names adapters."""
 
+import asyncio
 import contextlib
 import json
+import os
 import secrets
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -13,7 +15,7 @@ import structlog
 
 from daemon.adapters.clock import FastClock, SystemClock
 from daemon.adapters.console import ConsoleSink
-from daemon.adapters.journal import JournalSink, journal_copies
+from daemon.adapters.journal import JournalSink, journal_copies, newest_copies
 from daemon.adapters.logs import configure_logging
 from daemon.adapters.mqtt import MqttBus
 from daemon.adapters.mqtt_publish import publish_once
@@ -24,7 +26,7 @@ from daemon.adapters.sqlite import SqliteStore
 from daemon.adapters.systemd import ServiceManager
 from daemon.adapters.winrm import WinrmShell
 from daemon.assembly import Outer, assemble, lifecycle
-from daemon.audit import RESEND, verify_chain
+from daemon.audit import RESEND, Verdict, verify_chain
 from daemon.config import Settings, load_settings, read_secret
 from daemon.control import ControlSocket
 from daemon.doctor import Report, diagnose
@@ -33,12 +35,16 @@ from daemon.errors import BusDown, ConfigError, Mistake, OperatorError, SinkDown
 from daemon.examination import Examiner
 from daemon.inventory import Inventory, check_site, load_inventory
 from daemon.loops import stop_on_signal
+from daemon.older_store import LOOK_BACK, pause_if_older
 from daemon.pause import PauseFile
 from daemon.ports import Clock, Store
 from statemachines.loader import RunbookError, load_runbooks, shipped_directory
 from statemachines.model import Definition
 
 DATABASE = "exmedic.db"
+
+_JOURNAL_DEADLINE = 30.0  #: seconds that reading the newest copies may take at the start
+_JOIN = "let exmedic's user read the journal (group systemd-journal), or a restored store goes unnoticed"
 
 _log = structlog.get_logger("exmedic.app")
 
@@ -106,8 +112,17 @@ async def verify_audit(settings: Settings, *, journal: bool) -> AuditVerdict:
             raise OperatorError(f"{error}; or leave the journal out with --no-journal") from error
     if verdict.finding is not None:
         return AuditVerdict(good=False, text=f"row {verdict.finding.seq}: {verdict.finding.reason}")
-    compared = f"{verdict.compared} copies in the journal agree" if compare else "not compared with a journal"
+    compared = _compared(verdict) if compare else "not compared with a journal"
     return AuditVerdict(good=True, text=f"{verdict.rows} rows, chain unbroken, {compared}; head {verdict.head[:16]}")
+
+
+def _compared(verdict: Verdict) -> str:
+    if not verdict.compared:
+        return "the journal has no copy of any: whether rows were cut off at the end cannot be told"
+    text = f"{verdict.compared} copies in the journal agree"
+    if verdict.begins > 1:
+        text += f" (it begins at row {verdict.begins})"
+    return f"{text}, it lacks {verdict.gaps} rows that the store has" if verdict.gaps else text
 
 
 def journal_namespace(socket: Path) -> str | None:
@@ -207,6 +222,7 @@ async def run_daemon(config: Path) -> None:
     outer = _outer(settings, inventory)
     await outer.store.open()
     try:
+        await _compare_with_journal(settings, outer)
         daemon, operators = assemble(settings, inventory, ladders, outer)
         started = f"started with {len(inventory.servers)} servers"
         await outer.store.commit(lifecycle(AuditKind.STARTED, outer.clock, started))
@@ -215,6 +231,17 @@ async def run_daemon(config: Path) -> None:
     finally:
         await outer.shell.close()
         await outer.store.close()
+
+
+async def _compare_with_journal(settings: Settings, outer: Outer) -> None:
+    if not settings.journal.exists():
+        return
+    copies = newest_copies(LOOK_BACK, namespace=journal_namespace(settings.journal), uid=os.geteuid())
+    try:
+        async with asyncio.timeout(_JOURNAL_DEADLINE):
+            await pause_if_older(outer.store, copies, outer.pause, outer.clock, settings.bus.prefix)
+    except (SinkDown, TimeoutError) as error:
+        _log.warning("journal_not_compared", reason=str(error) or "journalctl does not answer", todo=_JOIN)
 
 
 def clock_of(settings: Settings) -> Clock:

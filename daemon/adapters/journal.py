@@ -13,12 +13,13 @@ import json
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-from daemon.audit import AUDIT_FIELDS, IDENTIFIER, field_name, journal_fields
+from daemon.audit import AUDIT_FIELDS, IDENTIFIER, MESSAGE_IDS, field_name, journal_fields
 from daemon.domain import AuditRow, canonical
 from daemon.errors import SinkDown
+from daemon.older_store import Copy
 
 SOCKET = Path("/run/systemd/journal/socket")
 
@@ -211,12 +212,24 @@ async def journal_copies(*, namespace: str | None = None, uid: int | None = None
     Raises:
         SinkDown: journalctl is missing or cannot read the journal.
     """
-    command = ["journalctl", "-o", "json", "--no-pager", "--quiet", "--output-fields=AUDIT_SEQ,AUDIT_HASH"]
+    async for copy in _copies([], namespace, uid):
+        yield copy.seq, copy.hash
+
+
+async def newest_copies(limit: int, *, namespace: str | None = None, uid: int | None = None) -> AsyncIterator[Copy]:
+    """The last `limit` copies in the journal, the newest first; otherwise like `journal_copies`."""
+    kinds = [f"MESSAGE_ID={each}" for each in MESSAGE_IDS.values()]  # the daemon's own log has none of them
+    async for copy in _copies(["--reverse", f"--lines={limit}", *kinds], namespace, uid):
+        yield copy
+
+
+async def _copies(wanted: Sequence[str], namespace: str | None, uid: int | None) -> AsyncIterator[Copy]:
+    command = ["journalctl", "-o", "json", "--no-pager", "--quiet", "--output-fields=AUDIT_SEQ,AUDIT_HASH,AUDIT_KIND"]
     command += [f"--namespace={namespace}"] if namespace else []
     command += [f"SYSLOG_IDENTIFIER={IDENTIFIER}"] + ([] if uid is None else [f"_UID={uid}"])
     pipe = asyncio.subprocess.PIPE
     try:
-        process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+        process = await asyncio.create_subprocess_exec(*command, *wanted, stdout=pipe, stderr=pipe)
     except OSError as error:
         raise SinkDown(f"journalctl cannot be run: {error.strerror}; install systemd's journalctl") from error
     if process.stdout is None or process.stderr is None:
@@ -235,9 +248,9 @@ async def journal_copies(*, namespace: str | None = None, uid: int | None = None
         await process.wait()
 
 
-def _copy(line: bytes) -> tuple[int, str] | None:
+def _copy(line: bytes) -> Copy | None:
     entry = json.loads(line)
     seq, copied = entry.get("AUDIT_SEQ"), entry.get("AUDIT_HASH")
     if isinstance(seq, str) and seq.isascii() and seq.isdigit() and isinstance(copied, str):
-        return int(seq), copied
+        return Copy(int(seq), copied, str(entry.get("AUDIT_KIND")))
     return None  # a line of the daemon's own log

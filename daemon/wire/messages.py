@@ -153,3 +153,15 @@ def ledger_messages(prefix: str, mismatches: Sequence[Mismatch], now: datetime) 
             channel=Channel.NOTIFY, topic="exmedic: the ledger does not balance", body={"text": text, "incident": ""}
         ),
     )
+
+
+def older_store_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, Outgoing]:
+    """An escalation about a store that is older than its journal."""
+    text = f"{reason}\n\nNext: see docs/operating.md, Restore a backup. `exmedic resume` ends the pause."
+    body = {"at": timestamp(now), "incident": "", "reason": reason, "text": text}
+    return (
+        Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
+        Outgoing(
+            channel=Channel.NOTIFY, topic="exmedic: paused, its store is older", body={"text": text, "incident": ""}
+        ),
+    )
