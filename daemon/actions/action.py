@@ -169,7 +169,9 @@ class Asker:
 def understand(reply: Reply, executor: str, script: str, model: type[T], heard_at: float) -> Heard[T] | Unheard:
     """A reply as an answer of the expected shape; what does not fit is not understood."""
     if reply.kind is not ReplyKind.OK:
-        return Unheard(kind=reply.kind, detail=f"{script} on {executor}: {reply.detail or reply.kind.value}")
+        told, about = reply.detail or reply.kind.value, f"{script} on {executor}"
+        # What the shell says names the call itself; what a script says does not.
+        return Unheard(kind=reply.kind, detail=told if told.startswith(about) else f"{about}: {told}")
     try:
         answer = model.model_validate(reply.result)
     except ValidationError as error:

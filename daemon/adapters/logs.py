@@ -54,11 +54,15 @@ def configure_logging(stream: TextIO, *, journal: bool, journal_socket: Path = S
         old.close()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    # It tells each move of each machine, which the audit trail tells better.
+    logging.getLogger("transitions").setLevel(logging.WARNING)
 
 
 def _renderer(*, journal: bool, on_terminal: bool) -> Processor:
     if on_terminal:
-        return structlog.dev.ConsoleRenderer(colors=True, timestamp_key="time")
+        # The renderer's own choice where rich is installed shows local variables, and a password may be among them.
+        plain = structlog.dev.plain_traceback
+        return structlog.dev.ConsoleRenderer(colors=True, timestamp_key="time", exception_formatter=plain)
     if journal:  # the fields carry the facts; the message is what `journalctl` shows in a line
         return structlog.processors.KeyValueRenderer(
             key_order=["event"],

@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -30,7 +30,7 @@ class _Target:
     port: int
     implicit: bool  #: TLS from the first byte
     user: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     context: ssl.SSLContext
 
 

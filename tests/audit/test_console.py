@@ -113,3 +113,33 @@ def test_configuring_twice_does_not_log_twice() -> None:
     configure_logging(stream, journal=False)
     structlog.get_logger("exmedic.x").info("once")
     assert len(stream.getvalue().splitlines()) == 1
+
+
+def log_on_with(password: str) -> None:
+    """Something that goes wrong with a secret among its local variables."""
+    quoted = f"PASS {password}"
+    raise ValueError(len(quoted))
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["json", "terminal"])
+def test_a_traceback_shows_no_local_variables_for_a_secret_may_be_among_them(stream: io.StringIO) -> None:
+    configure_logging(stream, journal=False)
+    canary = "hunter2-" + str(id(stream))
+    try:
+        log_on_with(canary)
+    except ValueError:
+        structlog.get_logger("exmedic.x").exception("it broke")
+        logging.getLogger("some.library").exception("it broke too")
+    assert stream.getvalue().count("ValueError") >= 2
+    assert stream.getvalue().count("in log_on_with") == 2
+    assert canary not in stream.getvalue()
+    assert "PASS" not in stream.getvalue().replace('quoted = f"PASS {password}"', "")
+
+
+def test_the_moves_of_each_state_machine_are_told_by_the_audit_trail_and_not_by_the_log() -> None:
+    stream = io.StringIO()
+    configure_logging(stream, journal=False)
+    logging.getLogger("transitions.core").info("Finished processing state verify exit callbacks.")
+    logging.getLogger("transitions.core").warning("something is odd")
+    (line,) = stream.getvalue().splitlines()
+    assert "something is odd" in line

@@ -1,11 +1,12 @@
 """The look from outside: real POP3 over loopback, with and without TLS, a login, and a server that hangs."""
 
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from daemon.adapters.pop3 import Pop3Client
+from daemon.adapters.pop3 import Pop3Client, _Target
 from daemon.config import Credential, Secret
 from daemon.errors import ConfigError, Mistake
 from daemon.inventory import Inventory, Role, Server
@@ -145,3 +146,10 @@ async def test_a_credential_without_a_password_is_said_and_nothing_is_sent(files
     assert not view.good
     assert "[credentials.mailbox] has no password to log in with" in view.detail
     assert server.behaviour.heard == []
+
+
+def test_a_password_on_its_way_to_a_server_shows_in_no_repr() -> None:
+    target = _Target(
+        host="h", port=995, implicit=True, user="u", password="s3cret-pass", context=ssl.create_default_context()
+    )
+    assert "s3cret-pass" not in repr(target)
