@@ -1,0 +1,345 @@
+"""The real daemon in a process that kills itself at one point: `python -m tests.chaos.doomed`.
+
+It reads orders from standard input, one JSON object a line, and answers each with two lines: the process id of the
+daemon, and how it ended. All imports are done once, and the daemon is a fork: that saves a second of CPU at each start.
+
+The product has no hook for this. What it does is seen from outside: by the verbs of its ports, and for the moments
+within a call by what pywinrm is asked to do.
+"""
+
+import asyncio
+import json
+import os
+import random
+import select
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from winrm.protocol import Protocol
+
+import daemon.cli
+from daemon.adapters.clock import FastClock
+from daemon.adapters.console import ConsoleSink
+from daemon.adapters.mqtt import MqttBus
+from daemon.adapters.sqlite import SqliteStore
+from daemon.adapters.winrm import WinrmShell
+from daemon.adapters.winrm_attempt import Attempt, End
+from daemon.domain import AuditRow, Commit, Incident, IncidentStatus, Received, Step, StepStatus, StoredAlert
+from daemon.loops import Daemon
+from daemon.ports import Call, Permit, Reply
+from daemon.turn import Turn
+from statemachines.actions import Effect
+from tests.chaos.clock import LOOK, Forward
+from tests.chaos.points import Point
+
+CLOCK, TRACE = "clock", "trace.jsonl"  #: files in the directory of a run
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+def kind_of(server: str) -> str:
+    """The kind of a lab's server, by its name: `mbx4.contoso.lab` is a `mbx`."""
+    return server.partition(".")[0].rstrip("0123456789")
+
+
+@dataclass
+class Passing:
+    """Tells points as they are passed, and kills the process at the one that was ordered."""
+
+    trace: Path
+    deadly: str  #: the name of a point, empty for none
+    ways: dict[str, list[str]] = field(default_factory=dict)  #: by incident
+    states: dict[str, str] = field(default_factory=dict)
+    steps: dict[str, Step] = field(default_factory=dict)
+    ways_of_steps: dict[str, str] = field(default_factory=dict)
+
+    def at(self, side: str, what: str, way: str = "", step: str = "") -> None:
+        """The process is at a point. From any thread."""
+        point = Point(side=side, what=what, way=way, step=step)
+        with self.trace.open("a") as file:  # one write, so that a kill leaves whole lines
+            file.write(point.line() + "\n")
+        if point.name == self.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def way(self, incident: Incident) -> str:
+        """Whose way, and how far it has come."""
+        child = " child" if incident.parent else ""
+        head = f"{incident.runbook or 'nothing'}{child} on {kind_of(incident.server)}"
+        return f"{head}: {', '.join(self.ways.get(incident.id, []))}"
+
+    def what(self, commit: Commit, incident: Incident) -> str:
+        """What a commit is about."""
+        step = commit.step
+        if step is None:
+            if incident.version == 0:
+                return "opened"
+            if commit.routing is not None:
+                return "joined"
+            if incident.status is not IncidentStatus.OPEN and self.states.get(incident.id) == incident.state:
+                return "watched"
+            return f"held {incident.held_by}" if self.states.get(incident.id) == incident.state else "moved"
+        if step.status is StepStatus.OPEN:
+            if step.id in self.steps:
+                return f"{step.state} polled ({', '.join(sorted(step.memo))})"
+            return f"{step.state} begun" if step.effect is Effect.READ else f"{step.state} intended"
+        return (
+            f"{step.state} withdrawn" if step.status is StepStatus.WITHDRAWN else f"outcome {step.state} {step.outcome}"
+        )
+
+    def committed(self, commit: Commit, incident: Incident, what: str, way: str) -> None:
+        """Remember it for the points that come."""
+        if commit.step is not None:
+            self.steps[commit.step.id] = commit.step
+            self.ways_of_steps[commit.step.id] = way
+        if what.startswith("outcome ") or what.endswith(" withdrawn") or what == "moved":
+            told = what.removeprefix("outcome ") if what != "moved" else f"to {incident.state}"
+            self.ways.setdefault(incident.id, []).append(told)
+        self.states[incident.id] = incident.state
+
+
+@dataclass
+class Idle:
+    """Knows when everybody only waits, and then puts the clock forward to what is due next."""
+
+    forward: Forward
+    store: SqliteStore | None = None
+    clock: FastClock | None = None
+    turns: int = 0
+    calm: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(0.05):
+                    await self.calm.wait()
+            except TimeoutError:
+                pass
+            self.calm.clear()
+            if self.turns or self.store is None or self.clock is None:
+                continue
+            due = [each.due_at for each in await self.store.incidents(IncidentStatus.OPEN) if each.due_at]
+            if due and not self.turns:
+                self.forward.add(max(0.0, (min(due) - self.clock.now()).total_seconds()))
+
+
+def around(owner: type[Any], name: str, new: Callable[Concatenate[Callable[..., Any], P], Any]) -> None:
+    """Replace a method by `new`, whose first argument is the original."""
+    original = getattr(owner, name)
+
+    @wraps(original)
+    def replaced(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - any method
+        return new(original, *args, **kwargs)
+
+    setattr(owner, name, replaced)
+
+
+def watch_the_store(passing: Passing) -> None:
+    """Points before and after what is committed."""
+
+    async def commit(
+        original: Callable[[SqliteStore, Commit], Awaitable[Incident | None]], store: SqliteStore, work: Commit
+    ) -> Incident | None:
+        incident = work.incident
+        if incident is None:
+            return await original(store, work)
+        what, way = passing.what(work, incident), passing.way(incident)
+        step = work.step.id if work.step else ""
+        passing.at("before", what, way, step)
+        stored = await original(store, work)
+        passing.at("after", what, way, step)
+        passing.committed(work, incident, what, way)
+        return stored
+
+    async def ingest(
+        original: Callable[[SqliteStore, Sequence[Received]], Awaitable[list[StoredAlert]]],
+        store: SqliteStore,
+        batch: Sequence[Received],
+    ) -> list[StoredAlert]:
+        passing.at("before", "ingested")
+        stored = await original(store, batch)
+        passing.at("after", "ingested")
+        return stored
+
+    around(SqliteStore, "commit", commit)
+    around(SqliteStore, "ingest", ingest)
+
+
+def watch_the_ways_out(passing: Passing) -> None:
+    """Points before and after a message is published, or an audit row emitted."""
+
+    async def publish(
+        original: Callable[..., Awaitable[None]], bus: MqttBus, topic: str, payload: bytes, *, retain: bool = False
+    ) -> None:
+        body = json.loads(payload) if payload.startswith(b"{") else {}
+        what = f"published {topic.split('/')[1]} {body.get('status', '')}".strip()
+        passing.at("before", what)
+        await original(bus, topic, payload, retain=retain)
+        passing.at("after", what)
+
+    async def emit(original: Callable[..., Awaitable[None]], sink: ConsoleSink, row: AuditRow) -> None:
+        what = f"emitted {row.entry.kind}"
+        passing.at("before", what)
+        await original(sink, row)
+        passing.at("after", what)
+
+    around(MqttBus, "publish", publish)
+    around(ConsoleSink, "emit", emit)
+
+
+def watch_the_calls(passing: Passing) -> None:
+    """Points within and after the sending of an effect."""
+    sender = threading.local()
+
+    def at(side: str, call: Call | None) -> None:
+        step = passing.steps.get(call.step_id) if call is not None and not call.read_only else None
+        if step is not None:
+            passing.at(side, f"{step.state} sent", passing.ways_of_steps[step.id], step.id)
+
+    async def run(
+        original: Callable[..., Awaitable[Reply]], shell: WinrmShell, call: Call, permit: Permit | None = None
+    ) -> Reply:
+        reply = await original(shell, call, permit)
+        at("answered", call)
+        return reply
+
+    @contextmanager
+    def sending(original: Callable[[Attempt], Any], attempt: Attempt) -> Iterator[None]:
+        with original(attempt):
+            sender.call = attempt.call
+            try:
+                yield
+            finally:
+                sender.call = None
+
+    def run_command(original: Callable[..., str], /, *args: object, **kwargs: object) -> str:
+        command = original(*args, **kwargs)
+        at("commanded", getattr(sender, "call", None))
+        return command
+
+    def send_command_input(original: Callable[..., None], /, *args: object, **kwargs: object) -> None:
+        original(*args, **kwargs)
+        if kwargs.get("end"):
+            at("sent", getattr(sender, "call", None))
+
+    def deliver(original: Callable[[Attempt, End], None], attempt: Attempt, end: End) -> None:
+        at("carried out", attempt.call)
+        original(attempt, end)
+
+    around(WinrmShell, "run", run)
+    around(Attempt, "sending", sending)
+    around(Attempt, "deliver", deliver)
+    around(Protocol, "run_command", run_command)
+    around(Protocol, "send_command_input", send_command_input)
+
+
+def put_forward(forward: Forward) -> None:
+    """Let the lab's clock be one that can be put forward, also under those who sleep by it."""
+
+    def now(original: Callable[[FastClock], datetime], clock: FastClock) -> datetime:
+        return original(clock) + timedelta(seconds=forward.seconds)
+
+    async def sleep(_original: Callable[..., Awaitable[None]], clock: FastClock, seconds: float) -> None:
+        until = clock.now() + timedelta(seconds=seconds)
+        await asyncio.sleep(0)
+        while clock.now() < until:  # noqa: ASYNC110 - time passes, and no event tells of it
+            await asyncio.sleep(LOOK)
+
+    around(FastClock, "now", now)
+    around(FastClock, "sleep", sleep)
+
+
+def watch_the_turns(idle: Idle) -> None:
+    """So that the clock is put forward only while no incident is on its way."""
+
+    def made(original: Callable[..., None], clock: FastClock, *args: object) -> None:
+        original(clock, *args)
+        idle.clock = clock
+
+    async def take(original: Callable[[Turn], Awaitable[None]], turn: Turn) -> None:
+        idle.turns += 1
+        try:
+            await original(turn)
+        finally:
+            idle.turns -= 1
+            idle.calm.set()
+
+    async def opened(original: Callable[[SqliteStore], Awaitable[None]], store: SqliteStore) -> None:
+        await original(store)
+        idle.store = store
+
+    async def run(original: Callable[..., Awaitable[None]], loops: Daemon, *args: object) -> None:
+        async with asyncio.TaskGroup() as beside:
+            watching = beside.create_task(idle.run())
+            await original(loops, *args)
+            watching.cancel()
+
+    around(FastClock, "__init__", made)
+    around(Turn, "take", take)
+    around(SqliteStore, "open", opened)
+    around(Daemon, "run", run)
+
+
+def become(directory: Path, deadly: str, config: str) -> None:
+    """Run the daemon in this process; returns when it was stopped."""
+    random.seed()  # or each fork would have the same jitter
+    passing, idle = Passing(directory / TRACE, deadly), Idle(Forward(directory / CLOCK))
+    put_forward(idle.forward)
+    watch_the_store(passing)
+    watch_the_ways_out(passing)
+    watch_the_calls(passing)
+    watch_the_turns(idle)
+    sys.argv = ["exmedic", "run", "--config", config]
+    daemon.cli.main()
+
+
+def start(order: dict[str, str]) -> int:
+    """Fork the daemon; its process id. Its words go to the file `log`."""
+    child = os.fork()
+    if child:
+        return child
+    status = 70
+    try:
+        with Path(order["log"]).open("ab") as log, Path(os.devnull).open("rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        become(Path(order["directory"]), order["deadly"], order["config"])
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 0
+    except BaseException:  # noqa: BLE001 - it must not go on as a second copy of the parent
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def main() -> None:
+    """Serve orders until standard input ends."""
+    for line in sys.stdin:
+        child = start(json.loads(line))
+        print(child, flush=True)  # noqa: T201 - the answer
+        # Orders come one by one: what is readable meanwhile is the end of them, and then nobody would end the daemon.
+        ending = os.pidfd_open(child)
+        readable, _, _ = select.select([ending, sys.stdin], [], [])
+        os.close(ending)
+        if sys.stdin in readable:
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201 - the answer
+
+
+if __name__ == "__main__":
+    main()
