@@ -16,6 +16,7 @@ test: dev system-test
 # Killed everywhere, and every real part failing in its own way: takes long, so it is not part of `make test`.
 chaos: dev system-test
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal -m chaos
+	$(BIN)/python -m tests.chaos.campaign
 
 lint: dev
 	$(BIN)/ruff check .
