@@ -23,6 +23,7 @@ from daemon.adapters.notify import AppriseNotifier
 from daemon.adapters.pop3 import Pop3Client
 from daemon.adapters.reach import reach
 from daemon.adapters.sqlite import SqliteStore
+from daemon.adapters.sqlite_backup import copied
 from daemon.adapters.systemd import ServiceManager
 from daemon.adapters.winrm import WinrmShell
 from daemon.assembly import Outer, assemble, lifecycle
@@ -34,6 +35,7 @@ from daemon.domain import AuditKind
 from daemon.errors import BusDown, ConfigError, Mistake, OperatorError, SinkDown
 from daemon.examination import Examiner
 from daemon.inventory import Inventory, check_site, load_inventory
+from daemon.ledger import Ledger
 from daemon.loops import stop_on_signal
 from daemon.older_store import LOOK_BACK, pause_if_older
 from daemon.pause import PauseFile
@@ -123,6 +125,49 @@ def _compared(verdict: Verdict) -> str:
     if verdict.begins > 1:
         text += f" (it begins at row {verdict.begins})"
     return f"{text}, it lacks {verdict.gaps} rows that the store has" if verdict.gaps else text
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that was made and verified, in words."""
+
+    text: str
+
+
+def back_up(settings: Settings, target: Path, *, force: bool) -> Backup:
+    """Copy the store to `target` and verify the copy: its pages, its references, and its audit trail.
+
+    Raises:
+        OperatorError: the file exists, or is the store's own; or what was copied is not whole.
+        StoreError: the store cannot be read or the copy not written.
+    """
+    store = settings.data / DATABASE
+    if target.exists() and not force:
+        raise OperatorError(f"{target} exists; name another file, or give --force to replace it")
+    if target.resolve() in {store.with_name(store.name + end).resolve() for end in ("", "-wal", "-shm", ".lock")}:
+        raise OperatorError(f"{target} is the store itself; name another file for the backup")
+    with copied(store, target) as part:
+        verdict, ledger = asyncio.run(_looked_over(part))
+        if verdict.finding is not None:
+            raise OperatorError(
+                f"{store} has a bad audit trail: row {verdict.finding.seq}: {verdict.finding.reason}. No backup was "
+                "made; keep copies of the files themselves, and see `exmedic audit verify`"
+            )
+        size = part.stat().st_size
+    balance = f", but the ledger does not balance: {ledger.imbalance}" if ledger.imbalance else ""
+    return Backup(
+        f"{size / 1e6:.1f} MB, {ledger.stored} alerts, {ledger.opened} incidents, {verdict.rows} audit rows, chain "
+        f"unbroken; head {verdict.head[:16]}{balance}"
+    )
+
+
+async def _looked_over(copy: Path) -> tuple[Verdict, Ledger]:
+    store = SqliteStore(copy, read_only=True)
+    await store.open()
+    try:
+        return await verify_chain(store), await store.ledger(thorough=True)
+    finally:
+        await store.close()
 
 
 def journal_namespace(socket: Path) -> str | None:

@@ -15,6 +15,10 @@ from daemon.errors import Conflict, StoreError
 
 BUSY_TIMEOUT = 5000  #: milliseconds to wait for another program's lock
 
+CHECKED_WHOLE = 1 << 30  #: bytes; measured 1.6 s a GB from memory, and 1.2 s for the quick check
+REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "afs", "fuse.sshfs", "fuse.glusterfs"})
+_MOUNTS = Path("/proc/self/mountinfo")
+
 #: What to do, by the beginning of SQLite's result code (https://sqlite.org/rescode.html).
 _ADVICE = {
     "SQLITE_CORRUPT": "the file is damaged: stop exmedic, keep a copy of it and restore a backup",
@@ -94,6 +98,8 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises:
         StoreError: it is damaged, newer, not exmedic's, or its file system cannot do WAL.
     """
+    _refuse_remote(path)
+    _refuse_stray_wal(path)
     connection = _open(f"{path.as_uri()}?mode=rwc")
     try:
         _refuse_damaged(connection, path)
@@ -177,9 +183,45 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[str]) -> None:
 
 
 def _refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
-    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    # The whole check also compares each index with its table. It reads the file in no particular order, so that a large
+    # one on a slow disk would keep alerts waiting for minutes.
+    check = "integrity_check" if path.stat().st_size <= CHECKED_WHOLE else "quick_check"
+    found = connection.execute(f"PRAGMA {check}(1)").fetchone()[0]
     if found != "ok":
         raise StoreError(f"{path} is damaged ({found}); stop exmedic, keep a copy of it and restore a backup")
+
+
+def _refuse_stray_wal(path: Path) -> None:
+    """A backup is one file and says so in its header; SQLite would play a WAL beside it into it all the same."""
+    wal = path.with_name(path.name + "-wal")
+    if not path.exists() or not wal.exists() or not wal.stat().st_size:
+        return
+    with path.open("rb") as file:
+        versions = file.read(20)[18:]  # sqlite.org/fileformat2.html, File format version numbers: 1 legacy, 2 WAL
+    if versions == b"\x01\x01":
+        raise StoreError(
+            f"{path} is a restored backup, and {wal.name} beside it belongs to the store that was there before: move "
+            f"{wal.name} and {path.name}-shm away, or the backup would be damaged"
+        )
+
+
+def _refuse_remote(path: Path) -> None:
+    kind = file_system(_MOUNTS.read_text("utf-8", "replace") if _MOUNTS.exists() else "", path.parent.stat().st_dev)
+    if kind in REMOTE:
+        raise StoreError(
+            f"{path} is on a network file system ({kind}), where locks and syncs do not hold: name a directory on a "
+            "local disk as `data`"
+        )
+
+
+def file_system(mounts: str, device: int) -> str:
+    """The type of the file system with this device number, by the text of /proc/self/mountinfo; empty if unknown."""
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")  # proc(5): the third field is the device, the first after it the type
+        if before.split()[2:3] == [wanted]:
+            return after.split()[0]
+    return ""
 
 
 def _make_durable(connection: sqlite3.Connection, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from daemon.cli import alert, audit, check, demo, doctor, incidents, lab, operators, run, runbooks
+from daemon.cli import alert, audit, backup, check, demo, doctor, incidents, lab, operators, run, runbooks
 from daemon.cli.console import errors
 from daemon.errors import ExmedicError
 
@@ -41,7 +41,7 @@ def _options(
     pass
 
 
-for module in (run, check, doctor, incidents, operators):
+for module in (run, check, doctor, incidents, operators, backup):
     for command in module.COMMANDS:
         app.command()(command)
 app.add_typer(alert.app, name="alert")

@@ -41,6 +41,7 @@ WITH_A_SITE: dict[tuple[str, ...], tuple[str, ...]] = {
     ("undo",): ("i1",),
     ("status",): (),
     ("audit", "verify"): (),
+    ("backup",): ("copy.db",),
     ("alert", "send"): ("mbx1",),
 }
 

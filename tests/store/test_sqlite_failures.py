@@ -411,3 +411,43 @@ async def test_closing_waits_for_commits_whose_callers_were_cancelled(store: Sql
     await asyncio.gather(*tasks, return_exceptions=True)
     assert all(task.cancelled() for task in tasks)
     assert sql(path, "SELECT count(*) FROM incidents") == [(20,)]
+
+
+async def test_through_a_symlink_it_is_the_same_store_and_refused(store: SqliteStore, path: Path) -> None:
+    link = path.parent.parent / "by another way"
+    link.symlink_to(path.parent)
+    refused = SqliteStore(link / path.name)
+    with pytest.raises(StoreError, match=f"in use by another exmedic .process {os.getpid()}"):
+        await refused.open()
+    await store.close()
+
+
+async def test_an_index_that_does_not_agree_with_its_table_is_damage(path: Path) -> None:
+    await filled(path, 3)
+    with closing(sqlite3.connect(path)) as database, database:
+        # What a bit that flipped in a page of the index does: the quick check would not see it.
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute("UPDATE sqlite_master SET sql = replace(sql, 'status = ''pending''', 'status <> ''pending''')")
+    assert "damaged" in await refusal(path)
+
+
+MOUNTS = """\
+22 27 0:20 / /proc rw,nosuid shared:11 - proc proc rw
+27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+31 27 0:54 / /srv/data rw,relatime shared:5 master:2 - nfs4 nas:/export rw,vers=4.2
+33 27 0:60 / /mnt/win rw - cifs //nas/share rw
+"""
+
+
+@pytest.mark.parametrize(("device", "kind"), [((254, 0), "ext4"), ((0, 54), "nfs4"), ((0, 60), "cifs"), ((9, 9), "")])
+def test_the_file_system_of_a_directory_is_told_by_the_list_of_mounts(device: tuple[int, int], kind: str) -> None:
+    assert sqlite_file.file_system(MOUNTS, os.makedev(*device)) == kind
+
+
+async def test_on_a_network_file_system_it_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = path.parent.stat().st_dev
+    mounts = path.with_name("mountinfo")
+    mounts.write_text(f"31 27 {os.major(device)}:{os.minor(device)} / /srv rw shared:5 - nfs4 nas:/export rw\n")
+    monkeypatch.setattr(sqlite_file, "_MOUNTS", mounts)
+    assert "network file system (nfs4)" in await refusal(path)
+    assert not path.exists()
