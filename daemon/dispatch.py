@@ -10,6 +10,7 @@ from datetime import datetime
 
 import structlog
 
+from daemon.case import ORDERED_UNDO
 from daemon.domain import (
     Alert,
     AlertStatus,
@@ -30,6 +31,7 @@ from daemon.opening import Opening, about, opened
 from statemachines.compiler import Ladder
 
 BATCH = 100
+ROUNDS = 100  #: how often one alert is routed anew because something else was committed first
 
 _log = structlog.get_logger("exmedic.dispatch")
 
@@ -57,19 +59,40 @@ class Open:
     ladder: Ladder | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """The alert stays pending until the incident that holds its key has ended: joined to it, it would be lost.
+
+    That is over within the deadlines of the undo, and the alert then opens an incident of its own.
+    """
+
+    incident: Incident
+
+
 def route(
     alert: Alert, server: Server | None, current: Incident | None, ladder: Ladder | None
-) -> Suppress | Join | Open:
+) -> Suppress | Join | Open | Wait:
     """What becomes of an alert, given what holds its key and what handles its monitor."""
     if alert.suppress:
         return Suppress(reason=alert.suppress)
     if server is None:
         return Suppress(reason=f"server {alert.server} is not in the inventory")
+    if current is not None and not alert.closed and _lets_go(current):
+        return Wait(incident=current)
     if current is not None:
         return Join(incident=current, verify=alert.closed)
     if alert.closed:
         return Suppress(reason="closed at its source, and no incident is open")
     return Open(key=Key.of(server.name, alert.health_set, alert.monitor), ladder=ladder)
+
+
+def _lets_go(incident: Incident) -> bool:
+    """Whether it only puts things back, and nothing will be done about its monitor any more.
+
+    An operator has closed it, or has ordered an undo of one that was closed before.
+    """
+    ordered = incident.facts.get(ORDERED_UNDO, {}) if incident.undo_by else {}
+    return incident.status is IncidentStatus.OPEN and (bool(incident.close_by) or ordered.get("latched") is False)
 
 
 class Dispatch:
@@ -79,6 +102,7 @@ class Dispatch:
         self._family = family
         self._committed = committed
         self._nudge = Nudge(family.clock, poll)
+        self._waiting = 0  #: alerts that stayed pending at the last look; they must not hide the others
 
     def nudge(self) -> None:
         """There may be pending alerts."""
@@ -92,25 +116,32 @@ class Dispatch:
                 await self._nudge.wait()
 
     async def route_pending(self) -> int:
-        """Route one batch of what is pending; how many that were."""
-        pending = await self._family.store.pending_alerts(BATCH)
-        for row in pending:
-            await self._route(row)
-        return len(pending)
+        """Route one batch of what is pending; how many were routed."""
+        pending = await self._family.store.pending_alerts(BATCH + self._waiting)
+        routed = [await self._route(row) for row in pending]
+        self._waiting = routed.count(False)
+        return routed.count(True)
 
-    async def _route(self, row: StoredAlert) -> None:
-        while True:
+    async def _route(self, row: StoredAlert) -> bool:
+        """Whether it was routed; False: it stays pending."""
+        why = ""
+        for _ in range(ROUNDS):
+            commit = await self._decide(row)
+            if commit is None:
+                return False
             try:
-                await self._family.store.commit(await self._decide(row))
+                await self._family.store.commit(commit)
             except Conflict as conflict:
-                # The incident moved on between the look and the commit: look again. It ends, since each round
-                # follows a commit of the runner's.
+                # The incident moved on between the look and the commit: look again.
                 _log.debug("routing again", alert=row.id, why=str(conflict))
+                why = str(conflict)
                 continue
             self._committed()
-            return
+            return True
+        _log.warning("an alert stays pending, and is routed at the next look", alert=row.id, why=why)
+        return False
 
-    async def _decide(self, row: StoredAlert) -> Commit:
+    async def _decide(self, row: StoredAlert) -> Commit | None:
         alert, now = row.alert, self._family.clock.now()
         if alert is None:
             raise ValueError(f"alert {row.id} is pending but was never understood")
@@ -123,6 +154,8 @@ class Dispatch:
         if isinstance(decision, Suppress):
             routing = Routing(alert_id=row.id, status=AlertStatus.SUPPRESSED, reason=decision.reason)
             return Commit(at=now, routing=routing, audit=(_suppressed(row, alert, decision.reason, now),))
+        if isinstance(decision, Wait):
+            return None
         if isinstance(decision, Join):
             return self._join(row, alert, decision, now)
         return self._open(row, alert, decision, now)

@@ -32,7 +32,7 @@ class Family:
         if server is None:
             return None
         key = Key.of(server.name, sick.health_set, sick.monitor)
-        while True:
+        while True:  # it ends: each round follows another opening of this key, and the next look finds that one
             current = await self.store.current_incident(key)
             if current is not None:
                 return current.id

@@ -15,6 +15,7 @@ from statemachines.compiler import End
 
 Request = Mapping[str, Any]
 
+ROUNDS = 100  #: how often an order is tried anew because the incident moved on between the look and the commit
 MOST_WAITING = 1000  #: outgoing messages that are counted; there are that many, or more
 
 
@@ -110,19 +111,20 @@ class Operators:
 
     async def _close(self, user: str, request: Request) -> dict[str, Any]:
         incident_id = str(request.get("incident", ""))
-        while True:
+        for _ in range(ROUNDS):
             incident = await self._known(incident_id)
             try:
                 return await self._closed(incident, user)
             except Conflict:
-                # It moved on while we looked; look again.
-                continue
+                continue  # it moved on while we looked; look again
+        raise _restless(incident_id)
 
     async def _closed(self, incident: Incident, user: str) -> dict[str, Any]:
         now = self.clock.now()
         if incident.status is IncidentStatus.OPEN:
             fresh = replace(incident, close_by=user, due_at=now)
-            await self.store.commit(Commit(at=now, incident=fresh))
+            entry = about(AuditKind.DECISION, incident, now, f"{user} orders to close it", {"user": user})
+            await self.store.commit(Commit(at=now, incident=fresh, audit=(entry,)))
             return {"closing": incident.id, "note": "what it changed is put back first"}
         if not incident.latched:
             raise OperatorError(f"incident {incident.id} is already {incident.status.value}")
@@ -134,7 +136,7 @@ class Operators:
 
     async def _undo(self, user: str, request: Request) -> dict[str, Any]:
         incident_id = str(request.get("incident", ""))
-        while True:
+        for _ in range(ROUNDS):
             incident = await self._known(incident_id)
             left = [item for item in await self.store.undo_items(incident_id) if item.status is UndoStatus.LEFT]
             await self._may_undo(incident, left)
@@ -159,6 +161,7 @@ class Operators:
             except Conflict:
                 continue  # it moved on while we looked; look again
             return {"undoing": what, "note": f"`exmedic show {incident_id}` tells when it is done"}
+        raise _restless(incident_id)
 
     async def _may_undo(self, incident: Incident, left: list[UndoItem]) -> None:
         if incident.status is IncidentStatus.OPEN:
@@ -184,3 +187,7 @@ class Operators:
         await self.store.commit(
             Commit(at=now, audit=(AuditEntry(kind=kind, at=now, message=message, fields={"user": user}),))
         )
+
+
+def _restless(incident_id: str) -> OperatorError:
+    return OperatorError(f"incident {incident_id} changes all the time, so nothing was ordered; try again")

@@ -92,7 +92,9 @@ class Turn:
                     raise
                 self._incident = fresh
                 if isinstance(seen, Done) and seen.outcome == "healthy":
-                    return  # an alert came in while we looked: what we saw is older, so the next turn looks again
+                    if self._parts.clock.now() < step.deadline_at:
+                        return  # an alert came in while we looked: what we saw is older, so the next turn looks again
+                    seen = Done(outcome="unknown", detail=f"alerts kept coming in while it was asked: {seen.detail}")
             else:
                 return
         await self._commit(lambda case: self._after_poll(case, step, seen))
@@ -377,7 +379,11 @@ class Turn:
         )
 
     async def _commit(self, build: Callable[[Case], Commit]) -> Incident | None:
-        """Commit what `build` decides; if an alert joined meanwhile, decide again on the incident as it is now."""
+        """Commit what `build` decides; if an alert joined meanwhile, decide again on the incident as it is now.
+
+        It ends: each round follows a commit of somebody else's, an alert or an order, and those are finitely many. An
+        outcome that was heard must not be given up for their number.
+        """
         while True:
             case = await self._case(self._incident)
             try:
