@@ -38,7 +38,10 @@ from daemon.inventory import Server
 
 OPERATION_TIMEOUT = 20.0  #: real seconds after which a server says "nothing yet" to a request; WinRM's usual value
 ANSWER_SLACK = 10.0  #: real seconds beyond that after which a silent connection counts as dead
-IDLE = 900  #: seconds without a request after which the server ends a shell that we lost
+#: Seconds beyond a call's own time without a request, after which the server ends a shell that we lost. A process whose
+#: script never arrived, since we died after Command, waits for it until then, and nobody can tell it from one at work.
+#: So with `effect_timeout` it is shorter than the deadline of every effect, or such a step would always stay unknown.
+IDLE = 180
 STDIN_CHUNK = 90_000  #: bytes a Send carries; base64 of it stays below MaxEnvelopeSize, 153,600
 OUTPUT_LIMIT = 8 << 20  #: bytes of stdout and stderr; an answer of ours has some hundred kB at most
 

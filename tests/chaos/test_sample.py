@@ -14,24 +14,20 @@ from tests.chaos.judge import judge
 from tests.chaos.points import Point, distinct
 from tests.chaos.world import Nursery, Played, play
 
-AT_ONCE = 3  #: worlds side by side: they wait more than they work
+AT_ONCE = 2  #: worlds side by side: they wait more than they work
 
 #: A service is restarted, and that heals: what was in course, and where it was killed.
 RESTART = (
     ("ingested", "before"),
     ("ingested", "after"),
-    ("opened", "before"),
     ("published events", "after"),
     ("emitted intent", "after"),
-    ("restart intended", "after"),
     ("restart sent", "commanded"),
     ("restart sent", "sent"),
-    ("restart sent", "carried out"),
     ("outcome restart done", "before"),
 )
 #: Databases are moved away, the server is rebooted, and activation allowed again.
 REBOOT = (
-    ("reboot.move sent", "sent"),
     ("reboot.reboot intended", "after"),
     ("reboot.reboot sent", "carried out"),
     ("undo.resolved sent", "carried out"),
@@ -77,6 +73,7 @@ async def compare(directory: Path, shows: str, wanted: Sequence[tuple[str, str]]
         assert judge(undisturbed.facts, each.facts) == [], point.name
 
 
+@pytest.mark.timeout(300)
 async def test_killed_at_a_point_of_each_kind_nothing_is_lost_and_nothing_done_twice(
     tmp_path: Path, nurseries: asyncio.Queue[Nursery]
 ) -> None:
