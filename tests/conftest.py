@@ -28,8 +28,8 @@ def start_mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
     """Starts real brokers for this test alone; the arguments are those of `Mosquitto` after its directory."""
     brokers: list[Mosquitto] = []
 
-    def start(extra: str = "", access: str = "allow_anonymous true") -> Mosquitto:
-        brokers.append(Mosquitto(tmp_path / f"mosquitto{len(brokers)}", extra, access))
+    def start(*arguments: str, **named: str) -> Mosquitto:
+        brokers.append(Mosquitto(tmp_path / f"mosquitto{len(brokers)}", *arguments, **named))
         return brokers[-1]
 
     yield start

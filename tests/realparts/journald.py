@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -11,12 +10,16 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from tests.realparts.process import READY, RealProcess
+
 _DAEMON = Path("/lib/systemd/systemd-journald")
-_READY = 10.0  #: seconds journald may take to start or to stop
 
 
-class Journald:
-    """One journald in a namespace nobody else has. Needs root: it writes below /run/systemd and /var/log/journal."""
+class Journald(RealProcess):
+    """One journald in a namespace nobody else has. Needs root: it writes below /run/systemd and /var/log/journal.
+
+    Killed, its socket stays behind and refuses; frozen, its socket takes datagrams until it is full.
+    """
 
     def __init__(self) -> None:
         assert _DAEMON.exists(), f"{_DAEMON} is not installed, and these tests need the real one: make system-test"
@@ -24,7 +27,6 @@ class Journald:
         assert os.geteuid() == 0, "a real journald runs only as root: run these tests as root, in a container for one"
         self.namespace = f"exmedic-{uuid.uuid4().hex[:12]}"
         self.socket_path = Path(f"/run/systemd/journal.{self.namespace}/socket")
-        self._process: subprocess.Popen[bytes] | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -33,43 +35,26 @@ class Journald:
         with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             address = f"{directory}/notify"
             ready.bind(address)
-            ready.settimeout(_READY)
+            ready.settimeout(READY)
             self._process = subprocess.Popen(
                 [_DAEMON, self.namespace],
                 env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": address},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                text=True,
             )
             while b"READY=1" not in ready.recv(4096):
                 pass
 
-    def kill(self) -> None:
-        """Kill it; its socket stays behind and refuses."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """Stop it orderly."""
-        self._end(signal.SIGTERM)
-
-    def freeze(self) -> None:
-        """Let it hang: its socket takes datagrams until it is full."""
-        assert self._process
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """End `freeze`."""
-        assert self._process
-        self._process.send_signal(signal.SIGCONT)
-
     def entries(self, *matches: str) -> list[dict[str, Any]]:
         """What is in the journal, oldest first, as `journalctl -o json` has it. `matches` are like `PRIORITY=3`."""
         if self._process:
-            subprocess.run(["journalctl", f"--namespace={self.namespace}", "--sync"], check=True, timeout=_READY)
+            subprocess.run(["journalctl", f"--namespace={self.namespace}", "--sync"], check=True, timeout=READY)
         answer = subprocess.run(
             ["journalctl", f"--namespace={self.namespace}", "-o", "json", "--all", "--no-pager", "-q", *matches],
             check=True,
             capture_output=True,
-            timeout=_READY,
+            timeout=READY,
         )
         return [json.loads(line) for line in answer.stdout.splitlines()]
 
@@ -80,15 +65,3 @@ class Journald:
         for logs in (Path("/var/log/journal"), Path("/run/log/journal")):
             for directory in logs.glob(f"*.{self.namespace}"):
                 shutil.rmtree(directory)
-
-    def _end(self, how: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(signal.SIGCONT)
-        process.send_signal(how)
-        try:
-            process.wait(_READY)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

@@ -13,10 +13,18 @@ from pathlib import Path
 import aiomqtt
 from aiomqtt import ProtocolVersion
 
+from tests.realparts.process import READY, RealProcess
 from tests.realparts.waiting import eventually_sync
 
-_READY = 10.0  #: seconds a broker may take to start or to stop
 _PORTS_TO_TRY = 5  # another process may take a free port between our asking and the broker's binding
+
+#: Everything is kept, and on the disk as soon as it is taken.
+PERSISTENCE = """\
+persistence true
+autosave_interval 1
+autosave_on_changes true
+max_queued_messages 0
+max_queued_bytes 0"""
 
 
 def free_port() -> int:
@@ -33,17 +41,25 @@ def _binary() -> str:
     return found
 
 
-class Mosquitto:
-    """One broker with its files in `directory`. `extra` is appended to its configuration."""
+class Mosquitto(RealProcess):
+    """One broker with its files in `directory`. `extra` is appended to its configuration.
+
+    `persistence`: how it keeps what it has taken; unless it is told otherwise, it loses nothing.
+    """
 
     host = "127.0.0.1"
 
-    def __init__(self, directory: Path, extra: str = "", access: str = "allow_anonymous true") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        extra: str = "",
+        access: str = "allow_anonymous true",
+        persistence: str = PERSISTENCE,
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.log: list[str] = []
-        self._extra = f"{access}\n{extra}"
-        self._process: subprocess.Popen[str] | None = None
+        self._settings = f"{persistence}\n{access}\n{extra}"
         self._drain: threading.Thread | None = None
         for attempt in range(_PORTS_TO_TRY):
             self.port = free_port()
@@ -63,11 +79,9 @@ class Mosquitto:
             f"listener {self.port} 127.0.0.1\n"
             # As root, mosquitto would change to a user who cannot write in the test's directory.
             "user root\n"
-            f"persistence true\npersistence_location {self.directory}/\n"
-            "autosave_interval 1\nautosave_on_changes true\n"
-            "max_queued_messages 0\nmax_queued_bytes 0\n"
+            f"persistence_location {self.directory}/\n"
             # Not stdout: through a pipe that comes only once 4 KB are full.
-            f"log_dest stderr\n{self._extra}\n",
+            f"log_dest stderr\n{self._settings}\n",
         )
         self._process = subprocess.Popen(
             [_binary(), "-c", str(config)],
@@ -78,28 +92,10 @@ class Mosquitto:
         ready = threading.Event()
         self._drain = threading.Thread(target=self._read_log, args=(self._process, ready), daemon=True)
         self._drain.start()
-        running = ready.wait(_READY) and self._process.poll() is None
+        running = ready.wait(READY) and self._process.poll() is None
         if not running:
             self.stop()
         assert running, "mosquitto did not start:\n" + "\n".join(self.log[-20:])
-
-    def kill(self) -> None:
-        """Kill it as a power cut would; what is on its disk stays."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """Stop it orderly; it saves its state."""
-        self._end(signal.SIGTERM)
-
-    def freeze(self) -> None:
-        """Let it hang: connections stay open, and nothing answers."""
-        assert self._process
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """End `freeze`."""
-        assert self._process
-        self._process.send_signal(signal.SIGCONT)
 
     def save(self) -> None:
         """Return once everything the broker has taken so far is on its disk."""
@@ -143,19 +139,9 @@ class Mosquitto:
         async with self.listen(topic) as inbox:
             return (await inbox.get(seconds))[1]
 
-    def _end(self, how: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(signal.SIGCONT)
-        process.send_signal(how)
-        try:
-            process.wait(_READY)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    def _ended(self, process: subprocess.Popen[str]) -> None:
         if self._drain:
-            self._drain.join(_READY)
+            self._drain.join(READY)
         if process.stdout:
             process.stdout.close()
 
