@@ -6,6 +6,7 @@
 import argparse
 import asyncio
 import multiprocessing
+import re
 import sys
 import tempfile
 import time
@@ -82,7 +83,8 @@ def kills(references: Mapping[int, Played]) -> list[Kill]:
         told = outcomes(reference.points)
         for point in distinct(reference.points):
             found.setdefault(merge_key(point, told), Kill(number, point.name))
-    return list(found.values())
+    # Those around an effect first: what could be done twice or be lost is known soonest.
+    return sorted(found.values(), key=lambda kill: not re.search(r" (sent \| |intended \| |outcome .* before)", kill.at))
 
 
 def judged(kill: Kill, reference: Facts, played: Played | str, seconds: float) -> Result:

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.realparts.waiting import eventually
 SPEED = 50.0  #: of the lab's clock while something happens
 PATIENCE = 120.0  #: real seconds for a run to its end, on a busy machine
 ANSWERS = 10.0  #: real seconds for a call, on a busy machine
+BETWEEN_LOOKS = 0.1  #: real seconds between looks whether a run is over: each opens the daemon's store
 
 
 class Nursery:
@@ -112,7 +114,16 @@ class Run:
                 for scenario in self._branch:
                     await scenario.alert(site)
                 database = site.directory / "data" / "exmedic.db"
-                await life.until(lambda: _is_over(database, len(self._branch)), "every incident has ended")
+                looked = 0.0
+
+                def over() -> bool:
+                    nonlocal looked
+                    if time.monotonic() < looked + BETWEEN_LOOKS:
+                        return False
+                    looked = time.monotonic()
+                    return _is_over(database, len(self._branch))
+
+                await life.until(over, "every incident has ended")
                 await eventually(lambda: max(_made(database)) in _heard(heard), "the bus has brought the last message")
                 facts = await collect(site, self._branch, heard, self._log())
                 if not self._deadly:
