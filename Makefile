@@ -17,6 +17,7 @@ test: dev system-test
 chaos: dev system-test
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal -m chaos
 	$(BIN)/python -m tests.chaos.campaign
+	$(BIN)/exmedic simulate --seeds 100000
 
 lint: dev
 	$(BIN)/ruff check .

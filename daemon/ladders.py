@@ -15,7 +15,7 @@ class Ladders:
 
     def __init__(self, definitions: Sequence[Definition], store: Store) -> None:
         self._store = store
-        self._by_hash = {definition.hash: Ladder(definition) for definition in definitions}
+        self._by_hash = {definition.hash: _compiled(definition) for definition in definitions}
         self._current = tuple(self._by_hash.values())
 
     def handling(self, server: Server, health_set: str, monitor: str) -> Ladder | None:
@@ -40,6 +40,16 @@ class Ladders:
             ladder = Ladder(Definition.model_validate_json(stored.text))
             self._by_hash[incident.runbook_hash] = ladder
         return ladder
+
+
+_LADDERS: dict[str, Ladder] = {}
+
+
+def _compiled(definition: Definition) -> Ladder:
+    """A ladder keeps nothing of the incidents that use it, so one for each definition is enough for the process."""
+    if definition.hash not in _LADDERS:
+        _LADDERS[definition.hash] = Ladder(definition)
+    return _LADDERS[definition.hash]
 
 
 def stored(ladder: Ladder) -> StoredRunbook:

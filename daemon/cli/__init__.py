@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from daemon.cli import alert, audit, backup, check, demo, doctor, incidents, lab, operators, run, runbooks
+from daemon.cli import alert, audit, backup, check, demo, doctor, incidents, lab, operators, run, runbooks, simulate
 from daemon.cli.console import errors
 from daemon.errors import ExmedicError
 
@@ -49,6 +49,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(lab.app, name="lab")
 app.add_typer(runbooks.app, name="runbooks")
 app.command()(demo.demo)
+app.command()(simulate.simulate)
 
 
 def main() -> None:

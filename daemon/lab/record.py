@@ -30,9 +30,9 @@ class RecordedEffect:
 
 
 class Record:
-    """Effects in memory and, line by line as JSON, in a file. Reads are only counted, by (executor, script)."""
+    """Effects in memory and, line by line as JSON, in a file if there is to be one. Reads are only counted, by (executor, script)."""
 
-    def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
+    def __init__(self, path: Path | None, now: Callable[[], datetime]) -> None:
         self._path = path
         self._now = now
         self._lock = threading.Lock()
@@ -46,8 +46,9 @@ class Record:
         )
         with self._lock:
             self._effects.append(entry)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(entry)) + "\n")
+            if self._path is not None:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(asdict(entry)) + "\n")
 
     def read(self, executor: str, script: str) -> None:
         """Count a read."""

@@ -43,6 +43,16 @@ class MemoryStore:
         self._stored = State()
         self._is_open = False
 
+    @property
+    def contents(self) -> State:
+        """All that is stored now. To look at: each change replaces it."""
+        return self._stored
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used now."""
+        return self._is_open
+
     async def open(self) -> None:
         """See `ports.Store.open`."""
         if self._is_open:

@@ -1,0 +1,213 @@
+"""Makes a story from a seed: broken servers and alerts of them, then what an unlucky night adds."""
+
+import json
+import random
+from collections.abc import Iterator
+
+from daemon.lab.faults import Fault
+from daemon.simulation.rules import CANARY
+from daemon.simulation.story import (
+    Away,
+    Break,
+    ClockStep,
+    Command,
+    Cure,
+    Event,
+    Kill,
+    Mishap,
+    Order,
+    Outage,
+    Publish,
+    Story,
+)
+
+_SERVERS = ("mbx1", "mbx2", "mbx3", "mbx4", "mbx5", "mbx6", "cas1", "cas2", "cas3", "multi1", "alone1")
+_MAILBOX = (("POP.Protocol", "PopDeepTestMonitor"), ("POP.Protocol", "PopSelfTestMonitor"))
+_FRONT_END = (("POP", "PopCTPMonitor"), ("POP.Proxy", "PopProxyTestMonitor"))
+_NAMELESS = ("PopDeepTestMonitor", "PopCTPMonitor")  #: of which some alerts name only the health set
+_COUNTER = ("POP", "AverageCommandProcessingTimeGt60sMonitor")
+_NIGHT = 4 * 3600.0  #: seconds in which things happen
+
+#: What may be wrong with a sick server.
+_SICKNESS: tuple[tuple[Fault, tuple[tuple[str, object], ...]], ...] = (
+    (Fault.RESTART_CURES, ()),
+    (Fault.RESTART_CURES, (("restarts", 2),)),
+    (Fault.REBOOT_CURES, ()),
+    (Fault.REBOOT_CURES, ()),
+    (Fault.INCURABLE, ()),
+    (Fault.HEALS_ITSELF, (("minutes", 4),)),
+    (Fault.HEALS_ITSELF, (("minutes", 25),)),
+)
+#: What else may be wrong, with any server.
+_TROUBLE: tuple[tuple[Fault, tuple[tuple[str, object], ...]], ...] = (
+    (Fault.PROBE_CANNOT_RUN, ()),
+    (Fault.DATABASE_STUCK, ()),
+    (Fault.SERVICE_HANGS, ()),
+    (Fault.NEVER_BACK, ()),
+    (Fault.STALE_MONITOR, ()),
+    (Fault.SECOND_TARGET_BAD, ()),
+    (Fault.LAGGED_COPIES, ()),
+    (Fault.SUSPENDED_COPIES, ()),
+    (Fault.NODE_PAUSED, ()),
+    (Fault.MEMBER_DOWN, ()),
+    (Fault.MAINTENANCE, (("form", "server_wide_offline"),)),
+    (Fault.MAINTENANCE, (("form", "activation"),)),
+    (Fault.RECOVERY_RUNNING, (("minutes", 20),)),
+    (Fault.RECOVERY_RECENT, (("minutes", 3),)),
+    (Fault.START_TYPE, ()),
+    (Fault.POPPROXY_INACTIVE, ()),
+    (Fault.REPLICATION_FAILED, ()),
+    (Fault.ROLES_DIFFER, ()),
+    (Fault.OTHER_CAS_SICK, ()),
+    (Fault.BACKEND_SICK, ()),
+)
+
+#: Which mishaps there are at which port; the first column is how often each is chosen.
+MISHAPS: tuple[tuple[int, tuple[str, ...], int, tuple[str, ...]], ...] = (
+    (
+        6,
+        ("shell.restart_service", "shell.set_activation", "shell.reboot", "shell.set_protocol_log"),
+        3,
+        ("unreachable", "vanished", "held_up", "lost", "late", "garbage", "silent", "dies when sent"),
+    ),
+    (
+        4,
+        ("shell.server_health", "shell.invoke_probe", "shell.database_copies", "shell.server_state"),
+        40,
+        ("unreachable", "lost", "late", "garbage", "empty", "silent"),
+    ),
+    (2, ("shell.step_running", "shell.dag_health", "shell.exchange_server"), 6, ("lost", "garbage", "empty")),
+    (1, ("shell.protocol_log", "shell.pop_settings", "shell.recovery_log"), 3, ("lost", "garbage", "empty")),
+    (6, ("store.commit",), 60, ("fails before", "fails after", "dies before", "dies after")),
+    (2, ("store.ingest",), 4, ("fails before", "fails after", "dies before", "dies after")),
+    (1, ("store.outbox_delivered", "store.set_cursor"), 40, ("fails before", "fails after", "dies after")),
+    (1, ("store.due_incidents", "store.steps", "store.open_step"), 60, ("fails before", "dies before")),
+    (2, ("bus.ack",), 4, ("fails before", "fails after", "dies before", "dies after")),
+    (2, ("bus.publish",), 30, ("fails before", "fails after", "dies before", "dies after")),
+    (2, ("notifier.notify",), 3, ("fails before", "fails after", "dies before", "dies after")),
+    (1, ("journal.emit",), 60, ("fails before", "fails after", "dies before", "dies after")),
+)  # fmt: skip
+
+
+def story_of(seed: int) -> Story:
+    """The story of a seed; always the same."""
+    chance = random.Random(seed)  # noqa: S311 - reproducible on purpose
+    events: list[Event] = []
+    servers = chance.sample(_SERVERS, chance.choice((1, 1, 1, 2, 3)))
+    for server in servers:
+        events += _sick(chance, server)
+    events += [event for _ in range(chance.choice((0, 0, 1, 1, 2))) for event in _trouble(chance, servers)]
+    events += [_bad_luck(chance) for _ in range(chance.choice((0, 0, 1, 2, 3)))]
+    events += _noise(chance)
+    mishaps = {(each.place, each.nth): each for each in (_mishap(chance) for _ in range(chance.randrange(7)))}
+    observed = frozenset({_name(chance.choice(servers))}) if chance.random() < 0.05 else frozenset()  # noqa: PLR2004
+    return Story(
+        seed=seed,
+        events=tuple(sorted(events, key=lambda event: event.at)),
+        mishaps=tuple(mishaps.values()),
+        observed=observed,
+    )
+
+
+def _name(server: str) -> str:
+    return f"{server}.contoso.lab"
+
+
+def _monitors(server: str) -> tuple[tuple[str, str], ...]:
+    if server.startswith("cas"):
+        return (*_FRONT_END, _COUNTER)
+    return (*_MAILBOX, *_FRONT_END) if server.startswith("multi") else (*_MAILBOX, _COUNTER)
+
+
+def _sick(chance: random.Random, server: str) -> Iterator[Event]:
+    """A server falls sick, and somebody says so: once, several times, or only after it is over."""
+    at = chance.uniform(0, 1800)
+    fault, options = chance.choice(_SICKNESS)
+    health_set, monitor = chance.choice(_monitors(server))
+    if monitor == _COUNTER[1]:
+        options = (*options, ("monitor", monitor))
+    elif chance.random() < 0.9:  # noqa: PLR2004 - else nothing is wrong, and the alert is mistaken
+        options = (*options, ("service", _service(monitor)))
+    if chance.random() < 0.85:  # noqa: PLR2004 - else nobody can say why there is an alert
+        yield Break(at=at, server=_name(server), fault=fault, options=options)
+    for _ in range(chance.choice((1, 1, 1, 2, 3))):
+        copies = chance.choice((1, 1, 1, 2, 3))
+        yield _alert(chance, at + chance.uniform(0, 400), server, health_set, monitor, copies=copies)
+    if chance.random() < 0.15:  # noqa: PLR2004
+        yield _alert(chance, at + chance.uniform(60, 6000), server, health_set, monitor, closed=True)
+    if chance.random() < 0.15:  # noqa: PLR2004
+        other_set, other = chance.choice(_monitors(server))
+        yield _alert(chance, at + chance.uniform(0, 4000), server, other_set, other)
+    if chance.random() < 0.1:  # noqa: PLR2004
+        yield Cure(at=at + chance.uniform(60, 9000), server=_name(server), fault=fault)
+
+
+def _service(monitor: str) -> str:
+    return "MSExchangePOP3" if monitor in (name for _, name in _FRONT_END) else "MSExchangePOP3BE"
+
+
+def _trouble(chance: random.Random, servers: list[str]) -> Iterator[Event]:
+    """Something else is wrong, there or elsewhere, for a while."""
+    fault, options = chance.choice(_TROUBLE)
+    server = chance.choice(servers) if chance.random() < 0.7 else chance.choice(_SERVERS)  # noqa: PLR2004
+    at = chance.uniform(0, 5400)
+    yield Break(at=at, server=_name(server), fault=fault, options=options)
+    if chance.random() < 0.5:  # noqa: PLR2004
+        yield Cure(at=at + chance.uniform(300, 9000), server=_name(server), fault=fault)
+
+
+def _bad_luck(chance: random.Random) -> Event:
+    """An outage, a step of the clock, a kill, or an operator."""
+    at = chance.uniform(0, _NIGHT)
+    match chance.randrange(5):
+        case 0:
+            aways: tuple[Away, ...] = ("bus", "journal", "notifier")
+            return Outage(at=at, of=chance.choice(aways), seconds=chance.uniform(5, 3600))
+        case 1:
+            return ClockStep(at=at, seconds=chance.choice((-3600.0, 3600.0, -90.0, 400.0)))
+        case 2 | 3:
+            return Kill(at=chance.uniform(0, 5400), gently=chance.random() < 0.3)  # noqa: PLR2004
+        case _:
+            commands: tuple[Command, ...] = ("pause", "pause", "resume", "release", "close", "undo")
+            return Order(at=at, command=chance.choice(commands), about=chance.randrange(4))
+
+
+def _noise(chance: random.Random) -> Iterator[Event]:
+    """What else is on a bus: servers nobody knows, payloads nobody understands."""
+    if chance.random() < 0.2:  # noqa: PLR2004
+        yield _alert(chance, chance.uniform(0, 3600), "stranger", "POP.Protocol", "PopDeepTestMonitor")
+    if chance.random() < 0.2:  # noqa: PLR2004
+        payload = bytes(chance.randrange(256) for _ in range(chance.randrange(1, 40)))
+        yield Publish(at=chance.uniform(0, 3600), topic="alerts/exmedic/noise", payload=payload)
+    if chance.random() < 0.1:  # noqa: PLR2004
+        yield _alert(chance, chance.uniform(0, 3600), chance.choice(_SERVERS), "OWA", "OwaDeepTestMonitor")
+
+
+def _alert(
+    chance: random.Random,
+    at: float,
+    server: str,
+    health_set: str,
+    monitor: str,
+    *,
+    copies: int = 1,
+    closed: bool = False,
+) -> Publish:
+    body = {
+        "id": f"{chance.getrandbits(64):016x}",
+        "server": _name(server) if chance.random() < 0.7 else server.upper(),  # noqa: PLR2004
+        "health_set": health_set,
+        "monitor": None if monitor in _NAMELESS and chance.random() < 0.1 else monitor,  # noqa: PLR2004
+        "raised_at": "2026-11-02T00:59:00Z",
+        "summary": f"it hurts {CANARY}",
+        "closed": closed,
+    }
+    return Publish(at=at, topic="alerts/exmedic/scom", payload=json.dumps(body).encode(), copies=copies)
+
+
+def _mishap(chance: random.Random) -> Mishap:
+    weights = [weight for weight, _, _, _ in MISHAPS]
+    ((_, places, most, kinds),) = chance.choices(MISHAPS, weights)
+    # The first uses are the likeliest to be reached.
+    nth = 1 + min(chance.randrange(most), chance.randrange(most))
+    return Mishap(place=chance.choice(places), nth=nth, kind=chance.choice(kinds))

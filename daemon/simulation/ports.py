@@ -1,0 +1,216 @@
+"""The ports of a simulated daemon: each use of each verb may go wrong, or be the last thing the process does."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+from daemon.domain import AuditRow
+from daemon.errors import BusDown, NotifyFailed, SinkDown, StoreError
+from daemon.ports import Call, Clock, Delivery, Permit, Reply, Store
+from daemon.simulation.model_shell import ModelShell
+from daemon.testing.memory_bus import MemoryBus
+from daemon.testing.memory_store import MemoryStore
+
+T = TypeVar("T")
+
+
+class Use(Protocol):
+    """Uses a verb: the place, what to do (told which mishap befalls it), and the error that one may raise."""
+
+    async def __call__(
+        self, place: str, work: Callable[[str], Awaitable[T]], error: Callable[[str], Exception], /
+    ) -> T:
+        """The result, if the process lives on."""
+        ...
+
+
+class Died(BaseException):
+    """The process was killed here. Not an Exception: nothing of the daemon may catch it and go on."""
+
+
+class StorePort:
+    """A store whose verbs may fail before or after they took effect. `changed` is called when one has."""
+
+    def __init__(self, store: MemoryStore, use: Use, changed: Callable[[], None]) -> None:
+        self._store = store
+        self._use = use
+        self._changed = changed
+
+    @classmethod
+    def of(cls, store: MemoryStore, use: Use, changed: Callable[[], None]) -> Store:
+        """As the port that it plays: its verbs are those of the store."""
+        return cast("Store", cls(store, use, changed))
+
+    def __getattr__(self, verb: str) -> Callable[..., Awaitable[Any]]:
+        inner = getattr(self._store, verb)
+
+        async def used(*args: object, **named: object) -> Any:  # noqa: ANN401 - whatever the verb returns
+            async def work(_mishap: str) -> Any:  # noqa: ANN401 - the same
+                result = await inner(*args, **named)
+                self._changed()
+                return result
+
+            return await self._use(f"store.{verb}", work, StoreError)
+
+        return used
+
+
+class ShellPort:
+    """A shell as one daemon sees it: it dies with its caller, the servers do not."""
+
+    def __init__(self, shell: ModelShell, use: Use) -> None:
+        self._shell = shell
+        self._use = use
+
+    async def run(self, call: Call, permit: Permit | None = None) -> Reply:
+        """See `ports.Shell.run`."""
+        work = partial(self._shell.run, call, permit)
+        return await self._use(f"shell.{call.script}", work, RuntimeError)
+
+    async def close(self) -> None:
+        """See `ports.Shell.close`."""
+
+
+class BusPort(AsyncIterator[Delivery]):
+    """A bus as one daemon sees it. `acknowledged` is called after each acknowledgement."""
+
+    def __init__(self, bus: MemoryBus, use: Use, acknowledged: Callable[[], None]) -> None:
+        self._bus = bus
+        self._use = use
+        self._acknowledged = acknowledged
+
+    @property
+    def connected(self) -> bool:
+        """See `ports.Bus.connected`."""
+        return self._bus.connected
+
+    def deliveries(self) -> AsyncIterator[Delivery]:
+        """See `ports.Bus.deliveries`."""
+        return self
+
+    def __aiter__(self) -> "BusPort":
+        return self
+
+    async def __anext__(self) -> Delivery:
+        delivery = await self._bus.next_delivery()
+        return Delivery(topic=delivery.topic, payload=delivery.payload, ack=self._ack(delivery))
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """See `ports.Bus.publish`."""
+        await self._use("bus.publish", lambda _mishap: self._bus.publish(topic, payload, retain=retain), BusDown)
+
+    def _ack(self, delivery: Delivery) -> Callable[[], Awaitable[None]]:
+        async def acknowledge(_mishap: str) -> None:
+            await delivery.ack()
+            self._acknowledged()
+
+        async def ack() -> None:
+            await self._use("bus.ack", acknowledge, BusDown)
+
+        return ack
+
+
+class NotifierPort:
+    """A channel to humans. `pages` holds what it accepted, over all daemons."""
+
+    def __init__(self, pages: list[tuple[str, str]], away: Callable[[], bool], use: Use) -> None:
+        self._pages = pages
+        self._away = away
+        self._use = use
+
+    async def notify(self, title: str, body: str) -> None:
+        """See `ports.Notifier.notify`."""
+
+        async def accept(_mishap: str) -> None:
+            if self._away():
+                raise NotifyFailed("the channel is away")
+            self._pages.append((title, body))
+
+        await self._use("notifier.notify", accept, NotifyFailed)
+
+
+class SinkPort:
+    """A journal. `rows` holds what it took, over all daemons."""
+
+    def __init__(self, rows: list[AuditRow], away: Callable[[], bool], use: Use) -> None:
+        self._rows = rows
+        self._away = away
+        self._use = use
+
+    async def emit(self, row: AuditRow) -> None:
+        """See `ports.AuditSink.emit`."""
+
+        async def take(_mishap: str) -> None:
+            if self._away():
+                raise SinkDown("the journal is away")
+            self._rows.append(row)
+
+        await self._use("journal.emit", take, SinkDown)
+
+
+class MemorySwitch:
+    """A kill switch without a file. The simulation sends within one step of its loop, so nobody is ever waited for."""
+
+    path = Path("pause")
+
+    def __init__(self) -> None:
+        self._reason: str | None = None
+
+    def reason(self) -> str | None:
+        """See `ports.KillSwitch.reason`."""
+        return self._reason
+
+    @contextmanager
+    def permit(self) -> Iterator[bool]:
+        """See `ports.KillSwitch.permit`."""
+        yield self._reason is None
+
+    async def engage(self, reason: str) -> None:
+        """See `ports.KillSwitch.engage`."""
+        self._reason = reason
+
+    def resume(self) -> bool:
+        """See `ports.KillSwitch.resume`."""
+        was, self._reason = self._reason, None
+        return was is not None
+
+
+class StartClock:
+    """The clock of one daemon: virtual time, wrong by as much as the system's clock was when the daemon started."""
+
+    def __init__(self, truth: Clock, wrong_by: float) -> None:
+        self._truth = truth
+        self._wrong_by = timedelta(seconds=wrong_by)
+
+    def now(self) -> datetime:
+        """See `ports.Clock.now`."""
+        return self._truth.now() + self._wrong_by
+
+    def monotonic(self) -> float:
+        """See `ports.Clock.monotonic`."""
+        return self._truth.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """See `ports.Clock.sleep`."""
+        await self._truth.sleep(seconds)
+
+
+class Unsupervised:
+    """Nobody who started us and wants to hear."""
+
+    watchdog_interval: float | None = 3600.0
+
+    def ready(self) -> None:
+        """See `loops.Service.ready`."""
+
+    def status(self, text: str) -> None:
+        """See `loops.Service.status`."""
+
+    def stopping(self) -> None:
+        """See `loops.Service.stopping`."""
+
+    def feed_watchdog(self) -> None:
+        """See `loops.Service.feed_watchdog`."""

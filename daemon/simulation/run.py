@@ -1,0 +1,142 @@
+"""Plays a story on virtual time, to its end or to the first rule that is broken."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import looptime
+
+from daemon.domain import IncidentStatus
+from daemon.errors import OperatorError
+from daemon.simulation.rules import Rules, Violation
+from daemon.simulation.story import Break, ClockStep, Cure, Event, Kill, Order, Outage, Publish, Story
+from daemon.simulation.world import World
+from statemachines.model import Definition
+
+_CALM = 900.0  #: seconds after the last event of the story until nothing goes wrong any more
+_LONGEST = 4 * 24 * 3600.0  #: seconds until every incident must have ended: the longest of all deadlines, with room
+_LOOK = 600.0  #: seconds between looks whether all is over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a story ended. `told` is what happened, line by line; `digest` its hash, the same at each repetition."""
+
+    story: Story
+    violations: tuple[Violation, ...]
+    told: tuple[str, ...]
+    incidents: int
+    effects: int
+    mishaps: int  #: faults that struck: mishaps of ports, and events that are faults
+    lives: int
+
+    @property
+    def digest(self) -> str:
+        """A hash of everything that happened."""
+        return hashlib.sha256("\n".join(self.told).encode()).hexdigest()
+
+
+def play(story: Story, definitions: tuple[Definition, ...]) -> Outcome:
+    """Play a story from its beginning to its end. Deterministic."""
+    loop = looptime.new_event_loop(start=0, noop_cycles=0)
+    try:
+        return loop.run_until_complete(_play(story, definitions))
+    finally:
+        loop.close()
+
+
+async def _play(story: Story, definitions: tuple[Definition, ...]) -> Outcome:
+    told: list[str] = []
+    clock = asyncio.get_running_loop().time
+    world = World(story, definitions, lambda text: told.append(f"{_shown(clock())} {text}"))
+    rules = world.watcher = Rules(world)
+    supervision = asyncio.create_task(world.supervise(), name="supervisor")
+    night = asyncio.create_task(_night(world), name="the night")
+    try:
+        await night
+        await asyncio.sleep(_CALM)
+        world.calm = True
+        until = clock() + _LONGEST
+        while not _over(world) and clock() < until and not rules.violations:  # noqa: ASYNC110 - virtual time
+            await asyncio.sleep(_LOOK)
+        if not rules.violations:
+            imbalance = (await world.store.ledger(thorough=True)).imbalance if world.store.is_open else ""
+            rules.finish(len({(e.topic, e.payload) for e in story.events if isinstance(e, Publish)}), imbalance)
+    finally:
+        supervision.cancel()
+        await world.end()
+        await asyncio.gather(supervision, return_exceptions=True)
+    state = world.store.contents
+    faults = sum(isinstance(event, Break | Outage | ClockStep | Kill) for event in story.events)
+    return Outcome(
+        story=story,
+        violations=tuple(rules.violations),
+        told=tuple(told),
+        incidents=len(state.incidents),
+        effects=len(world.simulation.record.effects()),
+        mishaps=sum(world.suffered.values()) + faults,
+        lives=world.lives,
+    )
+
+
+def _over(world: World) -> bool:
+    """Whether nothing is left to do."""
+    state = world.store.contents
+    busy = any(incident.status is IncidentStatus.OPEN for incident in state.incidents.values())
+    waiting = bool(state.outbox) or any(alert.status.value == "pending" for alert in state.alerts.values())
+    copied = len({row.seq for row in world.rows}) == len(state.audit)
+    return not busy and not waiting and copied and not world.bus.unacknowledged and world.store.is_open
+
+
+async def _night(world: World) -> None:
+    """Let happen what the story has, at its time."""
+    clock = asyncio.get_running_loop().time
+    for event in world.story.events:
+        await asyncio.sleep(max(0.0, event.at - clock()))
+        world.note(f"event: {event}")
+        await _happen(world, event)
+
+
+async def _happen(world: World, event: Event) -> None:
+    match event:
+        case Publish():
+            for _ in range(event.copies):
+                world.bus.inject(event.topic, event.payload)
+        case Break():
+            _unless_senseless(world, lambda: world.simulation.inject(event.server, event.fault, dict(event.options)))
+        case Cure():
+            _unless_senseless(world, lambda: world.simulation.clear(event.server, event.fault))
+        case Outage():
+            world.spawn(_outage(world, event), f"outage of the {event.of}")
+        case ClockStep():
+            world.wrong_by += event.seconds
+            world.most_wrong = max(world.most_wrong, abs(world.wrong_by))
+        case Kill():
+            (world.stop if event.gently else world.kill)()
+        case Order():
+            world.spawn(world.order(event), f"order {event.command}")
+
+
+def _unless_senseless(world: World, work: Callable[[], object]) -> None:
+    """Some faults make no sense on some servers, or at some moments; then nothing happens."""
+    try:
+        work()
+    except OperatorError as error:
+        world.note(f"nothing happens: {error}")
+
+
+async def _outage(world: World, outage: Outage) -> None:
+    world.away[outage.of] += 1
+    if outage.of == "bus":
+        world.bus.go_down()
+    await asyncio.sleep(outage.seconds)
+    world.away[outage.of] -= 1
+    if outage.of == "bus" and not world.away["bus"]:
+        world.bus.go_up()
+
+
+def _shown(seconds: float) -> str:
+    """A moment of the story."""
+    hours, rest = divmod(seconds, 3600)
+    return f"{hours:03.0f}:{rest // 60:02.0f}:{rest % 60:06.3f}"

@@ -1,0 +1,333 @@
+"""All that outlives a daemon in a simulation: servers, broker, store, journal, pagers; and the daemons, one by one."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from daemon.assembly import Outer, assemble, lifecycle
+from daemon.config import Safety, Settings, Timing
+from daemon.domain import AuditKind, AuditRow, IncidentStatus
+from daemon.errors import OperatorError, StoreError
+from daemon.inventory import Inventory, Role, Server
+from daemon.lab.clock import LabClock
+from daemon.lab.record import EffectKind, Record, RecordedEffect
+from daemon.lab.simulation import Simulation
+from daemon.operators import Operators
+from daemon.ports import Call
+from daemon.simulation.model_shell import ModelShell
+from daemon.simulation.ports import (
+    BusPort,
+    Died,
+    MemorySwitch,
+    NotifierPort,
+    ShellPort,
+    SinkPort,
+    StartClock,
+    StorePort,
+    Unsupervised,
+    Use,
+)
+from daemon.simulation.story import Mishap, Order, Story
+from daemon.testing.memory_bus import MemoryBus
+from daemon.testing.memory_store import MemoryStore
+from statemachines.model import Definition
+
+START = datetime(2026, 11, 2, 1, 0, tzinfo=UTC)
+POLL = 900.0  #: seconds between looks of an unwoken loop: every wake-up costs, and a lost one shows as a delay
+#: Long waits are shorter, and looks rarer: what is asked again and again finds nothing new.
+_TIMING = Timing(hold_recheck=900.0, hold_deadline=7200.0, observe_deadline=7200.0, latch_recheck=3600.0)
+RESTART = (1.0, 90.0)  #: seconds until a daemon that ended is started again
+
+T = TypeVar("T")
+
+
+class TrueClock:
+    """Virtual time: that of the event loop, which jumps whenever nothing can run."""
+
+    def now(self) -> datetime:
+        """See `ports.Clock.now`."""
+        return START + timedelta(seconds=self.monotonic())
+
+    def monotonic(self) -> float:
+        """See `ports.Clock.monotonic`."""
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        """See `ports.Clock.sleep`."""
+        await asyncio.sleep(max(0.0, seconds))
+
+
+class _ModelClock(LabClock):
+    """The model's clock, on virtual time."""
+
+    def now(self) -> datetime:
+        """The present moment in the lab, UTC; before the loop runs, its start."""
+        try:
+            return START + timedelta(seconds=asyncio.get_running_loop().time())
+        except RuntimeError:
+            return START
+
+
+class Witness(Record):
+    """The model's record of effects, kept in memory; `seen` is told of each at the moment it happens."""
+
+    def __init__(self, now: Callable[[], datetime], seen: Callable[[RecordedEffect], None]) -> None:
+        super().__init__(None, now)
+        self._seen = seen
+
+    def effect(self, effect: EffectKind, server: str, *, executor: str, step: str, detail: str) -> None:
+        """See `Record.effect`."""
+        super().effect(effect, server, executor=executor, step=step, detail=detail)
+        self._seen(self.effects()[-1])
+
+
+class Watcher:
+    """What is told of everything that happens; the rules are one."""
+
+    def effect(self, entry: RecordedEffect) -> None:
+        """Something was done to a server."""
+
+    def sent(self, call: Call) -> None:
+        """A command that may change something, and was allowed, goes out."""
+
+    def changed(self) -> None:
+        """A verb of the store has ended."""
+
+    def acknowledged(self) -> None:
+        """A message was acknowledged to the broker."""
+
+    def paused(self, *, now: bool) -> None:
+        """A command to pause has returned, or the pause is over."""
+
+    def fell(self, why: str) -> None:
+        """A daemon ended by itself, and not because its store failed."""
+
+
+class World:
+    """One simulation. `watcher` may be set before it runs; `calm` ends all mishaps."""
+
+    def __init__(self, story: Story, definitions: tuple[Definition, ...], note: Callable[[str], None]) -> None:
+        self.story = story
+        self.note = note
+        self.watcher = Watcher()
+        self.truth = TrueClock()
+        self.simulation = Simulation(lambda now: Witness(now, self._effect), _ModelClock(START))
+        self.inventory = _inventory(self.simulation, story.observed)
+        self.store = MemoryStore()
+        self.bus = MemoryBus()
+        self.switch = MemorySwitch()
+        self.pages: list[tuple[str, str]] = []
+        self.rows: list[AuditRow] = []
+        self.away: Counter[str] = Counter()  #: outages of the journal and the notifier that last now
+        self.wrong_by = 0.0  #: seconds that the system's clock is ahead
+        self.most_wrong = 0.0  #: the most it ever was, either way
+        self.calm = False
+        self.suffered: Counter[str] = Counter()  #: mishaps that struck, by kind
+        self.lives = 0
+        self._definitions = definitions
+        self._settings = Settings(safety=Safety(auto_tags=("auto",)), timing=_TIMING)
+        self._mishaps = {(mishap.place, mishap.nth): mishap for mishap in story.mishaps}
+        self._uses: Counter[str] = Counter()
+        self._chance = random.Random(story.seed)  # noqa: S311 - reproducible on purpose
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._incidents = 0
+        self._life: asyncio.Task[None] | None = None
+        self._dead = False
+        self._stop: asyncio.Event | None = None
+        self._operators: Operators | None = None
+        self._shell = ModelShell(self.simulation, self._chance, self.spawn, self._sent)
+
+    # The daemons
+
+    async def supervise(self) -> None:
+        """Start a daemon, and another one whenever it has ended, as systemd would."""
+        while True:
+            self._dead, self._stop = False, asyncio.Event()
+            self.lives += 1
+            self._life = asyncio.create_task(self._live(self._stop), name=f"daemon {self.lives}")
+            await asyncio.wait([self._life])
+            self._operators = None
+            error = None if self._life.cancelled() else self._life.exception()
+            if error is not None and not self._dead and not _of_the_store(error):
+                self.watcher.fell(_words(error))
+            await self.store.close()
+            self.bus.go_down()
+            await asyncio.sleep(self._chance.uniform(*RESTART))
+
+    async def _live(self, stop: asyncio.Event) -> None:
+        clock = StartClock(self.truth, self.wrong_by)
+        life = self.lives
+        use = self._user(lambda: self._dead or self.lives != life)
+        store = StorePort.of(self.store, use, self.watcher.changed)
+        bus = BusPort(self.bus, use, self.watcher.acknowledged)
+        outer = Outer(
+            store=store,
+            clock=clock,
+            shell=ShellPort(self._shell, use),
+            bus=bus,
+            bus_loop=_for_ever,
+            sink=SinkPort(self.rows, lambda: self.away["journal"] > 0, use),
+            resend=20,
+            notifier=NotifierPort(self.pages, lambda: self.away["notifier"] > 0, use),
+            outside=None,
+            pause=self.switch,
+            service=Unsupervised(),
+            new_id=self._new_id,
+            poll=POLL,
+        )
+        await store.open()
+        if not self.away["bus"]:
+            self.bus.go_up()
+        daemon, self._operators = assemble(self._settings, self.inventory, self._definitions, outer)
+        await store.commit(lifecycle(AuditKind.STARTED, clock, "started"))
+        await daemon.run(stop)
+
+    def kill(self) -> None:
+        """Kill the daemon, if one runs: nothing of it takes effect any more."""
+        self._dead = True
+        if self._life is not None:
+            self._life.cancel()
+
+    def stop(self) -> None:
+        """Ask the daemon to stop."""
+        if self._stop is not None:
+            self._stop.set()
+
+    def _user(self, dead: Callable[[], bool]) -> Use:
+        """How one daemon uses its ports: a dead one no longer, and each use may go wrong."""
+
+        def still_alive() -> None:
+            if dead():
+                raise Died
+
+        async def use(place: str, work: Callable[[str], Awaitable[T]], error: Callable[[str], Exception]) -> T:
+            still_alive()
+            kind = self._next(place)
+            if kind == "dies before":
+                self.kill()
+                raise Died
+            if place.startswith("bus.") and kind.startswith("fails"):
+                self.spawn(self._reconnect(), "reconnection of the bus")  # only a lost connection makes it fail
+            if kind == "fails before":
+                raise error(f"{place} failed before it took effect")
+            result = await work(kind)
+            still_alive()
+            if kind == "dies after":
+                self.kill()
+                raise Died
+            if kind == "fails after":
+                raise error(f"{place} took effect and failed")
+            return result
+
+        return use
+
+    async def _reconnect(self) -> None:
+        await asyncio.sleep(0)  # what fails may still take effect first
+        self.bus.go_down()
+        await asyncio.sleep(self._chance.uniform(0.5, 20))
+        if not self.away["bus"]:
+            self.bus.go_up()
+
+    def _next(self, place: str) -> str:
+        """What befalls the next use of a place."""
+        self._uses[place] += 1
+        mishap: Mishap | None = self._mishaps.get((place, self._uses[place]))
+        if mishap is None or self.calm:
+            return ""
+        self.suffered[mishap.kind] += 1
+        self.note(f"mishap: {mishap}")
+        return mishap.kind
+
+    def _effect(self, entry: RecordedEffect) -> None:
+        self.watcher.effect(entry)
+
+    def _sent(self, call: Call, mishap: str) -> None:
+        self.watcher.sent(call)
+        if mishap == "dies when sent":
+            self.kill()
+
+    def _new_id(self) -> str:
+        self._incidents += 1
+        return f"{self._incidents:04}"
+
+    # The rest
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run something that no daemon owns."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def order(self, order: Order) -> None:
+        """Give the daemon an operator's command; one that it refuses, or that nobody hears, is a note in the story."""
+        operators, request = self._operators, await self._request(order)
+        if operators is None or request is None:
+            return
+        try:
+            await operators.carry_out("ada", request)
+        except (OperatorError, StoreError) as error:
+            self.note(f"refused: {error}")
+            return
+        if order.command in ("pause", "resume"):
+            self.watcher.paused(now=order.command == "pause")
+
+    async def _request(self, order: Order) -> dict[str, str] | None:
+        state = self.store.contents
+        subject: dict[str, list[str]] = {
+            "release": sorted(state.quarantines),
+            "close": [i.id for i in state.incidents.values() if i.status is IncidentStatus.OPEN or i.latched],
+            "undo": [i.id for i in state.incidents.values() if i.status is IncidentStatus.ESCALATED],
+        }
+        request = {"command": order.command, "reason": "as the story wants it"}
+        if order.command in subject:
+            choice = subject[order.command]
+            if not choice:
+                return None
+            request["server" if order.command == "release" else "incident"] = choice[order.about % len(choice)]
+        return request
+
+    async def end(self) -> None:
+        """Kill everything that still runs."""
+        self.kill()
+        left = [task for task in (self._life, *self._tasks) if task is not None]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+def _inventory(simulation: Simulation, observed: frozenset[str]) -> Inventory:
+    return Inventory(
+        tuple(
+            Server(
+                name=machine.name,
+                roles=frozenset(Role(role) for role in machine.roles),
+                dag=machine.dag,
+                site=machine.site,
+                endpoint="http://127.0.0.1:1/wsman",
+                credential="lab",
+                tags=frozenset() if machine.name in observed else frozenset({"auto"}),
+            )
+            for machine in simulation.organisation.machines.values()
+        )
+    )
+
+
+def _of_the_store(error: BaseException) -> bool:
+    """Whether a daemon ended as it must: its store failed."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_of_the_store(each) for each in error.exceptions)
+    return isinstance(error, StoreError)
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_words(each) for each in error.exceptions)
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,238 @@
+"""Bugs as somebody could write them, planted into the daemon to see whether the simulation finds them."""
+
+# ruff: noqa: SLF001 - a bug is planted where nobody else may reach
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from daemon import engine, turn
+from daemon.actions import EFFECTS, verify
+from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard, Withdrawn
+from daemon.actions.restart import RestartService
+from daemon.audit import AuditFollower
+from daemon.case import Case
+from daemon.domain import AuditRow, Commit, Mode, OutboxRow, Quarantine, Received, Step
+from daemon.engine import Engine
+from daemon.errors import BusDown, SinkDown, StoreError
+from daemon.intake import Intake
+from daemon.outbox import Outbox, bus_payload
+from daemon.ports import Call, Reply, ReplyKind
+from daemon.simulation.ports import MemorySwitch
+from daemon.turn import Turn
+from daemon.wire.answers import ServerHealth, ServerState
+from statemachines.actions import Effect
+
+Patch = pytest.MonkeyPatch
+
+
+def acknowledge_before_the_commit(patch: Patch) -> None:
+    async def commit(self: Intake) -> None:
+        while True:
+            waiting = await self._waiting.get()
+            await self._acknowledge(waiting)
+            await self._ingest([waiting.received])
+            self.nudge()
+
+    patch.setattr(Intake, "_commit", commit)
+
+
+def acknowledge_what_could_not_be_stored(patch: Patch) -> None:
+    async def ingest(self: Intake, batch: list[Received]) -> None:
+        try:
+            await self.store.ingest(batch)
+        except StoreError:
+            return
+
+    patch.setattr(Intake, "_ingest", ingest)
+
+
+def retry_what_was_lost(patch: Patch) -> None:
+    sent = Turn._sent
+
+    async def careless(self: Turn, step: Step, reply: Reply) -> None:
+        lost = reply.kind is ReplyKind.UNKNOWN
+        await sent(self, step, replace(reply, kind=ReplyKind.UNREACHABLE) if lost else reply)
+
+    patch.setattr(Turn, "_sent", careless)
+
+
+def send_before_the_intent(patch: Patch) -> None:
+    intend = Turn._intend
+
+    async def hasty(self: Turn, case: Case, prepared: Prepared) -> None:
+        call = Call(
+            executor=prepared.executor,
+            script=prepared.script,
+            args=prepared.args,
+            step_id=case.step().id,
+            timeout=240,
+            read_only=False,
+        )
+        await self._parts.shell.run(call, self._parts.pause.permit)
+        await intend(self, case, prepared)
+
+    patch.setattr(Turn, "_intend", hasty)
+
+
+def forget_what_was_changed(patch: Patch) -> None:
+    intend = Engine.intend
+
+    def forgetful(self: Engine, case: Case, prepared: Prepared, claim: tuple[str, ...]) -> Commit:
+        return intend(self, case, replace(prepared, changes=()), claim)
+
+    patch.setattr(Engine, "intend", forgetful)
+
+
+def believe_an_undo_without_doing_it(patch: Patch) -> None:
+    async def prepare(_self: object, _ctx: Context) -> Done:
+        return Done(outcome="done", detail="surely it is")
+
+    patch.setattr(type(EFFECTS["undo"]), "prepare", prepare)
+
+
+def drop_what_the_bus_did_not_take(patch: Patch) -> None:
+    async def once(self: Outbox, row: OutboxRow, *_given: object) -> None:
+        try:
+            await self._bus.publish(row.message.topic, bus_payload(row), retain=row.message.retain)
+        except BusDown:
+            return
+
+    patch.setattr(Outbox, "_publish", once)
+
+
+def skip_what_the_journal_did_not_take(patch: Patch) -> None:
+    async def emit(self: AuditFollower, rows: list[AuditRow]) -> bool:
+        for row in rows:
+            with suppress(SinkDown):
+                await self._sink.emit(row)
+            self._sent = max(self._sent, row.seq)
+        return True
+
+    patch.setattr(AuditFollower, "_emit", emit)
+
+
+def release_the_claim_at_the_clients_deadline(patch: Patch) -> None:
+    poll_again = Engine.poll_again
+
+    def generous(self: Engine, case: Case, step: Step, again: Again) -> Commit:
+        return replace(poll_again(self, case, step, again), release=step.effect is not Effect.READ)
+
+    patch.setattr(Engine, "poll_again", generous)
+
+
+def wait_for_another_incident_with_a_claim(patch: Patch) -> None:
+    move = Engine.move
+
+    def clinging(self: Engine, case: Case, outcome: str, detail: str, quarantine: Quarantine | None = None) -> Commit:
+        commit = move(self, case, outcome, detail, quarantine)
+        ended = commit.incident is not None and commit.incident.ended_at is not None
+        return commit if ended else replace(commit, release=False)
+
+    patch.setattr(Engine, "move", clinging)
+
+
+def trust_an_empty_answer(patch: Patch) -> None:
+    look = verify.monitor_look
+
+    def trusting(ctx: Context, health: Heard[ServerHealth] | Unheard) -> verify.Look:
+        if isinstance(health, Heard) and not health.answer.rows:
+            return verify.Look(verify.Sight.HEALTHY, "no row says that it is ill")
+        return look(ctx, health)
+
+    patch.setattr(verify, "monitor_look", trusting)
+
+
+def climb_because_nothing_could_be_read(patch: Patch) -> None:
+    judge = verify.judge
+
+    def hasty(memo: Any, seen: verify.Look, now: Any, timing: Any) -> Done | Again:  # noqa: ANN401 - passed on
+        if seen.sight is verify.Sight.UNREAD:
+            return Done(outcome="unhealthy", detail=seen.detail, result={"probe": seen.detail})
+        return judge(memo, seen, now, timing)
+
+    patch.setattr(verify, "judge", hasty)
+
+
+def compare_a_servers_time_with_our_clock(patch: Patch) -> None:
+    async def settle(_self: object, ctx: Context, step: Step) -> Done | Again | Withdrawn:
+        name = str(ctx.params["service"])
+        heard = await ctx.itself("server_state", {"services": [name]}, ServerState)
+        if isinstance(heard, Unheard) or heard.answer.services[0].started_at is None:
+            return Again(after=15.0, detail="not heard")
+        if heard.answer.services[0].started_at > step.started_at:
+            return Done(outcome="done", detail="it began after our intent", result={"pid": 1, "started_at": ""})
+        return Withdrawn(detail="it began before our intent")
+
+    patch.setattr(RestartService, "settle", settle)
+
+
+def act_while_paused(patch: Patch) -> None:
+    gates = Turn._gates
+
+    async def unswitched(self: Turn, case: Case) -> Any:  # noqa: ANN401 - passed on
+        unpaused = copy(self)
+        unpaused._parts = replace(self._parts, pause=MemorySwitch())
+        return await gates(unpaused, case)
+
+    patch.setattr(Turn, "_gates", unswitched)
+    patch.setattr(MemorySwitch, "permit", lambda _self: nullcontext(True))
+
+
+def quarantine_nothing(patch: Patch) -> None:
+    patch.setattr(engine, "quarantine_for", lambda *_given: None)
+
+
+def act_on_a_server_that_may_only_be_observed(patch: Patch) -> None:
+    patch.setattr(turn, "mode_of", lambda *_given: Mode.AUTO)
+
+
+def forget_a_timer(patch: Patch) -> None:
+    hold = Engine.hold
+
+    def timeless(self: Engine, *given: Any, **named: Any) -> Commit:  # noqa: ANN401 - passed on
+        commit = hold(self, *given, **named)
+        held = commit.incident is not None and commit.incident.held_by
+        return replace(commit, incident=replace(commit.incident, due_at=None)) if held and commit.incident else commit
+
+    patch.setattr(Engine, "hold", timeless)
+
+
+def forget_the_moment_after_which_it_is_too_late(patch: Patch) -> None:
+    """The server may begin late what was withdrawn meanwhile: evidence is read before the effect can be excluded."""
+
+    async def possible(_ctx: Context, _step: Step) -> str:
+        return ""
+
+    for place in ("restart", "reboot", "activation", "protocol_log"):
+        patch.setattr(f"daemon.actions.{place}.still_possible", possible, raising=False)
+
+
+#: What each is called in the report, and how it is planted.
+BUGS: Mapping[str, Callable[[Patch], None]] = {
+    bug.__name__.replace("_", " "): bug
+    for bug in (
+        acknowledge_before_the_commit,
+        acknowledge_what_could_not_be_stored,
+        retry_what_was_lost,
+        send_before_the_intent,
+        forget_what_was_changed,
+        believe_an_undo_without_doing_it,
+        drop_what_the_bus_did_not_take,
+        skip_what_the_journal_did_not_take,
+        release_the_claim_at_the_clients_deadline,
+        wait_for_another_incident_with_a_claim,
+        trust_an_empty_answer,
+        climb_because_nothing_could_be_read,
+        compare_a_servers_time_with_our_clock,
+        act_while_paused,
+        quarantine_nothing,
+        act_on_a_server_that_may_only_be_observed,
+        forget_a_timer,
+        forget_the_moment_after_which_it_is_too_late,
+    )
+}

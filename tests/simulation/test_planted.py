@@ -1,0 +1,36 @@
+"""The simulation finds what it is for: each bug that is planted into the daemon breaks a rule on one of 200 nights."""
+
+import pytest
+
+from daemon.simulation.campaign import hush
+from daemon.simulation.generate import story_of
+from daemon.simulation.run import Outcome, play
+from daemon.simulation.shrink import shrink
+from statemachines.loader import load_runbooks, shipped_directory
+from tests.simulation.planted import BUGS, retry_what_was_lost
+
+RUNBOOKS = load_runbooks(shipped_directory())
+NIGHTS = 200
+
+
+def first_broken() -> Outcome | None:
+    hush()
+    nights = (play(story_of(seed), RUNBOOKS) for seed in range(1, NIGHTS + 1))
+    return next((outcome for outcome in nights if outcome.violations), None)
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_it_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    BUGS[bug](monkeypatch)
+    assert first_broken() is not None, f"{NIGHTS} nights, and nobody noticed: {bug}"
+
+
+def test_a_failing_night_is_told_as_a_short_story_that_still_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    retry_what_was_lost(monkeypatch)
+    whole = first_broken()
+    assert whole is not None
+    short = shrink(whole, RUNBOOKS)
+    assert short.violations[0].rule == whole.violations[0].rule
+    assert len(short.story) <= 3, "a sick server, its alert and a lost answer are enough"
+    assert any("BROKEN" in line for line in short.told)
+    assert play(short.story, RUNBOOKS).digest == short.digest

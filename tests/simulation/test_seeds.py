@@ -1,0 +1,46 @@
+"""A thousand nights: no rule is broken, and a night is the same whenever and wherever it is played."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from daemon.simulation.campaign import hush, play_seed
+from statemachines.loader import load_runbooks, shipped_directory
+
+RUNBOOKS = load_runbooks(shipped_directory())
+CHUNK = 50
+
+
+@pytest.mark.parametrize("first", range(1, 1001, CHUNK))
+def test_no_night_breaks_a_rule(first: int) -> None:
+    hush()
+    played = [play_seed(seed, RUNBOOKS) for seed in range(first, first + CHUNK)]
+    broken = {one.seed: one.violations for one in played if one.violations}
+    assert not broken, f"tell one with: exmedic simulate --seed {min(broken)}; all: {broken}"
+    assert sum(one.incidents for one in played) > CHUNK
+    assert sum(one.effects for one in played) > CHUNK
+    assert sum(one.mishaps for one in played) > CHUNK
+
+
+def test_a_seed_is_played_the_same_in_another_process_whatever_its_hashes_are() -> None:
+    hush()
+    script = (
+        "from daemon.simulation.campaign import hush, play_seed\n"
+        "from statemachines.loader import load_runbooks, shipped_directory\n"
+        "hush()\n"
+        "runbooks = load_runbooks(shipped_directory())\n"
+        "print(*(play_seed(seed, runbooks).digest for seed in range(20, 26)))"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout.split()
+        for seed in ("1", "2")
+    ]
+    assert told[0] == told[1] == [play_seed(seed, RUNBOOKS).digest for seed in range(20, 26)]
