@@ -28,17 +28,23 @@ class UndoPolicy(StrEnum):
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    # What stands below a field of a file is what an editor shows beside it (docs/runbook.schema.json).
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
 
 
 class Handled(_Model):
-    """A monitor that a runbook handles. `role`: only on servers that have it."""
+    """A monitor that a runbook handles."""
 
     health_set: str
+    """The health set as Exchange calls it; letters may be large or small."""
     monitor: str
-    probe: str | None = None  #: None: the monitor has none, its rows decide
+    """The monitor as Exchange calls it; "" for alerts that name only the health set."""
+    probe: str | None = None
+    """The probe that `verify` reruns. Left out: the monitor has none, its rows decide."""
     role: Literal["client_access", "mailbox"] | None = None
-    confirmed: bool = False  #: exmedic does not know these names, but somebody has seen them on a live server
+    """Only on servers that have this role in the inventory."""
+    confirmed: bool = False
+    """exmedic does not know these names, but somebody has seen them on a live server."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -47,35 +53,52 @@ class Handled(_Model):
 
 
 class StateModel(_Model):
-    """One state of a runbook file."""
+    """One state: it does an action or uses a fragment, and names the next state for each outcome."""
 
     do: Name | None = None
+    """The action."""
     use: Name | None = None
+    """The fragment that takes this state's place."""
     with_: dict[Name, Literal_] = Field(default_factory=dict, alias="with")
+    """Parameters: literals, or `$state.field` for what an earlier state found."""
     within: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[smhd]$")] | None = None
+    """The deadline, such as 30m or 4h, in place of the action's own."""
     then: dict[Name, Name]
+    """The next state for each outcome; an outcome that is not named leads to `escalated`."""
 
 
 class RunbookFile(_Model):
-    """A file with a runbook."""
+    """A runbook: the ladder for some monitors."""
 
     runbook: RunbookName
+    """Its name."""
     title: str
+    """What is wrong where, in a line."""
     source: str
-    overrides: RunbookName | None = None  #: the shipped runbook that a site's own takes the place of
+    """The procedure it comes from; an escalation names it."""
+    overrides: RunbookName | None = None
+    """The shipped runbook that this one of a site takes the place of."""
     handles: list[Handled] = Field(min_length=1)
+    """The monitors whose alerts open it."""
     undo: dict[Name, UndoPolicy] = Field(default_factory=dict)
+    """Every setting that its states change, and when it is put back on the way out."""
     states: dict[Name, StateModel] = Field(min_length=1)
+    """The states; the first is where the ladder begins."""
 
 
 class FragmentFile(_Model):
-    """A file with a fragment: states that several runbooks use. `exits` are the outcomes it offers to its user."""
+    """A fragment: states that several runbooks use as if they were one."""
 
     fragment: Name
+    """Its name, for `use`."""
     title: str
+    """What it does, in a line."""
     params: list[Name] = Field(default_factory=list)
+    """What its user gives it under `with`; inside it is `$name`."""
     exits: list[Name] = Field(min_length=1)
+    """The outcomes it offers to its user."""
     states: dict[Name, StateModel] = Field(min_length=1)
+    """The states; the first is where it begins."""
 
 
 class State(_Model):

@@ -1,4 +1,4 @@
-"""`exmedic runbooks`: look at the ladders, the shipped ones and the site's own."""
+"""`exmedic runbooks`: look at the ladders, the shipped ones and the site's own, and prove them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +9,17 @@ from rich.table import Table
 
 from daemon.app import runbooks
 from daemon.cli.console import DEFAULT_CONFIG, out, print_mistakes
+from daemon.cli.explanation import explain as explanation
+from daemon.cli.explanation import wrapped
 from daemon.config import Settings, load_settings
 from daemon.errors import ConfigError, OperatorError
 from statemachines.actions import ACTIONS
+from statemachines.checker import bounds
 from statemachines.diagrams import arrows, deadline, mermaid, rows, summary, svg, way_out
+from statemachines.loader import RunbookError, load, shipped_directory
 from statemachines.mistake import suggestion
-from statemachines.model import Definition
+from statemachines.model import Definition, Handled
+from statemachines.schema import schema_text
 
 app = typer.Typer(no_args_is_help=True, help="Runbooks: the ladders as data.")
 
@@ -64,6 +69,59 @@ def show(name: Name, config: Config = None) -> None:
         table.add_row(state, what, deadline(own), escape(then))
     out.print(table)
     out.print(f"Every other outcome leads to escalated. {escape(way_out(found))}")
+    out.print(f"Proven: {bounds(found)}.")
+
+
+@app.command()
+def check(
+    file: Annotated[
+        Path | None, typer.Argument(help="A runbook or fragment, in use or not yet; all runbooks if left out.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Prove runbooks: every path is walked, and what could harm is shown with the shortest way there.
+
+    Exit code 2 if anything is wrong. A daemon refuses to start on such a runbook.
+    """
+    places = [shipped_directory()]
+    own = _settings(config).runbooks
+    places += [own] if own is not None else []
+    if file is not None and not any(file.resolve().is_relative_to(place.resolve()) for place in places):
+        places.append(file)
+    try:
+        found = load(*places)
+    except RunbookError as error:
+        print_mistakes(ConfigError(error.mistakes))
+        raise typer.Exit(2) from error
+    wanted = [one for one in found if file is None or file.resolve() in [known.resolve() for known in one.files]]
+    if not wanted:
+        raise OperatorError(f"nothing uses {file}, so nothing was proven; check a runbook that uses it")
+    for one in wanted:
+        out.print(f"[green]proven[/] {one.definition.runbook}: {bounds(one.definition)}", soft_wrap=True)
+
+
+@app.command()
+def explain(
+    monitor: Annotated[str, typer.Argument(help="A monitor, or a health set for alerts that name no monitor.")],
+    config: Config = None,
+) -> None:
+    """Explain in plain English what is done about a monitor: what a change board asks."""
+    settings = _settings(config)
+    found = _loaded(config)
+    entries = [(one, entry) for one in found for entry in one.handles if _called(entry) == monitor.lower()]
+    if not entries:
+        known = [entry.monitor or entry.health_set for one in found for entry in one.handles]
+        hint = suggestion(monitor, known)
+        raise OperatorError(f"no runbook handles {monitor}{hint}; its alerts go to a human, and nothing is tried")
+    for one, entry in entries:
+        for line in wrapped(explanation(one, entry, settings.timing), min(out.width, 100)):
+            out.print(escape(line), style=None if line.startswith(" ") else "bold", soft_wrap=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of runbook files, with which an editor completes and underlines."""
+    typer.echo(schema_text(), nl=False)
 
 
 @app.command()
@@ -91,14 +149,28 @@ def diagram(
     out.print(f"{len(chosen)} runbooks drawn in {escape(str(write))}", soft_wrap=True)
 
 
-def _loaded(config: Path | None) -> tuple[Definition, ...]:
+def _settings(config: Path | None) -> Settings:
     if config is None and DEFAULT_CONFIG.exists():
         config = DEFAULT_CONFIG
     try:
-        return runbooks(Settings() if config is None else load_settings(config))
+        return Settings() if config is None else load_settings(config)
     except ConfigError as error:
         print_mistakes(error)
         raise typer.Exit(2) from error
+
+
+def _loaded(config: Path | None) -> tuple[Definition, ...]:
+    settings = _settings(config)
+    try:
+        return runbooks(settings)
+    except ConfigError as error:
+        print_mistakes(error)
+        raise typer.Exit(2) from error
+
+
+def _called(entry: Handled) -> str:
+    """How an entry is asked for: by its monitor, or by the health set that is all an alert names."""
+    return (entry.monitor or entry.health_set).lower()
 
 
 def _named(found: tuple[Definition, ...], name: str) -> Definition:

@@ -25,7 +25,8 @@ class Bounds:
     def __str__(self) -> str:
         """In a line: at most 2 restarts, 1 move, 1 reboot; at most 3 h 20 min at work."""
         counted = [f"{count} {_WORDS[what]}{'s' * (count > 1)}" for what, count in self.disruptions.items() if count]
-        return f"at most {', '.join(counted) or 'no disruption'}; at most {spell(self.longest)} at work"
+        disturbs = f"at most {', '.join(counted)}" if counted else "disturbs nothing"
+        return f"{disturbs}; at most {spell(self.longest)} at work"
 
 
 def bounds(definition: Definition) -> Bounds:
@@ -38,7 +39,8 @@ def bounds(definition: Definition) -> Bounds:
     @cache
     def after(name: str) -> tuple[timedelta, int]:
         if name not in definition.states:
-            return putting_back + (states[CONFIRM].deadline if name == End.RESOLVED else timedelta()), 0
+            confirms = name == End.RESOLVED and definition.undo
+            return putting_back + (states[CONFIRM].deadline if confirms else timedelta()), 0
         ways = [after(target) for target in {"escalated", *definition.states[name].then.values()}]
         acts = states[name].action.effect is not Effect.READ and states[name].action.name != "undo"
         own = putting_back if states[name].action.name == "undo" else _time(states[name])

@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES, Disruption, Effect
@@ -38,7 +38,7 @@ def test_all_shipped_runbooks_are_proven_within_a_second() -> None:
         ("pop-mailbox", "at most 1 restart, 1 move, 1 reboot; at most 5 h 20 min at work"),
         ("pop-processing-time", "at most 2 restarts, 1 move, 1 reboot; at most 6 h 50 min at work"),
         ("pop-proxy", "at most 1 restart, 1 move, 1 reboot; at most 5 h 20 min at work"),
-        ("pop-triage", "at most no disruption; at most 5 h 30 min at work"),
+        ("pop-triage", "disturbs nothing; at most 5 h at work"),
     ],
 )
 def test_how_often_a_ladder_disturbs_and_how_long_it_takes_is_stated(runbook: str, said: str) -> None:
@@ -122,6 +122,7 @@ def edited(draw: st.DrawFn) -> Definition:
     return definition.model_copy(update={"states": states})
 
 
+@settings(deadline=None)  # a definition takes milliseconds, on a busy machine many
 @given(edited())
 def test_any_definition_gets_an_answer_and_what_is_proven_keeps_the_hardest_rules(definition: Definition) -> None:
     findings = prove(definition)
