@@ -35,8 +35,8 @@ def fill(path: Path, alerts: int, incidents: int) -> None:
         connection.executemany(
             "INSERT INTO incidents (id, server, health_set_key, monitor_key, health_set, monitor, status, state,"
             " runbook, facts, opened_at, held_by, waiting_for, reason, latched, verify_requested, close_by, undo_by,"
-            " parent, transient, version) VALUES (?, 'mbx1', 'pop', 'm', 'POP', 'M', 'resolved', 'resolved', 'pop', '{}',"
-            " ?, '', '', 'healthy', 0, 0, '', '', '', 0, 1)",
+            " parent, transient, version) VALUES (?, 'mbx1', 'pop', 'm', 'POP', 'M', 'resolved', 'resolved', 'pop',"
+            " '{}', ?, '', '', 'healthy', 0, 0, '', '', '', 0, 1)",
             ((f"i{number}", now) for number in range(incidents)),
         )
         connection.executemany(
