@@ -13,6 +13,12 @@ from tests.faults.supervisor import freeze, supervised, thaw
 from tests.realparts.waiting import eventually
 
 
+@pytest.fixture
+def speed() -> float:
+    """Slower than elsewhere: until the watchdog strikes and the next daemon runs, real seconds pass."""
+    return 40.0
+
+
 async def first_request_of_the_restart_is_held(site: Site, network: Network) -> None:
     """Let the network hold what the daemon says first after the intent of the restart is committed."""
 
@@ -33,6 +39,7 @@ async def is_past_not_after(site: Site) -> None:
     await eventually(lambda: site.lab.clock.now() > not_after, f"it is later than {not_after}", 30)
 
 
+@pytest.mark.parametrize("speed", [100.0])
 async def test_a_process_that_stood_still_while_sending_does_not_restart_too_late(site: Site, network: Network) -> None:
     site.expect_answers_within(30.0)  # so that the call goes on when the process does
     site.configure(send_window=300.0)
@@ -51,7 +58,7 @@ async def test_a_process_that_stood_still_while_sending_does_not_restart_too_lat
     assert incident.status is IncidentStatus.RESOLVED, incident.reason
     restarts = [step for step in await site.steps(incident) if step.action == "restart_service"]
     assert [step.status for step in restarts] == [StepStatus.WITHDRAWN, StepStatus.DONE]
-    assert "not_after" in restarts[0].detail or "after" in restarts[0].detail
+    assert "after" in restarts[0].detail, "by the server's own clock it was too late"
     assert [effect.step for effect in site.lab.effects()] == [restarts[1].id]
     await site.agrees()
 
