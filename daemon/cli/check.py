@@ -23,6 +23,8 @@ def check(config: Config = DEFAULT_CONFIG) -> None:
     out.print(
         f"[green]good[/] {config}: {len(inventory.servers)} servers, {len(runbooks)} runbooks ({', '.join(runbooks)})"
     )
+    if settings.notify.urls is None:
+        out.print("[yellow]no notification channel is configured[/]: escalations reach only the bus and the journal")
     out.print(f"mode auto: {', '.join(auto) if auto else 'no server; everything is only observed'}")
 
 
