@@ -65,7 +65,7 @@ _TROUBLE: tuple[tuple[Fault, tuple[tuple[str, object], ...]], ...] = (
 #: Which mishaps there are at which port; the first column is how often each is chosen.
 MISHAPS: tuple[tuple[int, tuple[str, ...], int, tuple[str, ...]], ...] = (
     (
-        6,
+        9,
         ("shell.restart_service", "shell.set_activation", "shell.reboot", "shell.set_protocol_log"),
         3,
         ("unreachable", "vanished", "held_up", "lost", "late", "garbage", "silent", "dies when sent"),
@@ -99,12 +99,16 @@ def story_of(seed: int) -> Story:
     events += [event for _ in range(chance.choice((0, 0, 1, 1, 2))) for event in _trouble(chance, servers)]
     events += [_bad_luck(chance) for _ in range(chance.choice((0, 0, 1, 2, 3)))]
     events += _noise(chance)
-    mishaps = {(each.place, each.nth): each for each in (_mishap(chance) for _ in range(chance.randrange(7)))}
+    mishaps = [_mishap(chance) for _ in range(chance.randrange(7))]
+    if chance.random() < 0.1:  # noqa: PLR2004
+        fatal, mishap = _fatal(chance, servers[0])
+        events.append(fatal)
+        mishaps.append(mishap)
     observed = frozenset({_name(chance.choice(servers))}) if chance.random() < 0.05 else frozenset()  # noqa: PLR2004
     return Story(
         seed=seed,
         events=tuple(sorted(events, key=lambda event: event.at)),
-        mishaps=tuple(mishaps.values()),
+        mishaps=tuple({(each.place, each.nth): each for each in mishaps}.values()),
         observed=observed,
     )
 
@@ -170,6 +174,14 @@ def _bad_luck(chance: random.Random) -> Event:
         case _:
             commands: tuple[Command, ...] = ("pause", "pause", "resume", "release", "close", "undo")
             return Order(at=at, command=chance.choice(commands), about=chance.randrange(4))
+
+
+def _fatal(chance: random.Random, server: str) -> tuple[Event, Mishap]:
+    """An effect whose answer is lost, on a server that nobody can ask afterwards."""
+    fault = chance.choice((Fault.NEVER_BACK, Fault.SERVICE_HANGS))
+    place = "shell.reboot" if fault is Fault.NEVER_BACK else "shell.restart_service"
+    mishap = Mishap(place=place, nth=1, kind=chance.choice(("lost", "late", "garbage", "dies when sent")))
+    return Break(at=chance.uniform(0, 600), server=_name(server), fault=fault), mishap
 
 
 def _noise(chance: random.Random) -> Iterator[Event]:

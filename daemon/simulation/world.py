@@ -39,6 +39,7 @@ START = datetime(2026, 11, 2, 1, 0, tzinfo=UTC)
 POLL = 900.0  #: seconds between looks of an unwoken loop: every wake-up costs, and a lost one shows as a delay
 #: Long waits are shorter, and looks rarer: what is asked again and again finds nothing new.
 _TIMING = Timing(hold_recheck=900.0, hold_deadline=7200.0, observe_deadline=7200.0, latch_recheck=3600.0)
+_MEETING = 0.25  #: how often others run while the store is used
 RESTART = (1.0, 90.0)  #: seconds until a daemon that ended is started again
 
 T = TypeVar("T")
@@ -113,10 +114,11 @@ class World:
         self.story = story
         self.note = note
         self.watcher = Watcher()
+        self._chance = random.Random(story.seed)  # noqa: S311 - reproducible on purpose
         self.truth = TrueClock()
         self.simulation = Simulation(lambda now: Witness(now, self._effect), _ModelClock(START))
         self.inventory = _inventory(self.simulation, story.observed)
-        self.store = MemoryStore()
+        self.store = MemoryStore(let_others_run=self._let_others_run)
         self.bus = MemoryBus()
         self.switch = MemorySwitch()
         self.pages: list[tuple[str, str]] = []
@@ -131,7 +133,6 @@ class World:
         self._settings = Settings(safety=Safety(auto_tags=("auto",)), timing=_TIMING)
         self._mishaps = {(mishap.place, mishap.nth): mishap for mishap in story.mishaps}
         self._uses: Counter[str] = Counter()
-        self._chance = random.Random(story.seed)  # noqa: S311 - reproducible on purpose
         self._tasks: set[asyncio.Task[None]] = set()
         self._incidents = 0
         self._life: asyncio.Task[None] | None = None
@@ -230,6 +231,11 @@ class World:
         await asyncio.sleep(self._chance.uniform(0.5, 20))
         if not self.away["bus"]:
             self.bus.go_up()
+
+    async def _let_others_run(self) -> None:
+        """Now and then: which tasks meet in the store is part of a night's luck, and each time costs."""
+        if self._chance.random() < _MEETING:
+            await asyncio.sleep(0)
 
     def _next(self, place: str) -> str:
         """What befalls the next use of a place."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -32,14 +32,25 @@ from daemon.testing.memory_state import State
 T = TypeVar("T")
 
 
+async def let_others_run() -> None:
+    """Give every other task a turn."""
+    await asyncio.sleep(0)
+
+
 class MemoryStore:
     """`ports.Store` in memory. Closed and opened again it still holds everything, as a file would.
 
     Like the durable one it lets other tasks run during each verb, and finishes what a cancelled caller began.
+    `let_others_run` is awaited for that.
     """
 
-    def __init__(self, deadletter_topic: str = "exmedic/deadletter") -> None:
+    def __init__(
+        self,
+        deadletter_topic: str = "exmedic/deadletter",
+        let_others_run: Callable[[], Awaitable[None]] = let_others_run,
+    ) -> None:
         self._deadletter_topic = deadletter_topic
+        self._let_others_run = let_others_run
         self._stored = State()
         self._is_open = False
 
@@ -65,14 +76,14 @@ class MemoryStore:
 
     async def _read(self) -> State:
         state = self._opened()
-        await asyncio.sleep(0)
+        await self._let_others_run()
         return state
 
     async def _change(self, work: Callable[[State], T]) -> T:
         changed = self._opened().copy()
         result = work(changed)
         self._stored = changed
-        await asyncio.sleep(0)  # after the change: a caller cancelled here does not know that it was made
+        await self._let_others_run()  # after the change: a caller cancelled here does not know that it was made
         return result
 
     def _opened(self) -> State:
