@@ -65,7 +65,7 @@ _TROUBLE: tuple[tuple[Fault, tuple[tuple[str, object], ...]], ...] = (
 #: Which mishaps there are at which port; the first column is how often each is chosen.
 MISHAPS: tuple[tuple[int, tuple[str, ...], int, tuple[str, ...]], ...] = (
     (
-        9,
+        12,
         ("shell.restart_service", "shell.set_activation", "shell.reboot", "shell.set_protocol_log"),
         3,
         ("unreachable", "vanished", "held_up", "lost", "late", "garbage", "silent", "dies when sent"),
@@ -99,11 +99,13 @@ def story_of(seed: int) -> Story:
     events += [event for _ in range(chance.choice((0, 0, 1, 1, 2))) for event in _trouble(chance, servers)]
     events += [_bad_luck(chance) for _ in range(chance.choice((0, 0, 1, 2, 3)))]
     events += _noise(chance)
-    mishaps = [_mishap(chance) for _ in range(chance.randrange(7))]
+    mishaps = [_mishap(chance) for _ in range(chance.randrange(9))]
     if chance.random() < 0.1:  # noqa: PLR2004
         fatal, mishap = _fatal(chance, servers[0])
         events.append(fatal)
         mishaps.append(mishap)
+    if chance.random() < 0.15:  # noqa: PLR2004
+        mishaps.append(Mishap(place="shell.server_health", nth=chance.randrange(1, 12), kind="empty"))
     observed = frozenset({_name(chance.choice(servers))}) if chance.random() < 0.05 else frozenset()  # noqa: PLR2004
     return Story(
         seed=seed,
