@@ -84,7 +84,9 @@ def kills(references: Mapping[int, Played]) -> list[Kill]:
         for point in distinct(reference.points):
             found.setdefault(merge_key(point, told), Kill(number, point.name))
     # Those around an effect first: what could be done twice or be lost is known soonest.
-    return sorted(found.values(), key=lambda kill: not re.search(r" (sent \| |intended \| |outcome .* before)", kill.at))
+    return sorted(
+        found.values(), key=lambda kill: not re.search(r" (sent \| |intended \| |outcome .* before)", kill.at)
+    )
 
 
 def judged(kill: Kill, reference: Facts, played: Played | str, seconds: float) -> Result:

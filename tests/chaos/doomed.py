@@ -39,7 +39,7 @@ from daemon.ports import Call, Permit, Reply
 from daemon.turn import Turn
 from statemachines.actions import Effect
 from tests.chaos.clock import LOOK, Forward
-from tests.chaos.points import Point
+from tests.chaos.points import Point, extended
 
 CLOCK, TRACE = "clock", "trace.jsonl"  #: files in the directory of a run
 
@@ -104,7 +104,7 @@ class Passing:
             self.ways_of_steps[commit.step.id] = way
         if what.startswith("outcome ") or what.endswith(" withdrawn") or what == "moved":
             told = what.removeprefix("outcome ") if what != "moved" else f"to {incident.state}"
-            self.ways.setdefault(incident.id, []).append(told)
+            self.ways[incident.id] = extended(self.ways.get(incident.id, []), told)
         self.states[incident.id] = incident.state
 
 

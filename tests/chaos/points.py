@@ -59,6 +59,12 @@ def distinct(points: Iterable[Point]) -> list[Point]:
     return kept
 
 
+def extended(way: list[str], told: str) -> list[str]:
+    """A way, one outcome further. Turns of waiting that are alike count once: how many there are is by chance."""
+    further = [*way, told]
+    return further[:-2] if further[-2:] == further[-4:-2] else further
+
+
 def merge_key(point: Point, outcomes: Mapping[str, str]) -> str:
     """Points of two branches with the same key are one: same ladder, same way, and the same becomes of the step."""
     return f"{point.name} | {outcomes.get(point.step, '')}"
