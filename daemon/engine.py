@@ -113,6 +113,7 @@ class Engine:
         incident = case.incident
         began = incident.held_since if incident.held_by == hold.kind and incident.held_since else began or case.now
         first = incident.waiting_since or began
+        leaving = case.state.action.name == "undo"
         # Each kind of hold has its own time, and all of them together have that of the longest: none waits for ever.
         over = min(began + hold.deadline, first + max(hold.deadline, timedelta(seconds=self._timing.hold_deadline)))
         if case.now >= over:
@@ -122,7 +123,8 @@ class Engine:
             return self.move(case, hold.outcome, waited)
         incident = replace(
             incident,
-            due_at=case.now if incident.close_by else min(case.now + hold.after, over),
+            # Closed meanwhile, it takes its way out at once; on the way out it waits like any other.
+            due_at=case.now if incident.close_by and not leaving else min(case.now + hold.after, over),
             waiting_since=first,
             held_by=hold.kind,
             held_since=began,
