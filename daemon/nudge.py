@@ -24,6 +24,10 @@ class Nudge:
 
     async def wait(self, seconds: float | None = None) -> None:
         """Return when rung, or after `seconds` of the clock's time, by default `poll`; the ring is used up."""
+        if self._rung.is_set():  # between the look and now: no need to wait in two tasks
+            self._rung.clear()
+            await asyncio.sleep(0)
+            return
         rung = asyncio.ensure_future(self._rung.wait())
         passed = asyncio.ensure_future(self._clock.sleep(self.poll if seconds is None else seconds))
         try:

@@ -26,6 +26,9 @@ Record = TypeVar("Record")
 DEAD_LETTER_PAYLOAD = 4096  #: bytes of a rejected payload that its dead letter repeats
 
 
+_AS_THEY_ARE = frozenset({type(None), bool, int, float})
+
+
 def _text(value: str) -> str:
     # json.loads makes lone surrogates of "\ud800"; they have no UTF-8, so neither SQLite nor the audit hash takes
     # them, and one such message would be delivered, and fail, for ever.
@@ -33,19 +36,21 @@ def _text(value: str) -> str:
 
 
 def _json(value: object) -> object:
+    if type(value) in _AS_THEY_ARE:
+        return value
     if isinstance(value, str):
         return _text(str(value))
     if isinstance(value, Mapping):
         return {_text(str(name)): _json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_json(item) for item in value]
-    if value is None or isinstance(value, bool | int | float):
+    if isinstance(value, int | float):
         return value
     raise TypeError(f"{type(value).__name__} {value!r} is not JSON; convert it before it is stored")
 
 
 def _field(value: object) -> object:
-    if isinstance(value, Enum):
+    if type(value) in _AS_THEY_ARE or isinstance(value, Enum):
         return value
     if isinstance(value, datetime):
         return value.astimezone(UTC)
