@@ -33,7 +33,7 @@ class Facts(NamedTuple):
     rebooted: str = ""  #: GOING, BACK, or nothing to wait for
     sick_after_reboot: bool = False  #: rebooted, and not found healthy since
     changed: frozenset[str] = frozenset()  #: settings that are to be put back
-    stopped: str = ""  #: why nothing more may be done to the server
+    stopped: bool = False  #: an outcome came after which nothing more may be done to the server
     latest: tuple[tuple[str, str], ...] = ()  #: for each field that is used somewhere, the state that produced it last
     restarts: int = 0
     moves: int = 0
@@ -116,15 +116,15 @@ def events(name: str, state: LadderState, facts: Facts, world: World, used: froz
     if spec.name == "undo":
         return undo_events(facts, world)
     if spec.effect is not Effect.READ:
-        found = _effect_events(name, state, facts, world)
+        found = _effect_events(state, facts, world)
     else:
         known = (*spec.outcomes, *COMMON_OUTCOMES)
         can = [name for name in known if name not in spec.proves or possible(spec.proves[name], facts, world)]
-        found = [_read(name, spec, outcome, facts, world) for outcome in can]
+        found = [_read(spec, outcome, facts, world) for outcome in can]
     return [_with_fields(name, spec, event, used) for event in found]
 
 
-def _read(name: str, spec: ActionSpec, outcome: str, facts: Facts, world: World) -> Event:
+def _read(spec: ActionSpec, outcome: str, facts: Facts, world: World) -> Event:
     then = _COMMON.get(outcome, "")
     if spec.parks:
         # Hours pass while other ladders run, and this one holds no claim: what was known of the server is old.
@@ -137,18 +137,18 @@ def _read(name: str, spec: ActionSpec, outcome: str, facts: Facts, world: World)
             then = "some monitor of POP* is unhealthy"
     elif outcome not in spec.goes_on and not then:
         then = "that decides nothing: nothing more may be done to the server"
-    return Event(outcome, outcome, _stopping(name, spec, outcome, facts), then)
+    return Event(outcome, outcome, _stopping(spec, outcome, facts), then)
 
 
-def _stopping(name: str, spec: ActionSpec, outcome: str, facts: Facts) -> Facts:
-    return facts if outcome in spec.goes_on or facts.stopped else facts._replace(stopped=f"{name}: {outcome}")
+def _stopping(spec: ActionSpec, outcome: str, facts: Facts) -> Facts:
+    return facts if outcome in spec.goes_on else facts._replace(stopped=True)
 
 
-def _effect_events(name: str, state: LadderState, facts: Facts, world: World) -> list[Event]:
+def _effect_events(state: LadderState, facts: Facts, world: World) -> list[Event]:
     spec = state.action
     held = Event(HELD, "held by a gate, or sent and proven not to have happened", facts, "nothing has happened")
     never = [
-        Event(outcome, outcome, _stopping(name, spec, outcome, facts), _COMMON[outcome])
+        Event(outcome, outcome, _stopping(spec, outcome, facts), _COMMON[outcome])
         for outcome in ("refused", "unreachable")
     ]
     if not _can_happen(state, facts, world):
@@ -161,8 +161,8 @@ def _effect_events(name: str, state: LadderState, facts: Facts, world: World) ->
     happened = [
         Event("done", "done", acted, then or f"{spec.changes} is changed"),
         Event("done", "done; the answer was lost, and evidence settled it", acted, then),
-        Event("failed", "failed", _stopping(name, spec, "failed", failed), _COMMON["failed"]),
-        Event("unknown", "unknown", _stopping(name, spec, "unknown", lost), "it was sent, and nobody can say more"),
+        Event("failed", "failed", _stopping(spec, "failed", failed), _COMMON["failed"]),
+        Event("unknown", "unknown", _stopping(spec, "unknown", lost), "it was sent, and nobody can say more"),
     ]
     if spec.effect is Effect.IDEMPOTENT:
         happened.append(Event("done", "done, as it was so already", facts, "nothing is changed"))
@@ -205,7 +205,7 @@ def undo_events(facts: Facts, world: World, left: frozenset[str] = frozenset()) 
     back = back._replace(
         changed=frozenset(), healthy=False, sick=False, restarted=frozenset(), active=world.kind.copies
     )
-    kept = facts._replace(changed=frozenset(), healthy=False, stopped="undo: left")
+    kept = facts._replace(changed=frozenset(), healthy=False, stopped=True)
     return [
         Event("done", "put back", back, f"{told} is as it was before"),
         Event("left", "left", kept, f"{told} stays changed, and that is reported"),

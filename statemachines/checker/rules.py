@@ -12,6 +12,7 @@ from statemachines.table import End, LadderState
 #: How often one ladder may disturb a server: the daily ceilings of restarts, the hourly of moves, and one reboot in
 #: twelve hours.
 CEILINGS = {Disruption.RESTART: 6, Disruption.MOVE: 1, Disruption.REBOOT: 1}
+WHY = "{why}"  #: in a message: the step that stopped the ladder, which only the path knows
 
 
 class Breach(NamedTuple):
@@ -63,7 +64,7 @@ def _effect(state: LadderState, facts: Facts, world: World) -> Iterator[Breach]:
     if not world.monitor:
         yield Breach("no-monitor", f"{spec.name} is done for an alert that names no monitor: nobody could verify it")
     elif facts.stopped:
-        yield Breach("after-refusal", f"{spec.name} follows {facts.stopped}, after which nothing more may be done")
+        yield Breach("after-refusal", f"{spec.name} follows {WHY}, after which nothing more may be done")
     else:
         yield from _seen_sick(state, facts)
     if spec.disrupts is None:

@@ -14,7 +14,7 @@ from statemachines.actions import Disruption
 from statemachines.catalogue import KINDS, Kind, monitor
 from statemachines.checker.facts import COUNTED, Event, Facts, World, events, undo_events
 from statemachines.checker.findings import RULES, Finding, Hop
-from statemachines.checker.rules import Breach, entering, leaving, putting_back, stays
+from statemachines.checker.rules import WHY, Breach, entering, leaving, putting_back, stays
 from statemachines.model import Definition, Handled
 from statemachines.table import CLOSE, FLAPPING, End, ladder_states, next_states
 
@@ -141,6 +141,7 @@ class _Walker:
         key = (breach.rule, node.state if own else "/".join(map(str, breach.place)))
         if key in self._findings:
             return
+        message = breach.message.replace(WHY, self._stopper(node))
         hops = [
             *self._hops(node),
             Hop(node.state, event.told if event else "", f"breaks {breach.rule}: {RULES[breach.rule]}"),
@@ -148,7 +149,7 @@ class _Walker:
         of_state = own and not breach.of_file
         self._findings[key] = Finding(
             rule=breach.rule,
-            message=f"{node.state}: {breach.message}" if own else breach.message,
+            message=f"{node.state}: {message}" if own else message,
             state=node.state if of_state else "",
             place=breach.place if of_state or breach.of_file else (),
             value=breach.value,
@@ -164,3 +165,11 @@ class _Walker:
             hops.append(Hop(before.state, event.told, event.then))
             came = self._came[before]
         return hops[::-1]
+
+    def _stopper(self, node: Node) -> str:
+        """The step after which nothing more might be done."""
+        came, told = self._came[node], ""
+        while came is not None and came[1].facts.stopped:
+            told = f"{came[0].state}: {came[1].told}"
+            came = self._came[came[0]]
+        return told
