@@ -97,7 +97,7 @@ def story_of(seed: int) -> Story:
     for server in servers:
         events += _sick(chance, server)
     events += [event for _ in range(chance.choice((0, 0, 1, 1, 2))) for event in _trouble(chance, servers)]
-    events += [_bad_luck(chance) for _ in range(chance.choice((0, 0, 1, 2, 3)))]
+    events += [_bad_luck(chance) for _ in range(chance.choice((0, 1, 1, 2, 3)))]
     events += _noise(chance)
     mishaps = [_mishap(chance) for _ in range(chance.randrange(9))]
     if chance.random() < 0.1:  # noqa: PLR2004
@@ -175,7 +175,7 @@ def _bad_luck(chance: random.Random) -> Event:
             return Kill(at=chance.uniform(0, 5400), gently=chance.random() < 0.3)  # noqa: PLR2004
         case _:
             commands: tuple[Command, ...] = ("pause", "pause", "resume", "release", "close", "undo")
-            return Order(at=at, command=chance.choice(commands), about=chance.randrange(4))
+            return Order(at=chance.uniform(0, 5400), command=chance.choice(commands), about=chance.randrange(4))
 
 
 def _fatal(chance: random.Random, server: str) -> tuple[Event, Mishap]:

@@ -27,6 +27,8 @@ EFFECTS = {
 PUT_BACK = {"activation": "allow_activation", "protocol_log": "protocol_log_off", "pop_restart": "restart"}
 CANARY = "$(Restart-Computer)"  #: in the text of every alert: it must never be in a call
 NEVER = "-"
+_MINUTE = 60.0
+_A_MINUTE = 30  #: commits of one incident within a minute that are too many
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Violation:
 
 
 class Rules(Watcher):
-    """Watches a world. `violations` holds what was found, each once."""
+    """Watches a world, and stops its daemon at the first violation. `violations` holds what was found."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -55,6 +57,7 @@ class Rules(Watcher):
         self._last: object = None  # the contents of the store that were looked at last
         self._opened = 0
         self._watched: dict[tuple[str, str], tuple[Machine, Monitor]] = {}
+        self._pace: dict[str, tuple[float, int]] = {}  # of each incident: since when, and its version then
         self._sick: dict[tuple[str, str], list[tuple[datetime, bool]]] = {}
         self.violations: list[Violation] = []
 
@@ -64,6 +67,7 @@ class Rules(Watcher):
             self._seen.add((rule, text))
             self.violations.append(Violation(rule, self._world.truth.monotonic(), text))
             self._world.note(f"BROKEN {self.violations[-1]}")
+            self._world.halt()
 
     # Told by the world
 
@@ -134,6 +138,7 @@ class Rules(Watcher):
                 self.broken(0, f"a defect of the daemon: {row.entry.message}")
         self._audited = len(state.audit)
         for incident in state.incidents.values():
+            self._keeps_its_pace(incident)
             if incident.status is IncidentStatus.OPEN:
                 self._waits_rightly(incident)
             elif incident.id not in self._ended:
@@ -197,6 +202,15 @@ class Rules(Watcher):
         opened = self._true(incident.opened_at)
         if not self._was(incident.server, incident.key.monitor, ill=True, since=opened):
             self.broken(4, f"{step.action} of {step.id}, although {incident.key} was never ill")
+
+    def _keeps_its_pace(self, incident: Incident) -> None:
+        """Nothing spins: a ladder asks, waits and asks again, it does not hammer a server."""
+        now = self._world.truth.monotonic()
+        since, version = self._pace.setdefault(incident.id, (now, incident.version))
+        if now - since > _MINUTE:
+            self._pace[incident.id] = (now, incident.version)
+        elif incident.version - version > _A_MINUTE:
+            self.broken(0, f"incident {incident.id} spins in {incident.state}: {incident.waiting_for}")
 
     def _waits_rightly(self, incident: Incident) -> None:
         """Rule 6: nobody waits for another incident while holding a claim. Rule 9: nothing waits without a timer."""

@@ -2,21 +2,33 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import looptime
 
-from daemon.domain import IncidentStatus
+from daemon.domain import AuditKind, IncidentStatus
 from daemon.errors import OperatorError
 from daemon.simulation.rules import Rules, Violation
 from daemon.simulation.story import Break, ClockStep, Cure, Event, Kill, Order, Outage, Publish, Story
-from daemon.simulation.world import World
+from daemon.simulation.world import START, World
 from statemachines.model import Definition
 
 _CALM = 900.0  #: seconds after the last event of the story until nothing goes wrong any more
 _LONGEST = 4 * 24 * 3600.0  #: seconds until every incident must have ended: the longest of all deadlines, with room
 _LOOK = 600.0  #: seconds between looks whether all is over
+_MOST_STEPS = 300  #: of one incident: no ladder has cycles, and holds are bounded
+
+
+class Move(NamedTuple):
+    """A move of an incident's ladder: `outcome` in `state` led to `target`. Opened: `state` and `target` are empty."""
+
+    at: float  #: seconds after the start, on the daemon's clock
+    runbook: str
+    state: str
+    outcome: str
+    target: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +42,7 @@ class Outcome:
     effects: int
     mishaps: int  #: faults that struck: mishaps of ports, and events that are faults
     lives: int
+    moves: tuple[Move, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -50,7 +63,7 @@ async def _play(story: Story, definitions: tuple[Definition, ...]) -> Outcome:
     told: list[str] = []
     clock = asyncio.get_running_loop().time
     world = World(story, definitions, lambda text: told.append(f"{_shown(clock())} {text}"))
-    rules = world.watcher = Rules(world)
+    rules = world.watcher = _Bounded(world)
     supervision = asyncio.create_task(world.supervise(), name="supervisor")
     night = asyncio.create_task(_night(world), name="the night")
     try:
@@ -77,7 +90,39 @@ async def _play(story: Story, definitions: tuple[Definition, ...]) -> Outcome:
         effects=len(world.simulation.record.effects()),
         mishaps=sum(world.suffered.values()) + faults,
         lives=world.lives,
+        moves=tuple(_moves(world)),
     )
+
+
+class _Bounded(Rules):
+    """The rules, and that no incident goes round in circles: without a wait in it that would take no virtual time."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._bounded = world
+
+    def changed(self) -> None:
+        """See `Rules.changed`."""
+        super().changed()
+        steps = self._bounded.store.contents.steps
+        if len(steps) <= _MOST_STEPS:
+            return
+        for step in steps.values():
+            if step.number > _MOST_STEPS:
+                self.broken(9, f"incident {step.incident_id} has taken {_MOST_STEPS} steps and does not end")
+                self._bounded.kill()  # so that time goes on, and the story can be ended
+                return
+
+
+def _moves(world: World) -> Iterator[Move]:
+    state = world.store.contents
+    for row in state.audit:
+        at, facts = (row.entry.at - START).total_seconds(), row.entry.fields
+        if row.entry.kind is AuditKind.INCIDENT_OPENED:
+            yield Move(at, str(facts["runbook"]), "", "opened", "")
+        elif row.entry.kind is AuditKind.TRANSITION:
+            runbook = state.incidents[row.entry.incident_id].runbook
+            yield Move(at, runbook, str(facts["from_state"]), str(facts["outcome"]), str(facts["to_state"]))
 
 
 def _over(world: World) -> bool:

@@ -137,6 +137,7 @@ class World:
         self._incidents = 0
         self._life: asyncio.Task[None] | None = None
         self._dead = False
+        self._halted = False
         self._stop: asyncio.Event | None = None
         self._operators: Operators | None = None
         self._shell = ModelShell(self.simulation, self._chance, self.spawn, self._sent)
@@ -145,7 +146,7 @@ class World:
 
     async def supervise(self) -> None:
         """Start a daemon, and another one whenever it has ended, as systemd would."""
-        while True:
+        while not self._halted:
             self._dead, self._stop = False, asyncio.Event()
             self.lives += 1
             self._life = asyncio.create_task(self._live(self._stop), name=f"daemon {self.lives}")
@@ -191,6 +192,11 @@ class World:
         self._dead = True
         if self._life is not None:
             self._life.cancel()
+
+    def halt(self) -> None:
+        """Kill the daemon, and start no other: what it does after it broke a rule tells nothing."""
+        self._halted = True
+        self.kill()
 
     def stop(self) -> None:
         """Ask the daemon to stop."""

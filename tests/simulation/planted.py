@@ -212,6 +212,20 @@ def forget_the_moment_after_which_it_is_too_late(patch: Patch) -> None:
         patch.setattr(f"daemon.actions.{place}.still_possible", possible, raising=False)
 
 
+def come_back_at_once_on_the_way_out(patch: Patch) -> None:
+    """As it was once: an incident that was closed by an operator never waited before it tried its undo again."""
+    hold = Engine.hold
+
+    def restless(self: Engine, case: Case, *given: Any, **named: Any) -> Commit:  # noqa: ANN401 - passed on
+        commit = hold(self, case, *given, **named)
+        held = commit.incident is not None and commit.incident.held_by and case.incident.state.startswith("undo.")
+        if held and commit.incident is not None:
+            return replace(commit, incident=replace(commit.incident, due_at=case.now))
+        return commit
+
+    patch.setattr(Engine, "hold", restless)
+
+
 #: What each is called in the report, and how it is planted.
 BUGS: Mapping[str, Callable[[Patch], None]] = {
     bug.__name__.replace("_", " "): bug
@@ -233,6 +247,7 @@ BUGS: Mapping[str, Callable[[Patch], None]] = {
         quarantine_nothing,
         act_on_a_server_that_may_only_be_observed,
         forget_a_timer,
+        come_back_at_once_on_the_way_out,
         forget_the_moment_after_which_it_is_too_late,
     )
 }
