@@ -10,6 +10,7 @@ from statemachines.loader import load_runbooks, shipped_directory
 from tests.simulation.planted import BUGS, retry_what_was_lost
 
 RUNBOOKS = load_runbooks(shipped_directory())
+pytestmark = pytest.mark.timeout(600)  # some bugs need a hundred nights, and the machine may be busy
 NIGHTS = 200
 
 

@@ -10,7 +10,7 @@ from daemon.simulation.campaign import hush, play_seed
 from statemachines.loader import load_runbooks, shipped_directory
 
 RUNBOOKS = load_runbooks(shipped_directory())
-CHUNK = 50
+CHUNK = 25
 
 
 @pytest.mark.parametrize("first", range(1, 1001, CHUNK))
