@@ -116,7 +116,7 @@ class Rules(Watcher):
         self._done[step.id, entry.effect] += 1
         if self._done[step.id, entry.effect] > 1:
             self.broken(3, f"{entry.effect} of {step.id} happened twice")
-        if step.status is StepStatus.WITHDRAWN:
+        if step.status is StepStatus.WITHDRAWN and step.effect is Effect.DISRUPTIVE:
             self.broken(3, f"{entry.effect} of {step.id} happened although the step was withdrawn")
         self._once_a_state(step)
         self._with_reason(step)
@@ -288,12 +288,15 @@ class Rules(Watcher):
         self._everything_told(imbalance)
 
     def _as_recorded(self, step: Step) -> None:
-        """Rule 3: what the store says of a step is what the servers saw of it."""
+        """Rule 3: what the store says of a step is what the servers saw of it.
+
+        An idempotent change that was withdrawn may still happen; that it is put back or told is rule 8.
+        """
         if step.effect is Effect.READ or not step.executor:
             return
         kind = EFFECTS.get(step.action) or PUT_BACK[str(step.params["item"]).rpartition(".")[2]]
         seen = self._done[step.id, kind]
-        if step.status is StepStatus.WITHDRAWN and seen:
+        if step.status is StepStatus.WITHDRAWN and seen and step.effect is Effect.DISRUPTIVE:
             self.broken(3, f"{step.id} is withdrawn as never done, and the servers saw {kind}")
         if step.status is StepStatus.DONE and step.outcome == "done" and not seen and step.effect is Effect.DISRUPTIVE:
             self.broken(4, f"{step.id} is recorded as done, and no server saw {kind}")
