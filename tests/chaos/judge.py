@@ -7,12 +7,23 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One line of the lab's record. `place` is the place in the ladder: whose state, and of an undo which setting."""
+    """One line of the lab's record. `whose`: the key of its incident. `rung`: the state, and of an undo the setting."""
 
-    place: str
+    whose: str
+    rung: str
     effect: str
     server: str
     undo: bool = False  #: it was sent to put something back
+
+    @property
+    def place(self) -> str:
+        """The place in a ladder."""
+        return f"{self.whose} {self.rung}"
+
+    @property
+    def done(self) -> tuple[str, str, str]:
+        """What was done, by whomever: of several sick monitors of one server, any may be the first to claim it."""
+        return self.effect, self.server, self.rung
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +110,14 @@ def _effects(undisturbed: Facts, found: Facts) -> Iterable[str]:
             yield f"{effect.effect} of {effect.server} happened {times} times at {effect.place}"
         if effect.effect == "violation":
             yield f"the lab refused what was sent to {effect.server}"
-    ahead, meant = (Counter(each for each in facts.effects if not each.undo) for facts in (found, undisturbed))
-    for effect in ahead - meant:
-        yield f"{effect.effect} of {effect.server} at {effect.place} does not happen undisturbed"
+    ahead, meant = (Counter(each.done for each in facts.effects if not each.undo) for facts in (found, undisturbed))
+    for what, server, rung in ahead - meant:
+        yield f"{what} of {server} at {rung} does not happen undisturbed, or not as often"
     escalated = any(found.ends[key].status == "escalated" for key in found.wanted if key in found.ends)
-    missing = Counter(undisturbed.effects) - places
+    missing = Counter(each.done for each in undisturbed.effects) - Counter(each.done for each in found.effects)
     if missing and not escalated:
-        yield f"not done, and nobody was told: {', '.join(f'{each.effect} at {each.place}' for each in missing)}"
+        told = ", ".join(f"{what} of {server} at {rung}" for what, server, rung in missing)
+        yield f"not done, and nobody was told: {told}"
 
 
 def _records(found: Facts) -> Iterable[str]:

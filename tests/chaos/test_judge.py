@@ -10,11 +10,11 @@ from tests.chaos.judge import Effect, End, Facts, judge, same_end
 
 MBX = "mbx4.contoso.lab"
 KEY = f"popdeeptestmonitor (pop.protocol) on {MBX}"
-RESTART = Effect(f"{KEY} restart", "restart", MBX)
-MOVE = Effect(f"{KEY} reboot.move", "stop_activation", MBX)
-REBOOT = Effect(f"{KEY} reboot.reboot", "reboot", MBX)
-UNDO = Effect(f"{KEY} undo.resolved activation", "allow_activation", MBX, undo=True)
-UNDO_AT_ESCALATION = Effect(f"{KEY} undo.escalated activation", "allow_activation", MBX, undo=True)
+RESTART = Effect(KEY, "restart", "restart", MBX)
+MOVE = Effect(KEY, "reboot.move", "stop_activation", MBX)
+REBOOT = Effect(KEY, "reboot.reboot", "reboot", MBX)
+UNDO = Effect(KEY, "undo.resolved activation", "allow_activation", MBX, undo=True)
+UNDO_AT_ESCALATION = Effect(KEY, "undo.escalated activation", "allow_activation", MBX, undo=True)
 CHAIN = {1: "aa", 2: "bb", 3: "cc"}
 HEALED = {KEY: End("resolved", "healthy: the probe succeeded")}
 GIVEN_UP = {KEY: End("escalated", "reboot.reboot: unknown: the server cannot be asked")}
@@ -39,14 +39,14 @@ BROKEN: Mapping[str, tuple[dict[str, Any], str]] = {
         "reboot of mbx5.contoso.lab at",
     ),
     "a reboot at another place of the ladder": (
-        {"effects": (*WELL.effects, replace(REBOOT, place=f"{KEY} again"))},
+        {"effects": (*WELL.effects, replace(REBOOT, rung="again"))},
         "does not happen undisturbed",
     ),
     "an effect left out, and nobody told": ({"effects": (RESTART, MOVE, UNDO)}, "not done, and nobody was told"),
-    "a missing undo": ({"effects": (RESTART, MOVE, REBOOT)}, f"allow_activation at {KEY}"),
+    "a missing undo": ({"effects": (RESTART, MOVE, REBOOT)}, f"allow_activation of {MBX}"),
     "something left changed in silence": ({"changed": frozenset({(MBX, "activation")})}, "is left changed"),
     "an undo that is still pending": ({"pending": frozenset({(MBX, "activation")})}, "still to be put back"),
-    "something the lab refused": ({"effects": (*WELL.effects, Effect("x", "violation", MBX))}, "the lab refused"),
+    "something the lab refused": ({"effects": (*WELL.effects, Effect("x", "y", "violation", MBX))}, "the lab refused"),
     "a missing bus message": ({"heard": frozenset({1, 2, 5})}, "never heard on the bus: seq 3"),
     "a bus message from nowhere": ({"heard": frozenset({1, 2, 3, 4, 5})}, "not from the store: seq 4"),
     "an audit row never emitted": ({"emitted": frozenset({(1, "aa"), (3, "cc")})}, "never emitted: 2"),
@@ -75,6 +75,12 @@ def test_a_run_like_the_undisturbed_one_is_well() -> None:
 def test_fewer_effects_are_well_with_an_escalation_that_says_why() -> None:
     assert judge(WELL, STOPPED_SHORT) == []
     assert not same_end(WELL, STOPPED_SHORT)
+
+
+def test_what_another_monitor_of_the_server_does_instead_is_well_and_what_it_does_too_is_not() -> None:
+    other = replace(REBOOT, whose=KEY.replace("deep", "self"))
+    assert judge(WELL, replace(WELL, effects=(RESTART, MOVE, other, UNDO))) == []
+    assert judge(WELL, replace(WELL, effects=(*WELL.effects, other)))
 
 
 @pytest.mark.parametrize("defect", BROKEN)

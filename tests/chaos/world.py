@@ -267,9 +267,10 @@ async def collect(site: Site, branch: Sequence[Scenario], heard: Messages, log: 
     effects = []
     for done in site.lab.effects():
         step = steps.get(done.step)
-        whose = f"{incidents[step.incident_id].key} {step.state}" if step else "nowhere"
+        whose = str(incidents[step.incident_id].key) if step else "nobody"
         setting = str(step.params.get("item", "")).rpartition(".")[2] if step else ""
-        effects.append(Effect(f"{whose} {setting}".strip(), done.effect, done.server, bool(setting)))
+        rung = f"{step.state} {setting}".strip() if step else "nowhere"
+        effects.append(Effect(whose, rung, done.effect, done.server, bool(setting)))
     left = {(item.server, item.setting) for item in items if item.status is UndoStatus.LEFT}
     disagreement = ""
     try:
