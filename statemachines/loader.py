@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from statemachines.checker import prove
+from statemachines.checker import NO_LADDER, prove
 from statemachines.expansion import expand, fragment_mistakes
 from statemachines.mistake import Mistake, suggestion
 from statemachines.model import Definition, FragmentFile, RunbookFile, StateModel
@@ -37,6 +37,15 @@ class _Runbook:
     source: Source
     model: RunbookFile
     rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A runbook that may not be in use. `replaces`: the names whose place it takes; `unproven`: how it could harm."""
+
+    definition: Definition
+    replaces: frozenset[str]
+    unproven: tuple[Mistake, ...]
 
 
 def shipped_directory() -> Path:
@@ -84,6 +93,32 @@ def load(*places: Path) -> tuple[Loaded, ...]:
     if mistakes:
         raise RunbookError(tuple(dict.fromkeys(mistakes)))
     return tuple(found)
+
+
+def draft(file: Path, *places: Path) -> Draft:
+    """One runbook with the fragments of the places, whatever other runbooks there are.
+
+    Raises:
+        RunbookError: it is no ladder at all.
+    """
+    mistakes: list[Mistake] = []
+    fragments: dict[str, tuple[Source, FragmentFile]] = {}
+    for place in places:
+        for source in read_sources(place, []):
+            read = _model(source, [])
+            if isinstance(read, FragmentFile):
+                fragments[read.fragment] = (source, read)
+    for source in () if file.is_dir() else read_sources(file, mistakes):
+        read = _model(source, mistakes)
+        expanded = expand(source, read, fragments, mistakes) if isinstance(read, RunbookFile) else None
+        if isinstance(read, RunbookFile) and expanded is not None and not mistakes:
+            findings = prove(expanded.definition)
+            told = tuple(expanded.mistake(finding) for finding in findings)
+            if any(finding.rule in NO_LADDER for finding in findings):
+                raise RunbookError(told)
+            names = {read.runbook, read.overrides or read.runbook}
+            return Draft(expanded.definition, frozenset(names), told)
+    raise RunbookError(tuple(mistakes) or (Mistake(file, 0, "not a runbook; name the file of one"),))
 
 
 def _model(source: Source, mistakes: list[Mistake]) -> RunbookFile | FragmentFile | None:

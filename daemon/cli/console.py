@@ -27,6 +27,16 @@ Config = Annotated[
     ),
 ]
 DEFAULT_CONFIG = Path("/etc/exmedic/exmedic.toml")
+SiteConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="EXMEDIC_CONFIG",
+        help=f"exmedic.toml of the site, for its own runbooks. Default: {DEFAULT_CONFIG} where there is one; "
+        "the shipped runbooks are always there.",
+    ),
+]
 
 STYLES = {
     IncidentStatus.OPEN: "yellow",
@@ -51,6 +61,17 @@ def site(config: Path) -> tuple[Settings, Inventory]:
     try:
         settings = load_settings(config)
         return settings, load_inventory(settings.inventory, settings)
+    except ConfigError as error:
+        print_mistakes(error)
+        raise typer.Exit(2) from error
+
+
+def settings_of(config: Path | None) -> Settings:
+    """The settings of a site, and the default ones where there is none; prints every mistake and exits with 2."""
+    if config is None and DEFAULT_CONFIG.exists():
+        config = DEFAULT_CONFIG
+    try:
+        return Settings() if config is None else load_settings(config)
     except ConfigError as error:
         print_mistakes(error)
         raise typer.Exit(2) from error

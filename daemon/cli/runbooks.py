@@ -8,10 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from daemon.app import runbooks
-from daemon.cli.console import DEFAULT_CONFIG, out, print_mistakes
+from daemon.cli.console import SiteConfig, out, print_mistakes, settings_of
 from daemon.cli.explanation import explain as explanation
 from daemon.cli.explanation import wrapped
-from daemon.config import Settings, load_settings
+from daemon.cli.runbook_simulation import simulate
 from daemon.errors import ConfigError, OperatorError
 from statemachines.actions import ACTIONS
 from statemachines.checker import bounds
@@ -23,17 +23,10 @@ from statemachines.schema import schema_text
 
 app = typer.Typer(no_args_is_help=True, help="Runbooks: the ladders as data.")
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        envvar="EXMEDIC_CONFIG",
-        help=f"exmedic.toml of the site, for its own runbooks. Default: {DEFAULT_CONFIG} where there is one; "
-        "the shipped runbooks are always there.",
-    ),
-]
 Name = Annotated[str, typer.Argument(help="A runbook's name, from `exmedic runbooks list`.")]
+
+
+app.command()(simulate)
 
 
 @app.callback()
@@ -42,7 +35,7 @@ def _runbooks() -> None:
 
 
 @app.command(name="list")
-def list_(config: Config = None) -> None:
+def list_(config: SiteConfig = None) -> None:
     """List the runbooks: which monitors each handles, and from which procedure it comes."""
     for found in _loaded(config):
         out.print(f"[bold]{found.runbook}[/]  {escape(found.title)}", soft_wrap=True)
@@ -52,7 +45,7 @@ def list_(config: Config = None) -> None:
 
 
 @app.command()
-def show(name: Name, config: Config = None) -> None:
+def show(name: Name, config: SiteConfig = None) -> None:
     """Show one runbook state by state: what each does, until when, and what follows each outcome."""
     found = _named(_loaded(config), name)
     out.print(f"[bold]{found.runbook}[/]  {escape(found.title)}", soft_wrap=True)
@@ -77,14 +70,14 @@ def check(
     file: Annotated[
         Path | None, typer.Argument(help="A runbook or fragment, in use or not yet; all runbooks if left out.")
     ] = None,
-    config: Config = None,
+    config: SiteConfig = None,
 ) -> None:
     """Prove runbooks: every path is walked, and what could harm is shown with the shortest way there.
 
     Exit code 2 if anything is wrong. A daemon refuses to start on such a runbook.
     """
     places = [shipped_directory()]
-    own = _settings(config).runbooks
+    own = settings_of(config).runbooks
     places += [own] if own is not None else []
     if file is not None and not any(file.resolve().is_relative_to(place.resolve()) for place in places):
         places.append(file)
@@ -103,10 +96,10 @@ def check(
 @app.command()
 def explain(
     monitor: Annotated[str, typer.Argument(help="A monitor, or a health set for alerts that name no monitor.")],
-    config: Config = None,
+    config: SiteConfig = None,
 ) -> None:
     """Explain in plain English what is done about a monitor: what a change board asks."""
-    settings = _settings(config)
+    settings = settings_of(config)
     found = _loaded(config)
     entries = [(one, entry) for one in found for entry in one.handles if _called(entry) == monitor.lower()]
     if not entries:
@@ -130,7 +123,7 @@ def diagram(
     write: Annotated[
         Path | None, typer.Option(help="Write NAME.mmd (Mermaid) and NAME.svg there, instead of printing Mermaid.")
     ] = None,
-    config: Config = None,
+    config: SiteConfig = None,
 ) -> None:
     """Draw runbooks: Mermaid to the terminal, or Mermaid and SVG as files."""
     found = _loaded(config)
@@ -149,18 +142,8 @@ def diagram(
     out.print(f"{len(chosen)} runbooks drawn in {escape(str(write))}", soft_wrap=True)
 
 
-def _settings(config: Path | None) -> Settings:
-    if config is None and DEFAULT_CONFIG.exists():
-        config = DEFAULT_CONFIG
-    try:
-        return Settings() if config is None else load_settings(config)
-    except ConfigError as error:
-        print_mistakes(error)
-        raise typer.Exit(2) from error
-
-
 def _loaded(config: Path | None) -> tuple[Definition, ...]:
-    settings = _settings(config)
+    settings = settings_of(config)
     try:
         return runbooks(settings)
     except ConfigError as error:

@@ -10,12 +10,13 @@ import looptime
 
 from daemon.domain import AuditKind, IncidentStatus
 from daemon.errors import OperatorError
+from daemon.lab.record import RecordedEffect
 from daemon.simulation.rules import Rules, Violation
-from daemon.simulation.story import Break, ClockStep, Cure, Event, Kill, Order, Outage, Publish, Story
+from daemon.simulation.story import Break, ClockStep, Cure, Event, Kill, Mishap, Order, Outage, Publish, Story
 from daemon.simulation.world import START, World
+from daemon.testing.memory_state import State
 from statemachines.model import Definition
 
-_CALM = 900.0  #: seconds after the last event of the story until nothing goes wrong any more
 _LONGEST = 4 * 24 * 3600.0  #: seconds until every incident must have ended: the longest of all deadlines, with room
 _LOOK = 600.0  #: seconds between looks whether all is over
 _MOST_STEPS = 300  #: of one incident: no ladder has cycles, and holds are bounded
@@ -33,7 +34,11 @@ class Move(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a story ended. `told` is what happened, line by line; `digest` its hash, the same at each repetition."""
+    """How a story ended. `told` is what happened, line by line; `digest` its hash, the same at each repetition.
+
+    `state` is what the store held at the end, `record` what the servers saw, `struck` which mishaps came about and
+    after how many seconds.
+    """
 
     story: Story
     violations: tuple[Violation, ...]
@@ -42,6 +47,9 @@ class Outcome:
     effects: int
     mishaps: int  #: faults that struck: mishaps of ports, and events that are faults
     lives: int
+    state: State
+    record: tuple[RecordedEffect, ...]
+    struck: tuple[tuple[float, Mishap], ...]
     moves: tuple[Move, ...] = ()
 
     @property
@@ -68,7 +76,7 @@ async def _play(story: Story, definitions: tuple[Definition, ...]) -> Outcome:
     night = asyncio.create_task(_night(world), name="the night")
     try:
         await night
-        await asyncio.sleep(_CALM)
+        await asyncio.sleep(story.calm_after)
         world.calm = True
         until = clock() + _LONGEST
         while not _over(world) and clock() < until and not rules.violations:  # noqa: ASYNC110 - virtual time
@@ -90,6 +98,9 @@ async def _play(story: Story, definitions: tuple[Definition, ...]) -> Outcome:
         effects=len(world.simulation.record.effects()),
         mishaps=sum(world.suffered.values()) + faults,
         lives=world.lives,
+        state=state,
+        record=tuple(world.simulation.record.effects()),
+        struck=tuple(world.struck),
         moves=tuple(_moves(world)),
     )
 

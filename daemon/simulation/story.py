@@ -117,6 +117,7 @@ class Story:
     events: tuple[Event, ...]
     mishaps: tuple[Mishap, ...]
     observed: frozenset[str] = frozenset()
+    calm_after: float = 900.0  #: seconds after the last event until no port goes wrong any more
 
     def __len__(self) -> int:
         return len(self.events) + len(self.mishaps)

@@ -128,6 +128,7 @@ class World:
         self.most_wrong = 0.0  #: the most it ever was, either way
         self.calm = False
         self.suffered: Counter[str] = Counter()  #: mishaps that struck, by kind
+        self.struck: list[tuple[float, Mishap]] = []  #: when which mishap came about
         self.lives = 0
         self._definitions = definitions
         self._settings = Settings(safety=Safety(auto_tags=("auto",)), timing=_TIMING)
@@ -250,6 +251,7 @@ class World:
         if mishap is None or self.calm:
             return ""
         self.suffered[mishap.kind] += 1
+        self.struck.append((self.truth.monotonic(), mishap))
         self.note(f"mishap: {mishap}")
         return mishap.kind
 
@@ -283,6 +285,9 @@ class World:
             await operators.carry_out("ada", request)
         except (OperatorError, StoreError) as error:
             self.note(f"refused: {error}")
+            return
+        except Died:
+            self.note("the daemon died under the operator's hands")
             return
         if order.command in ("pause", "resume"):
             self.watcher.paused(now=order.command == "pause")

@@ -14,16 +14,16 @@ from statemachines.checker.structure import structure
 from statemachines.checker.walk import walk
 from statemachines.model import Definition
 
-__all__ = ["RULES", "Bounds", "Finding", "Hop", "bounds", "prove", "spell"]
+__all__ = ["NO_LADDER", "RULES", "Bounds", "Finding", "Hop", "bounds", "prove", "spell"]
 
-#: What is found without walking, and without which there is nothing that could be walked.
-_NO_LADDER = frozenset({"name", "action", "target", "outcome", "unknown", "cycle"})
+#: What is found without walking, and without which there is nothing that could be walked or compiled.
+NO_LADDER = frozenset({"name", "action", "target", "outcome", "unknown", "cycle"})
 
 
 def prove(definition: Definition) -> tuple[Finding, ...]:
     """Everything wrong with an expanded runbook; nothing means that it is proven."""
     found = tuple(structure(definition))
-    if any(finding.rule in _NO_LADDER for finding in found) or definition.start not in definition.states:
+    if any(finding.rule in NO_LADDER for finding in found) or definition.start not in definition.states:
         return found
     known = {(finding.rule, finding.state, finding.place) for finding in found}
     walked = walk(definition).findings
