@@ -30,7 +30,7 @@ class RecordedEffect:
 
 
 class Record:
-    """Effects in memory and, line by line as JSON, in a file if there is to be one. Reads are only counted, by (executor, script)."""
+    """Effects in memory and, if there is a file, line by line as JSON in it. Reads are counted by (executor, script)."""
 
     def __init__(self, path: Path | None, now: Callable[[], datetime]) -> None:
         self._path = path
