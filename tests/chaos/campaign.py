@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="runs side by side")
     wanted = parser.parse_args()
     numbers = range(len(branches())) if wanted.branch is None else [wanted.branch]
-    sys.exit(not everything(Console(), list(numbers), wanted.at, wanted.at_once))
+    sys.exit(not everything(Console(width=140), list(numbers), wanted.at, wanted.at_once))
 
 
 if __name__ == "__main__":
