@@ -85,7 +85,18 @@ async def reading(settings: Settings) -> AsyncIterator[Store]:
     Raises:
         StoreError: it cannot be read.
     """
-    store = SqliteStore(settings.data / DATABASE, read_only=True)
+    async with reading_file(settings.data / DATABASE) as store:
+        yield store
+
+
+@contextlib.asynccontextmanager
+async def reading_file(database: Path) -> AsyncIterator[Store]:
+    """A store's file, or a backup of one, to read from.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    store = SqliteStore(database, read_only=True)
     await store.open()
     try:
         yield store

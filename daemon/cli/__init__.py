@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from daemon.cli import alert, audit, backup, check, demo, doctor, incidents, lab, operators, run, runbooks, simulate
+from daemon.cli import (
+    alert,
+    audit,
+    backup,
+    check,
+    demo,
+    doctor,
+    incidents,
+    lab,
+    operators,
+    replay,
+    run,
+    runbooks,
+    simulate,
+)
 from daemon.cli.console import errors
 from daemon.errors import ExmedicError
 
@@ -50,6 +64,7 @@ app.add_typer(lab.app, name="lab")
 app.add_typer(runbooks.app, name="runbooks")
 app.command()(demo.demo)
 app.command()(simulate.simulate)
+app.command(name="replay")(replay.replay_command)
 
 
 def main() -> None:
