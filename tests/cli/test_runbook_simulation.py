@@ -52,8 +52,9 @@ def test_the_server_is_chosen_from_what_the_runbook_handles(exmedic: Exmedic) ->
 
 
 def test_a_runbook_that_is_not_proven_is_refused_with_the_path_and_walked_only_anyway(exmedic: Exmedic) -> None:
-    asked = ("runbooks", "simulate", str(DANGEROUS / "reboots-without-a-move.yaml"), "--fault", "reboot_cures")
-    asked += ("--option", "monitor=PopDeepTestMonitor")  # so that no other ladder reboots it
+    file = str(DANGEROUS / "reboots-without-a-move.yaml")
+    asked = ["runbooks", "simulate", file, "--fault", "reboot_cures"]
+    asked += ["--option", "monitor=PopDeepTestMonitor"]  # so that no other ladder reboots it
     refused = exmedic(*asked)
     assert refused.code == 2
     assert "[active-copy]" in refused.said
