@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
 
-.PHONY: demo test chaos lint venv dev system-python system-test clean
+.PHONY: demo test chaos mutants lint venv dev system-python system-test clean
 
 demo: venv
 	@$(BIN)/exmedic demo
@@ -18,6 +18,10 @@ chaos: dev system-test
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal -m chaos
 	$(BIN)/python -m tests.chaos.campaign
 	$(BIN)/exmedic simulate --seeds 100000
+
+# Is the checker right? Every runbook that is one edit away from a shipped one, checked and played.
+mutants: dev
+	$(BIN)/python -m tests.mutants
 
 lint: dev
 	$(BIN)/ruff check .

@@ -1,0 +1,46 @@
+"""The command line of the mutation campaign: `python -m tests.mutants`."""
+
+import argparse
+import sys
+import time
+
+from rich.console import Console
+
+from statemachines.checker import prove
+from statemachines.loader import load_runbooks, shipped_directory
+from tests.mutants.campaign import Report, all_nights, every_mutant, judged
+from tests.mutants.stories import never_left
+
+
+def main() -> None:
+    """Play it all; fails if a mutant that the checker accepts does harm."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runbook", help="only mutants of this one")
+    parser.add_argument("--every", type=int, default=1, help="only every so manieth mutant")
+    parser.add_argument("--accepted", action="store_true", help="only mutants that the checker accepts")
+    parser.add_argument("--processes", type=int, default=2)
+    wanted = parser.parse_args()
+    began, console = time.monotonic(), Console(width=160)
+    shipped = load_runbooks(shipped_directory())
+    names = [one.runbook for one in shipped if wanted.runbook in (None, one.runbook)]
+    chosen, same = every_mutant([one for one in shipped if one.runbook in names])
+    if wanted.accepted:
+        chosen = [mutant for mutant in chosen if not prove(mutant.definition)]
+    chosen = chosen[:: wanted.every]
+    report = Report(same=same)
+    nights = all_nights(shipped, names, wanted.processes)
+    for name, ours in nights.items():
+        console.print(f"{name}: {len(ours)} stories", highlight=False)
+        for state, outcomes in never_left(next(one for one in shipped if one.runbook == name), ours).items():
+            console.print(f"    on no story: {state}: {', '.join(outcomes)}", highlight=False)
+    for verdict in judged(chosen, nights, shipped, wanted.processes):
+        report.add(verdict)
+        if verdict.accepted and verdict.harm:
+            console.print(f"ACCEPTED BUT HARMFUL {verdict.mutant}: {verdict.harm}", highlight=False, soft_wrap=True)
+    console.print(report.table(), report.false_alarms())
+    console.print(f"{report}; {(time.monotonic() - began) / 60:.0f} minutes", highlight=False, soft_wrap=True)
+    sys.exit(bool(report.harmful))
+
+
+if __name__ == "__main__":
+    main()
