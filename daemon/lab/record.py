@@ -30,7 +30,7 @@ class RecordedEffect:
 
 
 class Record:
-    """Effects in memory and, if there is a file, line by line as JSON in it. Reads are counted by (executor, script)."""
+    """Effects in memory and, if there is a file, as lines of JSON in it. Reads are counted by (executor, script)."""
 
     def __init__(self, path: Path | None, now: Callable[[], datetime]) -> None:
         self._path = path
