@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from daemon.domain import GENESIS, AuditKind, Incident, IncidentStatus, Step, StepStatus, UndoStatus, chain_hash
+from daemon.lab.faults import Fault
 from daemon.lab.organisation import Machine, Monitor
 from daemon.lab.record import RecordedEffect
 from daemon.ports import Call
@@ -344,4 +345,7 @@ class Rules(Watcher):
 
 
 def _ill(machine: Machine, monitor: Monitor) -> bool:
-    return machine.sick(monitor) or monitor.value != "Healthy"
+    second = machine.faults.get(Fault.SECOND_TARGET_BAD)  # of several rows one bad one is bad
+    return (
+        machine.sick(monitor) or monitor.value != "Healthy" or (second is not None and second.monitor == monitor.name)
+    )

@@ -5,6 +5,7 @@ import sys
 import time
 
 from rich.console import Console
+from rich.progress import track
 
 from statemachines.checker import prove
 from statemachines.loader import load_runbooks, shipped_directory
@@ -33,7 +34,9 @@ def main() -> None:
         console.print(f"{name}: {len(ours)} stories", highlight=False)
         for state, outcomes in never_left(next(one for one in shipped if one.runbook == name), ours).items():
             console.print(f"    on no story: {state}: {', '.join(outcomes)}", highlight=False)
-    for verdict in judged(chosen, nights, shipped, wanted.processes):
+    # On standard error, as a bar where somebody looks at it.
+    verdicts = judged(chosen, nights, shipped, wanted.processes)
+    for verdict in track(verdicts, "judging", len(chosen), console=Console(stderr=True)):
         report.add(verdict)
         if verdict.accepted and verdict.harm:
             console.print(f"ACCEPTED BUT HARMFUL {verdict.mutant}: {verdict.harm}", highlight=False, soft_wrap=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from daemon.lab.faults import Fault
-from daemon.simulation.run import Move, Outcome, play
+from daemon.simulation.run import Outcome, play
 from daemon.simulation.story import Break, Cure, Event, Kill, Mishap, Order, Publish, Story
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES
 from statemachines.compiler import CLOSE
@@ -43,8 +43,16 @@ _ALSO_LONG = ("the healed Mailbox server", "each unhealthy monitor")
 #: Each kind of server with each kind of monitor.
 _KINDS = (("mbx1", DEEP), ("cas1", PROXY), ("cas1", CTP), ("cas1", SLOW), ("mbx1", SLOW), ("multi1", SLOW))
 _EFFECTS = {"restart_service": 3, "set_activation": 2, "reboot": 1, "set_protocol_log": 2}
-_LOST = ("unreachable", "vanished", "held_up", "lost", "garbage", "dies when sent")
-_READ = ("exchange_server", "dag_health", "database_copies", "recovery_log", "protocol_log", "pop_settings")
+_LOST = ("unreachable", "held_up", "lost", "dies when sent")
+_READ = (
+    "server_state",
+    "exchange_server",
+    "dag_health",
+    "database_copies",
+    "recovery_log",
+    "protocol_log",
+    "pop_settings",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +61,6 @@ class Played:
 
     shows: str
     story: Story
-    moves: tuple[Move, ...]
     passed: frozenset[tuple[str, str]]
     entered: frozenset[str]  #: "" if a ladder was opened
     broken: tuple[str, ...]
@@ -61,14 +68,26 @@ class Played:
 
 def stories(definitions: tuple[Definition, ...], runbook: str, *, vary: bool = True) -> list[Played]:
     """Every story with an alert for that runbook, those that show whole branches first; or only these."""
-    found: dict[str, Played] = {}
+    found: dict[tuple[object, ...], Played] = {}
     for shows, story, long in _branches(_handler(definitions, runbook)):
         outcome = play(story, definitions)
-        found.setdefault(outcome.digest, _played(shows, outcome, definitions, runbook))
+        found.setdefault((outcome.digest,), _played(shows, outcome, definitions, runbook))
         for what, varied in _varied(story, outcome, runbook) if long and vary else ():
             other = play(varied, definitions)
-            found.setdefault(other.digest, _played(f"{shows}; {what}", other, definitions, runbook))
+            # Deaths and lost answers differ although the ladder goes the same way; of the rest one of a way is enough.
+            key = (*_way(other, runbook), what if _same_way(varied, story) else "")
+            found.setdefault(key, _played(f"{shows}; {what}", other, definitions, runbook))
     return sorted(found.values(), key=lambda played: "; " in played.shows)
+
+
+def _way(outcome: Outcome, runbook: str) -> tuple[object, ...]:
+    """The way of that runbook's ladders, and what the servers saw."""
+    return (outcome.effects, *((move.state, move.outcome) for move in outcome.moves if move.runbook == runbook))
+
+
+def _same_way(varied: Story, story: Story) -> bool:
+    killed = any(isinstance(event, Kill) for event in varied.events)
+    return killed or varied.mishaps != story.mishaps
 
 
 def long_stories(definitions: tuple[Definition, ...], runbook: str) -> list[Played]:
@@ -100,7 +119,6 @@ def _played(shows: str, outcome: Outcome, definitions: Sequence[Definition], run
     return Played(
         shows=shows,
         story=outcome.story,
-        moves=tuple(ours),
         passed=frozenset((move.state, move.outcome) for move in ours),
         entered=frozenset({start, *(move.target for move in ours)}) if ours else frozenset(),
         broken=tuple(str(violation) for violation in outcome.violations),
@@ -141,6 +159,7 @@ def _more(server: str, monitor: str) -> Iterator[tuple[str, Story]]:
         {Fault.INCURABLE: {"monitor": monitor}, Fault.RECOVERY_RUNNING: {"minutes": 20}},
         {Fault.HEALS_ITSELF: {"monitor": monitor, "minutes": 10}},
         {Fault.INCURABLE: {"monitor": monitor}, Fault.ROLES_DIFFER: {}},
+        {Fault.SECOND_TARGET_BAD: {"monitor": monitor}},
         {Fault.INCURABLE: {"monitor": monitor}, Fault.SERVICE_HANGS: {"service": "MSExchangePOP3"}},
         {},
     )
@@ -160,6 +179,10 @@ def _more(server: str, monitor: str) -> Iterator[tuple[str, Story]]:
         for first in (1, 2, 3):
             never = tuple(Mishap(place=f"shell.{script}", nth=nth, kind="lost") for nth in range(first, _READS))
             yield f"{told}, {script} lost from use {first}", replace(story, mishaps=never)
+    for script, most in _EFFECTS.items():
+        for first in range(1, most + 1):
+            never = tuple(Mishap(place=f"shell.{script}", nth=nth, kind="unreachable") for nth in range(first, _READS))
+            yield f"{told}, {script} unreachable from use {first}", replace(story, mishaps=never)
 
 
 def _story(scenarios: Sequence[Scenario]) -> Story:
@@ -207,8 +230,8 @@ def _varied(story: Story, played: Outcome, runbook: str) -> Iterator[tuple[str, 
             ("it is down", Break(at=at, server=server.server, fault=Fault.MEMBER_DOWN)),
             ("somebody begins to work on it", Break(at=at, server=server.server, fault=Fault.MAINTENANCE)),
         )
-        # Where nothing cures it the way is the same up to the last look: two kinds of moments are enough there.
-        for what, event in happens[:2] if incurable else happens:
+        # Where nothing cures it the way is the same up to the last look: one kind of event is enough there.
+        for what, event in happens[:1] if incurable else happens:
             yield f"{told} {what}", replace(story, events=tuple(sorted((*story.events, event), key=lambda e: e.at)))
     for script, most in ({} if incurable else _EFFECTS).items():
         for nth in range(1, most + 1):
