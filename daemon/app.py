@@ -6,13 +6,15 @@ import json
 import os
 import secrets
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from daemon.actions.action import Unheard, understand
 from daemon.adapters.clock import FastClock, SystemClock
 from daemon.adapters.console import ConsoleSink
 from daemon.adapters.journal import JournalSink, journal_copies, newest_copies
@@ -22,6 +24,7 @@ from daemon.adapters.mqtt_publish import publish_once
 from daemon.adapters.notify import AppriseNotifier
 from daemon.adapters.pop3 import Pop3Client
 from daemon.adapters.reach import reach
+from daemon.adapters.replaced_file import replacing
 from daemon.adapters.sqlite import SqliteStore
 from daemon.adapters.sqlite_backup import copied
 from daemon.adapters.systemd import ServiceManager
@@ -39,7 +42,8 @@ from daemon.ledger import Ledger
 from daemon.loops import stop_on_signal
 from daemon.older_store import LOOK_BACK, pause_if_older
 from daemon.pause import PauseFile
-from daemon.ports import Clock, Store
+from daemon.ports import Call, Clock, Store
+from daemon.wire.answers import Organisation
 from statemachines.loader import RunbookError, load_runbooks, shipped_directory
 from statemachines.model import Definition
 
@@ -262,6 +266,42 @@ async def doctor(settings: Settings, server: str) -> Report:
         return await diagnose(examiner, found, settings.timing.facts_age)
     finally:
         await shell.close()
+
+
+async def read_organisation(settings: Settings, inventory: Inventory, through: str) -> Organisation:
+    """Ask a server of the inventory what the whole organisation looks like. It only reads.
+
+    Raises:
+        OperatorError: there is no answer that can be understood.
+    """
+    shell = WinrmShell(inventory, settings.winrm, settings.credentials, read_secret)
+    timeout = settings.winrm.call_timeout
+    call = Call(executor=through, script="organisation", args={}, step_id="import", timeout=timeout, read_only=True)
+    try:
+        reply = await shell.run(call)
+    finally:
+        await shell.close()
+    heard = understand(reply, through, "organisation", Organisation, time.monotonic())
+    if isinstance(heard, Unheard):
+        raise OperatorError(
+            f"{heard.detail}; the inventory stays as it is. `exmedic doctor` says what is missing on a server of it"
+        )
+    return heard.answer
+
+
+def replace_inventory(settings: Settings, before: bytes | None, after: bytes) -> None:
+    """Put another inventory in the place of the one that was read as `before` (None: there was no file).
+
+    Raises:
+        ConfigError: it would have mistakes; the file is as it was.
+        OperatorError: somebody else changed the file meanwhile, or it cannot be written.
+    """
+    with replacing(settings.inventory, before, after) as part:
+        try:
+            load_inventory(part, settings)
+        except ConfigError as error:
+            # Said of the file as it would be, by the name that the administrator knows.
+            raise ConfigError(tuple(replace(each, file=settings.inventory) for each in error.mistakes)) from error
 
 
 async def run_daemon(config: Path) -> None:

@@ -24,6 +24,7 @@ IMPORTERS = {
     "iotcore": {"daemon/lab/broker.py"},
     "tree_sitter": {"daemon/toml_source.py"},
     "tree_sitter_toml": {"daemon/toml_source.py"},
+    "tomlkit": {"daemon/inventory_text.py"},
     "ruamel": {"statemachines/yaml_source.py"},
 }
 

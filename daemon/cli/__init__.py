@@ -18,6 +18,7 @@ from daemon.cli import (
     demo,
     doctor,
     incidents,
+    inventory,
     lab,
     operators,
     replay,
@@ -60,6 +61,7 @@ for module in (run, check, doctor, incidents, operators, backup):
         app.command()(command)
 app.add_typer(alert.app, name="alert")
 app.add_typer(audit.app, name="audit")
+app.add_typer(inventory.app, name="inventory")
 app.add_typer(lab.app, name="lab")
 app.add_typer(runbooks.app, name="runbooks")
 app.command()(demo.demo)

@@ -26,6 +26,7 @@ _COMPONENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
     }
 )
+_VERSION = "Version 15.0 (Build 1497.2)"
 #: Component and state that each form of maintenance shows.
 _MAINTENANCE = {"server_wide_offline": ("ServerWideOffline", "Inactive"), "hub_transport": ("HubTransport", "Draining")}
 
@@ -37,7 +38,7 @@ async def exchange_server(call: ScriptCall) -> Result:
         "server": machine.name,
         "mailbox_role": MAILBOX in machine.shown_roles,
         "client_access_role": CLIENT_ACCESS in machine.shown_roles,
-        "version": "Version 15.0 (Build 1497.2)",
+        "version": _VERSION,
         "site": machine.site,
         "components": list(_components(machine)),
     }
@@ -66,6 +67,36 @@ def _asked_for(machine: Machine, component: str) -> Result | None:
     if proxy is not None and component == "PopProxy":
         return {"requester": proxy.requester, "state": "Inactive", "at": shown(machine, proxy.at)}
     return None
+
+
+async def organisation(call: ScriptCall) -> Result:
+    """Get-ExchangeServer, Get-MailboxServer and Get-DatabaseAvailabilityGroup of everything there is."""
+    machines = list(call.simulation.organisation.machines.values())
+    dags = dict.fromkeys(machine.dag for machine in machines if machine.dag is not None)
+    return {
+        "servers": [_listed(machine) for machine in machines],
+        "mailbox_servers": [
+            {"name": netbios(machine.name), "dag": machine.dag or ""} for machine in machines if machine.mailbox
+        ],
+        "dags": [
+            {"name": dag, "members": [netbios(member.name) for member in call.simulation.organisation.members(dag)]}
+            for dag in dags
+        ],
+        "warnings": [],
+    }
+
+
+def _listed(machine: Machine) -> Result:
+    return {
+        "name": netbios(machine.name),
+        "fqdn": machine.name,
+        "roles": ", ".join("Mailbox" if role == MAILBOX else "ClientAccess" for role in sorted(machine.shown_roles)),
+        "mailbox_role": MAILBOX in machine.shown_roles,
+        "client_access_role": CLIENT_ACCESS in machine.shown_roles,
+        "edge_role": False,
+        "version": _VERSION,
+        "site": machine.site,
+    }
 
 
 async def dag_health(call: ScriptCall) -> Result:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from daemon.lab.databases import shown_copy
-from daemon.lab.exchange_answers import dag_health, exchange_server, pop_settings, set_protocol_log
+from daemon.lab.exchange_answers import dag_health, exchange_server, organisation, pop_settings, set_protocol_log
 from daemon.lab.faults import Fault
 from daemon.lab.organisation import (
     CTP_MONITOR,
@@ -288,6 +288,7 @@ async def step_running(call: ScriptCall) -> Result:
     return {
         "looked_at": shown(call.executor, call.simulation.timeline.now()),
         "running": any(process.running and has_marker(process.command_line, marker) for process in others),
+        "began": (call.executor.name, call.text("step")) in call.simulation.marks,
     }
 
 
@@ -319,6 +320,7 @@ HANDLERS: Mapping[str, Callable[[ScriptCall], Coroutine[Any, Any, Result]]] = Ma
         "pop_settings": pop_settings,
         "set_protocol_log": set_protocol_log,
         "protocol_log": protocol_log,
+        "organisation": organisation,
     }
 )
 

@@ -30,6 +30,7 @@ NAMES = (
     "pop_settings",
     "set_protocol_log",
     "protocol_log",
+    "organisation",
 )
 
 EXECUTABLE = "powershell.exe"

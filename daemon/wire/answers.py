@@ -23,6 +23,7 @@ refuses with the error kind `expired` and does nothing):
 | pop_settings      | a peer  | read       | server                                             |
 | set_protocol_log  | a peer  | set value  | server, expected, value, not_after                 |
 | protocol_log      | itself  | read       | folder, since, until (its own clock), users        |
+| organisation      | anybody | read       | (none)                                             |
 
 `reboot` looks itself, last before `not_after`, and refuses with the error kind `conflict`, having done nothing, when an
 active database copy may be on the server. `mailbox` true: its DatabaseCopyActivationDisabledAndMoveNow is not true any
@@ -212,6 +213,7 @@ class StepRunning(_Answer):
 
     running: bool
     looked_at: Moment  #: the server's own time before it looked: a process that begins later is not seen
+    began: bool  #: the step's mark is on its disk: `set_activation` leaves one just before it acts, no other script does
 
 
 class ComponentRequest(_Answer):
@@ -319,3 +321,39 @@ class ProtocolLog(_Answer):
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     truncated: bool
+
+
+class ListedServer(_Answer):
+    """A server as Get-ExchangeServer lists it. `site` is empty for one that is in none, as an Edge server."""
+
+    name: str
+    fqdn: str
+    roles: str = ""  #: ServerRole as text
+    mailbox_role: bool
+    client_access_role: bool
+    edge_role: bool
+    version: str
+    site: str
+
+
+class ListedMailboxServer(_Answer):
+    """A server as Get-MailboxServer lists it. `dag` is empty for one in none."""
+
+    name: str
+    dag: str
+
+
+class ListedDag(_Answer):
+    """A DAG as Get-DatabaseAvailabilityGroup lists it; its members by short name."""
+
+    name: str
+    members: tuple[str, ...]
+
+
+class Organisation(_Answer):
+    """Everything that the three cmdlets list, without an identity, and their warnings."""
+
+    servers: tuple[ListedServer, ...]
+    mailbox_servers: tuple[ListedMailboxServer, ...]
+    dags: tuple[ListedDag, ...]
+    warnings: tuple[str, ...]
