@@ -317,7 +317,7 @@ class Turn:
                     step,
                     seen.detail,
                     self._retry(case, seen.detail, "unknown", verify_afresh=True),
-                    may_finish=True,
+                    may_finish=seen.may_finish,
                 )
             )
         elif case.now >= step.deadline_at:

@@ -74,9 +74,13 @@ class Again:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withdrawn:
-    """Proven: the effect did not happen and no longer can. The state is entered afresh."""
+    """Proven: the effect did not happen and no longer can. The state is entered afresh.
+
+    `may_finish`: it was begun, so Exchange may still finish the change although its client is gone.
+    """
 
     detail: str
+    may_finish: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +263,11 @@ def polled(memo: Json, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - a me
     return {**memo, **changes, "polls": int(memo.get("polls", 0)) + 1}
 
 
+async def traces(ctx: Context, step: Step) -> Heard[StepRunning] | Unheard:
+    """What a lost effect has left on its executor."""
+    return await ctx.ask.ask(step.executor, "step_running", {"step": step.id}, StepRunning, f"{step.id}.settle")
+
+
 async def still_possible(ctx: Context, step: Step) -> str:
     """Why a lost effect may still happen, as far as its executor can tell; empty when it no longer can.
 
@@ -267,7 +276,11 @@ async def still_possible(ctx: Context, step: Step) -> str:
 
     Ask this before the evidence is read: an effect that began and ended between the two looks would be missed.
     """
-    heard = await ctx.ask.ask(step.executor, "step_running", {"step": step.id}, StepRunning, f"{step.id}.settle")
+    return may_still_happen(step, await traces(ctx, step))
+
+
+def may_still_happen(step: Step, heard: Heard[StepRunning] | Unheard) -> str:
+    """What `still_possible` concludes from the traces."""
     if isinstance(heard, Unheard):
         return f"cannot tell whether {step.executor} still runs it: {heard.detail}"
     if heard.answer.running:

@@ -9,14 +9,16 @@ from daemon.actions.action import (
     Change,
     Context,
     Done,
+    Heard,
     Prepared,
     Unheard,
     Unready,
     Withdrawn,
     answer_of,
     backoff,
+    may_still_happen,
     polled,
-    still_possible,
+    traces,
 )
 from daemon.actions.preconditions import ACTIVATION, MOVE, Met, met
 from daemon.domain import Json, Step
@@ -81,14 +83,21 @@ class StopActivation:
         return _stopped(step)
 
     async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
-        """The flag reads true: done. It reads false and can no longer be set by us: it never happened."""
-        possible = await still_possible(ctx, step)
+        """The step began and the flag reads true: done. It can no longer be set by us: it never happened.
+
+        A flag that reads true although the step never began was set by somebody else, who is working there.
+        """
+        heard = await traces(ctx, step)
+        possible, began = may_still_happen(step, heard), isinstance(heard, Heard) and heard.answer.began
         blocked, detail = await _read_back(ctx, step)
-        if blocked:
+        if blocked and began:
             return _stopped(step)
+        if blocked and not possible:
+            return Done(outcome="refused", detail=f"{step.server}: somebody else has blocked activation meanwhile")
         if possible or blocked is None:
             return Again(after=15.0, detail=possible or detail)
-        return Withdrawn(detail=f"activation is not blocked on {ctx.server.name}, and no longer can be by this step")
+        detail = f"activation is not blocked on {ctx.server.name}, and no longer can be by this step"
+        return Withdrawn(detail=detail, may_finish=began)
 
 
 async def _read_back(ctx: Context, step: Step) -> tuple[bool | None, str]:

@@ -168,6 +168,7 @@ async def set_activation(call: ScriptCall) -> Result:
     if before != value:
         if before != expected:
             raise Refusal("conflict", f"The flag of {machine.name} is {before}, which is neither expected nor wanted.")
+        call.simulation.marks.add((call.executor.name, call.step))
         call.still_wanted()
         call.simulation.databases.set_blocked(machine, value)
         call.simulation.record.effect(

@@ -23,6 +23,7 @@ class Simulation:
         self.timeline = Timeline(clock.now)
         self.record = make_record(self.timeline.now)
         self.organisation = contoso(clock.now())
+        self.marks: set[tuple[str, str]] = set()  #: executor and step: on whose disk which step left its mark
         self.health = HealthManager(self.organisation, self.timeline)
         self.databases = ActiveManager(self.organisation, self.timeline, self.record)
         self.windows = Windows(self.timeline, self.health, self.databases)

@@ -109,6 +109,31 @@ function Get-MomentArgument {
     return [System.DateTimeOffset]::Parse([string] $value, [cultureinfo]::InvariantCulture, $style)
 }
 
+# Where a step leaves on this server's disk that it was about to act.
+function Get-MarkPath {
+    param([string] $Step)
+    return [System.IO.Path]::Combine($env:ProgramData, 'exmedic', $Step + '.begun')
+}
+
+# Called before an effect that somebody else may have as well: when the answer is lost, the mark tells the two apart.
+function Save-Mark {
+    try {
+        $path = Get-MarkPath ([string] $Call.step)
+        [void] [System.IO.Directory]::CreateDirectory([System.IO.Path]::GetDirectoryName($path))
+        $mark = [System.IO.File]::Create($path)
+        try {
+            # On the disk before anything is done: after a power cut it must still be there.
+            $mark.Flush($true)
+        }
+        finally {
+            $mark.Dispose()
+        }
+    }
+    catch {
+        Stop-Call 'denied' ('Nothing was done: the mark of the step cannot be written: ' + $_.Exception.Message)
+    }
+}
+
 # Called immediately before an effect: a call that was delayed on its way must not act long after it was decided.
 function Assert-InTime {
     if ([System.DateTimeOffset]::UtcNow -ge (Get-MomentArgument 'not_after')) {

@@ -11,6 +11,7 @@ Complete-Call 'set_activation' {
         Stop-Call 'conflict' "DatabaseCopyActivationDisabledAndMoveNow of $server is $before, not $expected as expected."
     }
     $change = @{ Identity = $server; DatabaseCopyActivationDisabledAndMoveNow = $value; Confirm = $false }
+    Save-Mark
     Assert-InTime
     [void] @(Invoke-Exchange 'Set-MailboxServer' $change)
     try {

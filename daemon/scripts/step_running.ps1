@@ -1,4 +1,5 @@
-# Whether a process that was started for a step still runs on this server, by the marker in its command line.
+# Whether a process that was started for a step still runs on this server, by the marker in its command line, and
+# whether one came so far as to act, by the mark on the disk.
 Complete-Call 'step_running' {
     $step = [string] (Get-Argument 'step')
     if ($step -cnotmatch '\A[0-9a-z][0-9a-z.-]{0,63}\z') {
@@ -21,5 +22,7 @@ Complete-Call 'step_running' {
             $running = $true
         }
     }
-    return @{ running = $running; looked_at = $lookedAt }
+    # Last: a process that was still running above has left its mark by now, or will be seen at the next look.
+    $began = [System.IO.File]::Exists((Get-MarkPath $step))
+    return @{ running = $running; looked_at = $lookedAt; began = $began }
 }

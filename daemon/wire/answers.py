@@ -213,7 +213,7 @@ class StepRunning(_Answer):
 
     running: bool
     looked_at: Moment  #: the server's own time before it looked: a process that begins later is not seen
-    began: bool  #: the step's mark is on its disk: `set_activation` leaves one just before it acts, no other script does
+    began: bool  #: the step's mark is on its disk; only `set_activation` leaves one, just before it acts
 
 
 class ComponentRequest(_Answer):

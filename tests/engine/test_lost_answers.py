@@ -213,3 +213,16 @@ async def test_an_effect_that_happens_between_the_looks_of_a_settlement_is_not_d
     assert done(daemon) == UNDISTURBED
     (reboot,) = [step for step in await daemon.steps() if step.action == "reboot"]
     assert (reboot.status, reboot.outcome) == (StepStatus.DONE, "done")
+
+
+async def test_a_block_by_somebody_else_while_our_answer_is_lost_is_not_taken_for_ours(daemon: Daemon) -> None:
+    await sick(daemon)
+    daemon.world.befall("set_activation", Mishap.CRASH_BEFORE)
+    with pytest.raises(Crash):
+        await daemon.drive()
+    daemon.world.hosts[MBX1].blocked = True
+    incident = await daemon.drive()
+    assert incident.status is IncidentStatus.ESCALATED
+    assert "somebody else has blocked activation meanwhile" in incident.reason
+    assert daemon.world.hosts[MBX1].blocked, "what somebody else has set is not put back"
+    assert done(daemon) == ["restart"]

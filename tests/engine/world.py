@@ -97,6 +97,7 @@ class World:
         self.moving: dict[str, datetime] = {}
         self.copy_status: dict[tuple[str, str], str] = {}
         self.effects: list[tuple[str, str]] = []
+        self.marks: set[tuple[str, str]] = set()
         self.mishaps: dict[str, list[Mishap]] = {}
         self.calls: list[Call] = []
 
@@ -120,6 +121,7 @@ class World:
         if mishap is Mishap.FAILED:
             return Reply(kind=ReplyKind.FAILED, result={}, error="failed", detail="the script said no")
         if mishap is Mishap.VANISHED:
+            self.marks.add((call.executor, call.step_id))  # it began, and its client was gone before Exchange did it
             return Reply(kind=ReplyKind.UNKNOWN, result={}, detail="no answer")
         reply = self._answer(call)
         if mishap is Mishap.CRASH_AFTER:
@@ -158,7 +160,7 @@ class World:
             "server_state": self._state,
             "restart_service": self._restart,
             "reboot": self.reboot,
-            "step_running": lambda call: {"running": False, "looked_at": timestamp(self.local(call.executor))},
+            "step_running": self._step_running,
             "exchange_server": lambda call: self.around[str(call.args["server"])].exchange_server(),
             "dag_health": self._dag_health,
             "recovery_log": lambda call: self.around[call.executor].recovery_log(),
@@ -222,12 +224,17 @@ class World:
         if before not in (value, call.args["expected"]):
             return None
         if before != value:
+            self.marks.add((call.executor, call.step_id))
             host.blocked = value
             self.effects.append(("stop_activation" if value else "allow_activation", host.name))
             for database, home in self.active.items():
                 if value and home == host.name and database not in host.stuck:
                     self.moving[database] = self.clock.now() + timedelta(seconds=40)
         return {"server": host.name, "before": before, "after": value, "changed": before != value}
+
+    def _step_running(self, call: Call) -> dict[str, Any]:
+        began = (call.executor, str(call.args["step"])) in self.marks
+        return {"running": False, "looked_at": timestamp(self.local(call.executor)), "began": began}
 
     def _state(self, call: Call) -> dict[str, Any]:
         host = self.hosts[call.executor]

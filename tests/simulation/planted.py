@@ -205,11 +205,8 @@ def forget_a_timer(patch: Patch) -> None:
 def forget_the_moment_after_which_it_is_too_late(patch: Patch) -> None:
     """The server may begin late what was withdrawn meanwhile: evidence is read before the effect can be excluded."""
 
-    async def possible(_ctx: Context, _step: Step) -> str:
-        return ""
-
-    for place in ("restart", "reboot", "activation", "protocol_log"):
-        patch.setattr(f"daemon.actions.{place}.still_possible", possible, raising=False)
+    for place in ("action", "activation"):
+        patch.setattr(f"daemon.actions.{place}.may_still_happen", lambda _step, _heard: "")
 
 
 def come_back_at_once_on_the_way_out(patch: Patch) -> None:
