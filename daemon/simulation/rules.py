@@ -15,7 +15,8 @@ from daemon.lab.record import RecordedEffect
 from daemon.ports import Call
 from daemon.scopes import scopes
 from daemon.scripts import NAMES
-from daemon.simulation.world import Watcher, World
+from daemon.simulation.story import Break, Cure
+from daemon.simulation.world import START, Watcher, World
 from statemachines.actions import ACTIONS, Effect
 
 #: What the model calls the effect of an action.
@@ -263,7 +264,11 @@ class Rules(Watcher):
 
     def _true(self, moment: datetime) -> datetime:
         """A moment of the daemon's clock on the true one, as far back as that clock was ever wrong."""
-        return moment - timedelta(seconds=self._world.most_wrong)
+        return moment - self._wrong
+
+    @property
+    def _wrong(self) -> timedelta:
+        return timedelta(seconds=self._world.most_wrong)
 
     # At the end
 
@@ -299,8 +304,19 @@ class Rules(Watcher):
         seen = self._done[step.id, kind]
         if step.status is StepStatus.WITHDRAWN and seen and step.effect is Effect.DISRUPTIVE:
             self.broken(3, f"{step.id} is withdrawn as never done, and the servers saw {kind}")
-        if step.status is StepStatus.DONE and step.outcome == "done" and not seen and step.effect is Effect.DISRUPTIVE:
+        done = step.status is StepStatus.DONE and step.outcome == "done" and step.effect is Effect.DISRUPTIVE
+        if done and not seen and not (kind == "restart" and self._befell(step)):
             self.broken(4, f"{step.id} is recorded as done, and no server saw {kind}")
+
+    def _befell(self, step: Step) -> bool:
+        """Whether something befell the step's server meanwhile: it may have restarted the service, which is as good."""
+        since, until = self._true(step.started_at), (step.ended_at or step.deadline_at) + self._wrong
+        return any(
+            isinstance(event, Break | Cure)
+            and event.server == step.server
+            and since <= START + timedelta(seconds=event.at) <= until
+            for event in self._world.story.events
+        )
 
     def _nothing_forgotten(self) -> None:
         """Rule 8: what is still changed on a server is on record as left."""
