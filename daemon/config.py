@@ -228,6 +228,23 @@ class Timing(_Settings):
         return value
 
 
+_Most = Annotated[int, Field(strict=True, ge=0, le=1000)]
+
+
+class Budgets(_Settings):
+    """How often exmedic may do what, in the last hour, 12 hours or day; 0 never. Putting back is exempt."""
+
+    ladders_a_day_server: _Most = 3  #: incidents that do anything disruptive on one server
+    restarts_a_day_server: _Most = 6
+    moves_an_hour_server: _Most = 1
+    moves_a_day_dag: _Most = 4
+    moves_a_day_fleet: _Most = 12
+    reboots_in_12_hours_server: _Most = 1
+    reboots_a_day_dag: _Most = 4
+    reboots_a_day_site: _Most = 4
+    reboots_a_day_fleet: _Most = 8
+
+
 class NotifySettings(_Settings):
     """Where escalations go. `urls` holds a file with one apprise URL a line; they contain secrets."""
 
@@ -254,6 +271,7 @@ class Settings(_Settings):
     winrm: WinrmSettings = WinrmSettings()
     safety: Safety = Safety()
     timing: Timing = Timing()
+    budgets: Budgets = Budgets()
     notify: NotifySettings = NotifySettings()
     lab: LabClock | None = None
 

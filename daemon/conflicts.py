@@ -3,7 +3,7 @@
 What the invariants are is in `daemon.ports.Store.commit`; each store enforces them in its own way.
 """
 
-from daemon.domain import Incident, Key, Step
+from daemon.domain import Incident, Key, Limit, Step
 from daemon.errors import Conflict
 
 
@@ -91,6 +91,11 @@ def not_claimed(step: Step, holder: str | None) -> Conflict:
     return Conflict(
         f"{step.server} is {by_whom}: incident {step.incident_id} must claim it before {step.action} can begin"
     )
+
+
+def spent(limit: Limit, count: int) -> Conflict:
+    """A budget is used up."""
+    return Conflict(f"{count} of {limit.most} {limit.what} are spent")
 
 
 def quarantined_already(server: str, step_id: str) -> Conflict:

@@ -281,6 +281,22 @@ class Quarantine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A ceiling: at most `most` of these actions on these servers since a moment, or of the ladders that did them.
+
+    An intent counts unless it was withdrawn, which is proof that nothing happened, or refused by its server. Of
+    ladders, an incident's own does not count against it.
+    """
+
+    what: str  #: in words, such as `reboots of mbx1.contoso.com in 12 hours`
+    servers: tuple[str, ...]
+    actions: tuple[str, ...]
+    since: datetime
+    most: int
+    of_ladders: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRunbook:
     """The text of a runbook as an incident was pinned to it."""
 
@@ -361,7 +377,8 @@ class Commit:
     `incident` is inserted when its version is 0, otherwise it replaces the stored one of that same version; the store
     counts the version up. `step` is inserted or replaced by id. `claim` takes scopes (a server's name, `dag:NAME`) for
     the incident, `release` gives back all it holds. `quarantine` and `lift` set and end a server's quarantine.
-    `ledger_told` replaces what `Ledger.told` says.
+    `ledger_told` replaces what `Ledger.told` says. `limits` are asked before the step is written, in the same
+    transaction: two incidents can never both get the last of a budget.
     """
 
     at: datetime
@@ -372,6 +389,7 @@ class Commit:
     release: bool = False
     quarantine: Quarantine | None = None
     lift: str | None = None
+    limits: tuple[Limit, ...] = ()
     routing: Routing | None = None
     runbook: StoredRunbook | None = None
     ledger_told: Mapping[str, int] | None = None

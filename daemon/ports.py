@@ -19,6 +19,7 @@ from daemon.domain import (
     IncidentStatus,
     Json,
     Key,
+    Limit,
     OutboxRow,
     Quarantine,
     Received,
@@ -111,7 +112,8 @@ class Store(Protocol):
 
         Raises:
             Conflict: the incident has moved on, its key is taken, the server is claimed by another incident or
-                quarantined (for a step that is not a read), or another step is open. Nothing was written.
+                quarantined (for a step that is not a read), another step is open, or a limit is reached. Nothing
+                was written.
         """
         ...
 
@@ -145,6 +147,10 @@ class Store(Protocol):
 
     async def steps(self, incident_id: str) -> list[Step]:
         """All steps of an incident, in order."""
+        ...
+
+    async def spent(self, limit: Limit, incident_id: str) -> int:
+        """How much of a limit is spent, for an intent of that incident."""
         ...
 
     async def step(self, step_id: str) -> Step | None:

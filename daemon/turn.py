@@ -14,6 +14,7 @@ import structlog
 from daemon.actions import EFFECTS, READS
 from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn, last_of
 from daemon.actions.heal import others
+from daemon.budget import reserved, spent
 from daemon.case import Case
 from daemon.domain import AuditKind, Commit, Incident, IncidentStatus, Json, Step
 from daemon.errors import Conflict, StoreError
@@ -209,7 +210,7 @@ class Turn:
         )
         if isinstance(verdict, Refuse) or (isinstance(verdict, Hold) and not undo):
             return verdict
-        return await self._claimed(case)
+        return await self._claimed(case) or await spent(self._parts, case, self._here())
 
     async def _claimed(self, case: Case) -> Hold | None:
         timing, here = self._parts.settings.timing, self._here()
@@ -256,7 +257,8 @@ class Turn:
             stale = self._retry(case, "the facts were too old by the time they were complete", "unknown")
             await self._commit(lambda case: parts.engine.hold(case, stale))
             return
-        commit = parts.engine.intend(case, prepared, self._scopes(case))
+        budget = reserved(parts, case, self._here())
+        commit = replace(parts.engine.intend(case, prepared, self._scopes(case)), limits=budget)
         try:
             committed = await parts.store.commit(commit)
         except Conflict as conflict:

@@ -139,6 +139,14 @@ DELETE FROM quarantines WHERE server = :server;
 -- name: quarantine
 SELECT * FROM quarantines WHERE server = :server;
 
+-- name: spent
+SELECT count(*) AS steps,
+    count(DISTINCT CASE WHEN incident_id <> :incident_id THEN incident_id END) AS ladders
+FROM steps
+WHERE effect = 'disruptive' AND started_at > :since
+    AND server IN (SELECT value FROM json_each(:servers)) AND action IN (SELECT value FROM json_each(:actions))
+    AND executor <> '' AND status <> 'withdrawn' AND outcome <> 'refused';
+
 -- name: quarantines
 SELECT * FROM quarantines ORDER BY server;
 

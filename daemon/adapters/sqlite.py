@@ -186,6 +186,12 @@ class SqliteStore:
         """See `ports.Store.steps`."""
         return await self._all("steps", rows.step, incident_id=incident_id)
 
+    async def spent(self, limit: domain.Limit, incident_id: str) -> int:
+        """See `ports.Store.spent`."""
+        unit = "ladders" if limit.of_ladders else "steps"
+        count = await self._one("spent", lambda row: int(row[unit]), **rows.limit_row(limit, incident_id))
+        return count or 0
+
     async def step(self, step_id: str) -> domain.Step | None:
         """See `ports.Store.step`."""
         return await self._one("step", rows.step, id=step_id)

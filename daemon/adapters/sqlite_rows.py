@@ -182,6 +182,16 @@ def step(row: sqlite3.Row) -> domain.Step:
     )
 
 
+def limit_row(limit: domain.Limit, incident_id: str) -> dict[str, str]:
+    """What a limit counts."""
+    return {
+        "incident_id": incident_id,
+        "since": domain.timestamp(limit.since),
+        "servers": json.dumps(limit.servers),
+        "actions": json.dumps(limit.actions),
+    }
+
+
 def undo_row(item: domain.UndoItem) -> Row:
     """The columns of undo_items."""
     return {

@@ -51,6 +51,7 @@ def commit(connection: Connection, work: domain.Commit) -> domain.Incident | Non
             _claim(connection, work.incident, scope, work.at)
         if work.lift is not None:
             _do(connection, "lift_quarantine", {"server": work.lift})
+        _stay_within(connection, work)
         if work.step is not None:
             _put_step(connection, work.step)
         for item in work.undo:
@@ -65,6 +66,15 @@ def commit(connection: Connection, work: domain.Commit) -> domain.Incident | Non
         _append_audit(connection, work.audit)
         _send(connection, work.outgoing, work.at)
     return None if work.incident is None else replace(work.incident, version=work.incident.version + 1)
+
+
+def _stay_within(connection: Connection, work: domain.Commit) -> None:
+    """Refuse what would go beyond a limit. The step of this commit is not written yet, so it does not count itself."""
+    for limit in work.limits:
+        row = _one(connection, "spent", {**rows.limit_row(limit, "" if work.incident is None else work.incident.id)})
+        count = 0 if row is None else int(row["ladders" if limit.of_ladders else "steps"])
+        if count >= limit.most:
+            raise conflicts.spent(limit, count)
 
 
 def _do(connection: Connection, query: str, row: rows.Row) -> int:

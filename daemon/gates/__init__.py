@@ -5,6 +5,7 @@ where the facts do not decide, cannot tell, which allows nothing either.
 """
 
 from daemon.gates.acting import may_act
+from daemon.gates.budgets import limits, overspent
 from daemon.gates.copies import active_here, blocked_here, copies_here, refuges
 from daemon.gates.facts import Facts, Neighbour
 from daemon.gates.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
@@ -20,6 +21,8 @@ __all__ = [
     "active_here",
     "blocked_here",
     "copies_here",
+    "limits",
     "may_act",
+    "overspent",
     "refuges",
 ]

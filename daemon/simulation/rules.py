@@ -4,11 +4,13 @@ Rule 11 (secrets) has no check here: no secret exists in a simulation. docs/guar
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from daemon.config import Budgets
 from daemon.domain import GENESIS, AuditKind, Incident, IncidentStatus, Step, StepStatus, UndoStatus, chain_hash
+from daemon.gates import limits
 from daemon.lab.faults import Fault
 from daemon.lab.organisation import Machine, Monitor
 from daemon.lab.record import RecordedEffect
@@ -17,7 +19,7 @@ from daemon.scopes import scopes
 from daemon.scripts import NAMES
 from daemon.simulation.story import Break, Cure
 from daemon.simulation.world import START, Watcher, World
-from statemachines.actions import ACTIONS, Effect
+from statemachines.actions import ACTIONS, Disruption, Effect
 
 #: What the model calls the effect of an action.
 EFFECTS = {
@@ -54,6 +56,8 @@ class Rules(Watcher):
         self._acknowledged = 0
         self._paused = False
         self._done: Counter[tuple[str, str]] = Counter()  # effects by step and kind
+        self._happened: defaultdict[str, list[tuple[datetime, str]]] = defaultdict(list)  # by effect
+        self._spent: defaultdict[Disruption, list[tuple[datetime, str]]] = defaultdict(list)
         self._ended: set[str] = set()
         self._audited = 0
         self._last: object = None  # the contents of the store that were looked at last
@@ -120,8 +124,10 @@ class Rules(Watcher):
             self.broken(3, f"{entry.effect} of {step.id} happened twice")
         if step.status is StepStatus.WITHDRAWN and step.effect is Effect.DISRUPTIVE:
             self.broken(3, f"{entry.effect} of {step.id} happened although the step was withdrawn")
+        self._happened[entry.effect].append((datetime.fromisoformat(entry.at), entry.server))
         self._once_a_state(step)
         self._with_reason(step)
+        self._within_budget(step, entry)
 
     def changed(self) -> None:
         """Rules 4, 6, 8 and 9, after each verb of the store."""
@@ -204,6 +210,20 @@ class Rules(Watcher):
         opened = self._true(incident.opened_at)
         if not self._was(incident.server, incident.key.monitor, ill=True, since=opened):
             self.broken(4, f"{step.action} of {step.id}, although {incident.key} was never ill")
+
+    def _within_budget(self, step: Step, entry: RecordedEffect) -> None:
+        """No budget is overspent, counted by what happened on the servers. Putting back is exempt, and not counted."""
+        disruption, server = ACTIONS[step.action].disrupts, self._world.inventory.find(entry.server)
+        if disruption is None or server is None or entry.effect != EFFECTS[step.action]:
+            return
+        self._spent[disruption].append((self._happened[entry.effect][-1][0], entry.server))
+        now = self._spent[disruption][-1][0]
+        for limit in limits(disruption, server, self._world.inventory, Budgets(), now):
+            # A clock that was wrong makes a window shorter by as much, at both of its ends.
+            done = [at for at, where in self._spent[disruption] if where in limit.servers]
+            count = sum(at > limit.since + 2 * self._wrong for at in done)
+            if not limit.of_ladders and count > limit.most:
+                self.broken(0, f"{count} {limit.what} happened, {limit.most} are allowed")
 
     def _keeps_its_pace(self, incident: Incident) -> None:
         """Nothing spins: a ladder asks, waits and asks again, it does not hammer a server."""
@@ -311,12 +331,13 @@ class Rules(Watcher):
     def _befell(self, step: Step) -> bool:
         """Whether something befell the step's server meanwhile: it may have restarted the service, which is as good."""
         since, until = self._true(step.started_at), (step.ended_at or step.deadline_at) + self._wrong
-        return any(
-            isinstance(event, Break | Cure)
-            and event.server == step.server
-            and since <= START + timedelta(seconds=event.at) <= until
+        befallen = [
+            START + timedelta(seconds=event.at)
             for event in self._world.story.events
-        )
+            if isinstance(event, Break | Cure) and event.server == step.server
+        ]
+        reboots = [at for at, server in self._happened["reboot"] if server == step.server]
+        return any(since <= at <= until for at in (*befallen, *reboots))
 
     def _nothing_forgotten(self) -> None:
         """Rule 8: what is still changed on a server is on record as left."""

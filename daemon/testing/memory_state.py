@@ -15,6 +15,7 @@ from daemon.domain import (
     Incident,
     IncidentStatus,
     Key,
+    Limit,
     OutboxRow,
     Outgoing,
     Quarantine,
@@ -65,6 +66,16 @@ class State:
         """The steps of an incident, in order."""
         found = [self.steps[step_id] for step_id in self.step_ids.get(incident_id, ())]
         return sorted(found, key=lambda step: step.number)
+
+    def spent(self, limit: Limit, incident_id: str) -> int:
+        """How much of a limit is spent, for an intent of that incident."""
+        counted = [
+            step.incident_id
+            for step in self.steps.values()
+            if step.server in limit.servers and step.action in limit.actions and step.started_at > limit.since
+            if step.executor and step.status is not StepStatus.WITHDRAWN and step.outcome != "refused"
+        ]
+        return len({*counted} - {incident_id}) if limit.of_ladders else len(counted)
 
     def open_step(self, incident_id: str) -> Step | None:
         """The step of an incident without an outcome."""
@@ -118,6 +129,7 @@ def commit(state: State, work: Commit) -> Incident | None:
         _claim(state, work.incident, scope)
     if work.lift is not None:
         state.quarantines.pop(work.lift, None)
+    _stay_within(state, work)
     if work.step is not None:
         _put_step(state, work.step)
     for item in work.undo:
@@ -174,6 +186,13 @@ def _claim(state: State, incident: Incident | None, scope: str) -> None:
     holder = state.claims.setdefault(scope, incident.id)
     if holder != incident.id:
         raise conflicts.claimed(scope, holder, incident.id)
+
+
+def _stay_within(state: State, work: Commit) -> None:
+    for limit in work.limits:
+        count = state.spent(limit, "" if work.incident is None else work.incident.id)
+        if count >= limit.most:
+            raise conflicts.spent(limit, count)
 
 
 def _put_step(state: State, step: Step) -> None:

@@ -16,6 +16,7 @@ from daemon.domain import (
     Incident,
     IncidentStatus,
     Key,
+    Limit,
     OutboxRow,
     Quarantine,
     Received,
@@ -149,6 +150,10 @@ class MemoryStore:
     async def steps(self, incident_id: str) -> list[Step]:
         """See `ports.Store.steps`."""
         return (await self._read()).steps_of(incident_id)
+
+    async def spent(self, limit: Limit, incident_id: str) -> int:
+        """See `ports.Store.spent`."""
+        return (await self._read()).spent(limit, incident_id)
 
     async def step(self, step_id: str) -> Step | None:
         """See `ports.Store.step`."""

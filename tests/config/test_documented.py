@@ -20,11 +20,12 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "## `[winrm]`": config.WinrmSettings,
     "## `[safety]`": config.Safety,
     "## `[timing]`": config.Timing,
+    "## `[budgets]`": config.Budgets,
     "## `[notify]`": config.NotifySettings,
     "## `[lab]`": config.LabClock,
     '## The inventory: `[servers."NAME"]`': inventory._Entry,  # noqa: SLF001 - the shape of a row is documented
 }
-TABLES = {"bus", "credentials", "winrm", "safety", "timing", "notify", "lab"}
+TABLES = {"bus", "credentials", "winrm", "safety", "timing", "budgets", "notify", "lab"}
 
 
 def _documented(heading: str) -> dict[str, str]:

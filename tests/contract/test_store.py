@@ -19,6 +19,7 @@ from daemon.domain import (
     Incident,
     IncidentStatus,
     Key,
+    Limit,
     Routing,
     StepStatus,
     UndoStatus,
@@ -405,6 +406,54 @@ class TestSteps:
     async def test_a_step_never_becomes_another_one(self, store: Store, change: dict[str, Any]) -> None:
         await samples.begin(store)
         await refused(store, work(step=samples.step(**change)), "step s1", "new id")
+
+
+class TestLimits:
+    LIMIT = Limit(
+        what="restarts of a service", servers=(SERVER, OTHER), actions=("restart_service",), since=later(-60), most=1
+    )
+
+    async def test_the_last_of_a_budget_goes_to_one_intent_only(self, store: Store) -> None:
+        await samples.begin(store)
+        second = await put(store, samples.on(OTHER, "i2"))
+        step = samples.step("s2", incident_id="i2", server=OTHER)
+        commit = work(incident=second, step=step, claim=(OTHER,), limits=(self.LIMIT,))
+        await refused(store, commit, "1 of 1 restarts of a service are spent")
+        await store.commit(replace(commit, limits=(replace(self.LIMIT, most=2),)))
+        assert await store.spent(self.LIMIT, "i1") == 2
+
+    @pytest.mark.parametrize(
+        ("change", "counts"),
+        [
+            ({}, 1),
+            ({"status": StepStatus.DONE, "outcome": "failed"}, 1),
+            ({"status": StepStatus.DONE, "outcome": "unknown"}, 1),
+            ({"status": StepStatus.WITHDRAWN}, 0),
+            ({"status": StepStatus.DONE, "outcome": "refused"}, 0),
+        ],
+    )
+    async def test_what_may_have_happened_counts_and_what_provably_did_not_does_not(
+        self, store: Store, change: dict[str, Any], counts: int
+    ) -> None:
+        acting = await samples.begin(store)
+        await store.commit(work(incident=acting, step=samples.step(**change)))
+        assert await store.spent(self.LIMIT, "i1") == counts
+
+    async def test_only_those_servers_actions_and_hours_count(self, store: Store) -> None:
+        await samples.begin(store)
+        for other in (
+            replace(self.LIMIT, servers=(OTHER,)),
+            replace(self.LIMIT, actions=("reboot",)),
+            replace(self.LIMIT, since=later(0)),
+            replace(self.LIMIT, servers=()),
+        ):
+            assert await store.spent(other, "i1") == 0
+
+    async def test_of_ladders_the_incidents_own_does_not_count(self, store: Store) -> None:
+        await samples.begin(store)
+        ladders = replace(self.LIMIT, of_ladders=True)
+        assert await store.spent(ladders, "i1") == 0
+        assert await store.spent(ladders, "i2") == 1
 
 
 class TestUndoAndQuarantine:

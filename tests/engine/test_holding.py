@@ -195,3 +195,20 @@ async def test_holds_that_take_turns_do_not_wait_for_ever(daemon: Daemon) -> Non
         await daemon.turn()
         assert daemon.clock.now() - (await daemon.incident()).opened_at < timedelta(hours=10)
     assert daemon.world.effects == []
+
+
+async def test_a_second_move_within_the_hour_is_refused_with_the_figure_and_escalates(tmp_path: Path) -> None:
+    store = MemoryStore()
+    await store.open()
+    daemon = Daemon(World(ManualClock()), store, tmp_path)
+    mbx1 = daemon.world.hosts[MBX1]
+    for number, status in ((1, IncidentStatus.RESOLVED), (2, IncidentStatus.ESCALATED)):
+        mbx1.sick, mbx1.cured_by = True, "reboot"
+        await daemon.alert(MBX1)
+        while (incident := await daemon.incident(number)).status is IncidentStatus.OPEN:
+            assert await daemon.turn()
+        assert incident.status is status, incident.reason
+    assert "the budget is spent: 1 of 1 moves away from mbx1.contoso.lab in an hour" in incident.reason
+    done = [effect for effect, _ in daemon.world.effects]
+    assert done == ["restart", "stop_activation", "reboot", "allow_activation", "restart"]
+    await store.close()

@@ -202,6 +202,16 @@ def forget_a_timer(patch: Patch) -> None:
     patch.setattr(Engine, "hold", timeless)
 
 
+def spend_more_than_the_budget(patch: Patch) -> None:
+    """Ceilings are neither looked at nor reserved."""
+
+    async def plenty(*_given: object) -> None:
+        return None
+
+    patch.setattr(turn, "reserved", lambda *_given: ())
+    patch.setattr(turn, "spent", plenty)
+
+
 def forget_the_moment_after_which_it_is_too_late(patch: Patch) -> None:
     """The server may begin late what was withdrawn meanwhile: evidence is read before the effect can be excluded."""
 
@@ -246,5 +256,6 @@ BUGS: Mapping[str, Callable[[Patch], None]] = {
         forget_a_timer,
         come_back_at_once_on_the_way_out,
         forget_the_moment_after_which_it_is_too_late,
+        spend_more_than_the_budget,
     )
 }

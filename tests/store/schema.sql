@@ -201,6 +201,8 @@ BEGIN
     WHERE NOT EXISTS (SELECT 1 FROM claims WHERE scope = NEW.server AND incident_id = NEW.incident_id);
 END;
 
+CREATE INDEX steps_disruptive ON steps (started_at) WHERE effect = 'disruptive';
+
 CREATE UNIQUE INDEX steps_one_open_per_incident ON steps (incident_id) WHERE status = 'open';
 
 CREATE TRIGGER steps_reopen_only_where_they_may BEFORE UPDATE OF status ON steps
