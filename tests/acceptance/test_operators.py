@@ -53,7 +53,7 @@ async def test_pause_stops_a_ladder_between_two_steps_by_command_and_by_file_and
     assert site.effects("mbx4") == done, "after pause has returned, no effect starts"
     code, text = await site.command("resume")
     assert code == 0, text
-    await eventually(lambda: len(site.effects("mbx4")) > len(done), "the next rung", 60)
+    await eventually(lambda: len(site.effects("mbx4")) > len(done), "the next rung", 120)
     (site.directory / "pause").write_text("by hand", "utf-8")
     await site.until(lambda store: waits(store, "paused: by hand"), "the ladder is held again")
     assert site.effects("mbx4") != HEALED
