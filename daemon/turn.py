@@ -14,16 +14,17 @@ import structlog
 from daemon.actions import EFFECTS, READS
 from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn, last_of
 from daemon.actions.heal import others
-from daemon.budget import reserved, spent
+from daemon.budget import reserved
 from daemon.case import Case
 from daemon.domain import AuditKind, Commit, Incident, IncidentStatus, Json, Step
 from daemon.errors import Conflict, StoreError
 from daemon.gates import Hold, Refuse, may_act
+from daemon.guards import RETRY, objection
 from daemon.inventory import Server, mode_of
 from daemon.opening import UNHANDLED_LATCH, about
 from daemon.parts import Parts
 from daemon.ports import Call, Reply, ReplyKind
-from daemon.scopes import scopes, share
+from daemon.scopes import scopes
 from daemon.way_out import FLAPPING_WITHIN
 from statemachines.actions import Effect
 
@@ -31,7 +32,6 @@ WATCHED = ".watched"  #: among an incident's facts, where no state can be called
 VERIFYING = ("verify", "watch_monitor")
 NOTHING_TRIED = frozenset({"denied", "not_found", "conflict", "second_hop"})
 READ_AGAIN = 3  #: how often alerts that join during a verification make it look again
-RETRY = timedelta(seconds=15)  #: before what provably was not sent, or facts that could not be read, are tried again
 
 _log = structlog.get_logger("exmedic.turn")
 
@@ -170,7 +170,9 @@ class Turn:
                     await self._poll(step)
             return
         afresh = self._verify_first(case)
-        verdict = afresh or await self._gates(case) or await self._prepare(case)
+        verdict = afresh or await objection(self._parts, case, self._here()) or await self._prepare(case)
+        if isinstance(verdict, Prepared):
+            verdict = self._mode(case) or verdict
         if isinstance(verdict, Hold):
             await self._commit(lambda case: self._parts.engine.hold(case, verdict))
         elif isinstance(verdict, Refuse):
@@ -194,39 +196,12 @@ class Turn:
             return None
         return Hold(reason=reason, after=timedelta(0), deadline=timedelta(seconds=timing.hold_deadline))
 
-    async def _gates(self, case: Case) -> Hold | Refuse | None:
-        """The gates that need no server. Undo asks only the kill switch and the quarantine: it is never observed."""
-        timing, server = self._parts.settings.timing, case.incident.server
-        undo = case.state.action.name == "undo"
-        paused, quarantine = self._parts.pause.reason(), await self._parts.store.quarantine(server)
-        if undo and paused is not None:
-            return Hold(reason=f"paused: {paused}", after=RETRY, deadline=case.state.deadline)
-        verdict = may_act(
-            what=case.state.action.summary.format(**case.params()),
-            mode=mode_of(self._here(), self._parts.settings.safety),
-            paused=paused,
-            quarantine=quarantine,
-            timing=timing,
-        )
-        if isinstance(verdict, Refuse) or (isinstance(verdict, Hold) and not undo):
-            return verdict
-        return await self._claimed(case) or await spent(self._parts, case, self._here())
-
-    async def _claimed(self, case: Case) -> Hold | None:
-        timing, here = self._parts.settings.timing, self._here()
-        why = ""
-        for scope in self._scopes(case):
-            holder = await self._parts.store.claim_holder(scope)
-            if holder is not None and holder != case.incident.id:
-                why = f"{scope} is claimed by incident {holder}"
-        for quarantine in await self._parts.store.quarantines() if case.state.action.dag_wide else ():
-            other = self._parts.inventory.find(quarantine.server)
-            if other is not None and other != here and share(here, other):
-                # What is unsettled there may still take it away, and two at once could cost the DAG its quorum.
-                why = f"{other.name}, of the same DAG or site, is quarantined"
-        after = timedelta(seconds=min(60.0, timing.hold_recheck))
-        deadline = timedelta(seconds=timing.hold_deadline)
-        return Hold(reason=why, after=after, deadline=deadline, lets_go=True) if why else None
+    def _mode(self, case: Case) -> Hold | None:
+        """Asked last, so that mode observe says what would be done. Putting back is never observed."""
+        if case.state.action.name == "undo":
+            return None
+        what = case.state.action.summary.format(**case.params())
+        return may_act(what, mode_of(self._here(), self._parts.settings.safety), self._parts.settings.timing)
 
     def _scopes(self, case: Case) -> tuple[str, ...]:
         return scopes(self._here(), dag_wide=case.state.action.dag_wide)

@@ -4,7 +4,7 @@ Allow, hold (not now, ask again) or refuse (never; escalate), each with the sent
 where the facts do not decide, cannot tell, which allows nothing either.
 """
 
-from daemon.gates.acting import may_act
+from daemon.gates.acting import may_act, not_paused, not_quarantined
 from daemon.gates.budgets import limits, overspent
 from daemon.gates.copies import active_here, blocked_here, copies_here, refuges
 from daemon.gates.facts import Facts, Neighbour
@@ -23,6 +23,8 @@ __all__ = [
     "copies_here",
     "limits",
     "may_act",
+    "not_paused",
+    "not_quarantined",
     "overspent",
     "refuges",
 ]

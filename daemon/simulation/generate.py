@@ -106,6 +106,9 @@ def story_of(seed: int) -> Story:
         mishaps.append(mishap)
     if chance.random() < 0.15:  # noqa: PLR2004
         mishaps.append(Mishap(place="shell.server_health", nth=chance.randrange(1, 12), kind="empty"))
+    if chance.random() < 0.1:  # noqa: PLR2004 - the subtlest: reported as not sent, and done a while later after all
+        late = chance.choice(("shell.restart_service", "shell.set_activation", "shell.reboot"))
+        mishaps.append(Mishap(place=late, nth=1, kind="held_up"))
     observed = frozenset({_name(chance.choice(servers))}) if chance.random() < 0.05 else frozenset()  # noqa: PLR2004
     return Story(
         seed=seed,

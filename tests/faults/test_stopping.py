@@ -40,7 +40,7 @@ async def test_stopped_in_each_state_of_a_ladder_it_exits_with_0_and_the_ladder_
     incident = await site.incident(SERVER)
     assert incident.status is IncidentStatus.RESOLVED, incident.reason
     assert site.effects(SERVER) == HEALED
-    missed = {step.state for step in await site.steps(incident)} - set(states)
-    assert len(missed) <= 1, "a state may pass between two looks of a busy machine, not more"
-    assert len(states) > len(HEALED)
+    # A quick state may pass between two looks; those that wait for a server are long enough to be stopped in.
+    waited = {step.state for step in await site.steps(incident) if step.effect is not Effect.READ}
+    assert len(waited & set(states)) >= len(HEALED) - 1, f"stopped in {states}, of those with an effect: {waited}"
     await site.agrees()

@@ -12,6 +12,8 @@ from statemachines.loader import load_runbooks, shipped_directory
 from tests.mutants.campaign import Report, all_nights, every_mutant, judged
 from tests.mutants.stories import never_left
 
+TOLD_EVERY = 100  #: mutants, where there is nobody to see the bar
+
 
 def main() -> None:
     """Play it all; fails if a mutant that the checker accepts does harm."""
@@ -34,10 +36,12 @@ def main() -> None:
         console.print(f"{name}: {len(ours)} stories", highlight=False)
         for state, outcomes in never_left(next(one for one in shipped if one.runbook == name), ours).items():
             console.print(f"    on no story: {state}: {', '.join(outcomes)}", highlight=False)
-    # On standard error, as a bar where somebody looks at it.
+    errors = Console(stderr=True)
     verdicts = judged(chosen, nights, shipped, wanted.processes)
-    for verdict in track(verdicts, "judging", len(chosen), console=Console(stderr=True)):
+    for number, verdict in enumerate(track(verdicts, "judging", len(chosen), console=errors), 1):
         report.add(verdict)
+        if number % TOLD_EVERY == 0 and not errors.is_terminal:
+            errors.print(f"{number} of {len(chosen)} judged, {(time.monotonic() - began) / 60:.0f} minutes")
         if verdict.accepted and verdict.harm:
             console.print(f"ACCEPTED BUT HARMFUL {verdict.mutant}: {verdict.harm}", highlight=False, soft_wrap=True)
     console.print(report.table(), report.false_alarms())

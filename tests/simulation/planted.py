@@ -4,13 +4,12 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
-from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from daemon import engine, turn
+from daemon import budget, engine, guards, turn
 from daemon.actions import EFFECTS, verify
 from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard, Withdrawn
 from daemon.actions.restart import RestartService
@@ -172,14 +171,7 @@ def compare_a_servers_time_with_our_clock(patch: Patch) -> None:
 
 
 def act_while_paused(patch: Patch) -> None:
-    gates = Turn._gates
-
-    async def unswitched(self: Turn, case: Case) -> Any:  # noqa: ANN401 - passed on
-        unpaused = copy(self)
-        unpaused._parts = replace(self._parts, pause=MemorySwitch())
-        return await gates(unpaused, case)
-
-    patch.setattr(Turn, "_gates", unswitched)
+    _without(patch, guards.paused)
     patch.setattr(MemorySwitch, "permit", lambda _self: nullcontext(True))
 
 
@@ -204,12 +196,8 @@ def forget_a_timer(patch: Patch) -> None:
 
 def spend_more_than_the_budget(patch: Patch) -> None:
     """Ceilings are neither looked at nor reserved."""
-
-    async def plenty(*_given: object) -> None:
-        return None
-
+    _without(patch, budget.spent)
     patch.setattr(turn, "reserved", lambda *_given: ())
-    patch.setattr(turn, "spent", plenty)
 
 
 def forget_the_moment_after_which_it_is_too_late(patch: Patch) -> None:
@@ -231,6 +219,11 @@ def come_back_at_once_on_the_way_out(patch: Patch) -> None:
         return commit
 
     patch.setattr(Engine, "hold", restless)
+
+
+def _without(patch: Patch, guard: guards.Guard) -> None:
+    for name in ("GUARDS", "PUTTING_BACK"):
+        patch.setattr(guards, name, tuple(each for each in getattr(guards, name) if each is not guard))
 
 
 #: What each is called in the report, and how it is planted.
