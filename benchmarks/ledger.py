@@ -21,7 +21,8 @@ from rich.table import Table
 
 from daemon.adapters import sqlite_file
 from daemon.adapters.sqlite import SqliteStore
-from daemon.domain import AuditEntry, AuditKind, Commit, timestamp
+from daemon.commit import Commit
+from daemon.domain import AuditEntry, AuditKind, timestamp
 from daemon.ledger_watch import SOONEST, THOROUGH
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)

@@ -23,16 +23,15 @@ from rich.console import Console
 from rich.table import Table
 
 from daemon.adapters.sqlite import SqliteStore
+from daemon.commit import Commit, Outgoing
 from daemon.domain import (
     Alert,
     AuditEntry,
     AuditKind,
     Channel,
-    Commit,
     Incident,
     IncidentStatus,
     Key,
-    Outgoing,
     Received,
     Source,
     Step,

@@ -9,17 +9,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from daemon.actions.undo import by_hand
-from daemon.domain import (
-    AuditKind,
-    Commit,
-    Incident,
-    IncidentStatus,
-    Quarantine,
-    Step,
-    StepStatus,
-    UndoItem,
-    UndoStatus,
-)
+from daemon.commit import Commit
+from daemon.domain import AuditKind, Incident, IncidentStatus, Quarantine, Step, StepStatus, UndoItem, UndoStatus
 from daemon.opening import UNHANDLED_LATCH, about
 from daemon.wire.messages import Story, escalation_messages, state_message
 from statemachines.actions import Effect

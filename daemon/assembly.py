@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.audit import AuditFollower
+from daemon.commit import Commit
 from daemon.config import Settings
 from daemon.dispatch import Dispatch
-from daemon.domain import AuditEntry, AuditKind, Commit
+from daemon.domain import AuditEntry, AuditKind
 from daemon.engine import Engine
 from daemon.family import Family
 from daemon.health import Progress

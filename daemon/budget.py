@@ -1,7 +1,7 @@
 """What an effect takes from the budgets: looked at before the facts are read, reserved in the commit of its intent."""
 
 from daemon.case import Case
-from daemon.domain import Limit
+from daemon.commit import Limit
 from daemon.gates import Refuse, limits, overspent
 from daemon.inventory import Server
 from daemon.parts import Parts

@@ -8,13 +8,10 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -22,21 +19,14 @@ from pydantic import (
 )
 
 from daemon.complaints import validated
-from daemon.domain import Mode
 from daemon.errors import ConfigError, Mistake
+from daemon.guardrail_settings import Budgets, Safety, Timing
+from daemon.section import Name, Seconds, Section
 from daemon.site_paths import PrivateFile, SiteDirectory, SiteFile, SitePath
 from daemon.toml_source import TomlSource, read_toml
 from daemon.topics import filter_problem, overlap
-from statemachines.actions import ACTIONS
 
 Transport = Literal["ntlm", "kerberos", "credssp", "basic"]
-
-#: A longer wait is a mistake: nothing may wait as good as for ever.
-MAX_WAIT: Final = 30 * 24 * 3600
-
-# Strict: TOML has types of its own, so "60" or true where a number is meant is a mistake. Infinity is a TOML number.
-Seconds = Annotated[float, Field(strict=True, gt=0, le=MAX_WAIT, allow_inf_nan=False)]
-Name = Annotated[str, Field(min_length=1)]
 
 _CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
@@ -49,12 +39,7 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-class _Settings(BaseModel):
-    # Defaults are validated too, so that a relative one is anchored like a written one.
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class Secret(_Settings):
+class Secret(Section):
     """A secret, by where it is kept: a file, or a systemd credential (LoadCredential=) of that name. Never inline."""
 
     file: PrivateFile | None = None
@@ -82,7 +67,7 @@ class Secret(_Settings):
         return self
 
 
-class BusTls(_Settings):
+class BusTls(Section):
     """TLS to the broker. `ca` None uses the system's certificate authorities."""
 
     ca: SiteFile | None = None
@@ -97,7 +82,7 @@ class BusTls(_Settings):
         return value
 
 
-class BusSettings(_Settings):
+class BusSettings(Section):
     """The MQTT broker and the topics. `scom` and `native` are topic filters of the two payload forms."""
 
     host: Name = "127.0.0.1"
@@ -138,7 +123,7 @@ class BusSettings(_Settings):
         return value
 
 
-class Credential(_Settings):
+class Credential(Section):
     """How to log on to servers.
 
     `second_hop`: `credential` sends the credential to the script on stdin, `delegated` relies on CredSSP or on
@@ -172,7 +157,7 @@ class Credential(_Settings):
         return value
 
 
-class WinrmSettings(_Settings):
+class WinrmSettings(Section):
     """The remote calls. `call_timeout` is the hard deadline of one that reads, `effect_timeout` of one that acts."""
 
     call_timeout: Seconds = 120.0
@@ -182,83 +167,20 @@ class WinrmSettings(_Settings):
     attempts: Annotated[int, Field(strict=True, ge=1, le=10)] = 3
 
 
-def _observe(value: object) -> object:
-    if value != Mode.OBSERVE:
-        raise ValueError('must be "observe": auto is granted by server tag only, in auto_tags')
-    return value
-
-
-class Safety(_Settings):
-    """Modes and the kill switch. A server's mode is `auto` only if one of its tags says so."""
-
-    mode: Annotated[Literal[Mode.OBSERVE], BeforeValidator(_observe)] = Mode.OBSERVE
-    auto_tags: tuple[Name, ...] = ()
-    pause_file: SitePath = Path("/var/lib/exmedic/pause")
-
-
-class Timing(_Settings):
-    """The waits of a ladder. Deadlines of actions are in statemachines.actions."""
-
-    probe_failures: Annotated[int, Field(strict=True, ge=1, le=100)] = 3  #: how often the probe must fail ...
-    probe_span: Seconds = 180.0  #: ... over how long
-    monitor_wait: Seconds = 900.0  #: how long a passing probe waits for its monitor to agree
-    hold_recheck: Seconds = 300.0  #: when a held incident asks again
-    hold_deadline: Seconds = 8 * 3600.0  #: when it escalates instead
-    observe_deadline: Seconds = 24 * 3600.0  #: how long mode observe watches an unhealthy server
-    latch_recheck: Seconds = 1800.0  #: when an escalated or merely observed incident looks whether it is over
-    facts_age: Seconds = 30.0  #: how old a gate's facts may be, in real seconds
-    send_window: Seconds = 300.0  #: until when an effect may begin, on the executing server's own clock
-    verified_age: Seconds = 3600.0  #: how old the last verification may be when an effect begins
-    back_apart: Seconds = 60.0  #: how far apart a rebooted server must twice be found back
-
-    @field_validator("monitor_wait")
-    @classmethod
-    def _in_time(cls, value: float, info: ValidationInfo) -> float:
-        deadline = ACTIONS["verify"].deadline.total_seconds()
-        span = info.data.get("probe_span", 0.0)
-        if span + value > deadline:
-            raise ValueError(f"and probe_span must be at most {deadline:.0f} together, the deadline of verify")
-        return value
-
-    @field_validator("hold_deadline")
-    @classmethod
-    def _asked_again(cls, value: float, info: ValidationInfo) -> float:
-        if value < info.data.get("hold_recheck", 0.0):
-            raise ValueError("must not be less than hold_recheck: a held incident would never ask again")
-        return value
-
-
-_Most = Annotated[int, Field(strict=True, ge=0, le=1000)]
-
-
-class Budgets(_Settings):
-    """How often exmedic may do what, in the last hour, 12 hours or day; 0 never. Putting back is exempt."""
-
-    ladders_a_day_server: _Most = 3  #: incidents that do anything disruptive on one server
-    restarts_a_day_server: _Most = 6
-    moves_an_hour_server: _Most = 1
-    moves_a_day_dag: _Most = 4
-    moves_a_day_fleet: _Most = 12
-    reboots_in_12_hours_server: _Most = 1
-    reboots_a_day_dag: _Most = 4
-    reboots_a_day_site: _Most = 4
-    reboots_a_day_fleet: _Most = 8
-
-
-class NotifySettings(_Settings):
+class NotifySettings(Section):
     """Where escalations go. `urls` holds a file with one apprise URL a line; they contain secrets."""
 
     urls: Secret | None = None
 
 
-class LabClock(_Settings):
+class LabClock(Section):
     """A clock that runs fast, for the lab only: refused unless every endpoint and the broker are on loopback."""
 
     epoch: AwareDatetime
     speed: Annotated[float, Field(strict=True, ge=1, le=1000)]
 
 
-class Settings(_Settings):
+class Settings(Section):
     """The whole of exmedic.toml."""
 
     data: SitePath = Path("/var/lib/exmedic")  #: the store

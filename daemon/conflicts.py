@@ -3,7 +3,8 @@
 What the invariants are is in `daemon.ports.Store.commit`; each store enforces them in its own way.
 """
 
-from daemon.domain import Incident, Key, Limit, Step
+from daemon.commit import Limit
+from daemon.domain import Incident, Key, Step
 from daemon.errors import Conflict
 
 

@@ -11,18 +11,8 @@ from datetime import datetime
 import structlog
 
 from daemon.case import ORDERED_UNDO
-from daemon.domain import (
-    Alert,
-    AlertStatus,
-    AuditEntry,
-    AuditKind,
-    Commit,
-    Incident,
-    IncidentStatus,
-    Key,
-    Routing,
-    StoredAlert,
-)
+from daemon.commit import Commit, Routing
+from daemon.domain import Alert, AlertStatus, AuditEntry, AuditKind, Incident, IncidentStatus, Key, StoredAlert
 from daemon.errors import Conflict
 from daemon.family import Family
 from daemon.inventory import Server

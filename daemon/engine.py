@@ -9,14 +9,12 @@ from datetime import datetime, timedelta
 from daemon.actions.action import Again, Change, Done, Prepared
 from daemon.actions.undo import by_hand
 from daemon.case import ORDERED_UNDO, Case
-from daemon.config import Timing
+from daemon.commit import Commit, Outgoing
 from daemon.domain import (
     AuditEntry,
     AuditKind,
-    Commit,
     IncidentStatus,
     Json,
-    Outgoing,
     Quarantine,
     Step,
     StepStatus,
@@ -24,6 +22,7 @@ from daemon.domain import (
     UndoStatus,
 )
 from daemon.gates import Hold, Refuse
+from daemon.guardrail_settings import Timing
 from daemon.way_out import (
     COMES_AND_GOES,
     WAYS_OUT,

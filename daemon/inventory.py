@@ -15,9 +15,11 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.complaints import dotted, in_order, suggestion, validated
-from daemon.config import Name, Safety, Settings, is_loopback, read_settings
+from daemon.config import Settings, is_loopback, read_settings
 from daemon.domain import Mode
 from daemon.errors import ConfigError, Mistake
+from daemon.guardrail_settings import Safety
+from daemon.section import Name
 from daemon.toml_source import TomlSource, read_toml
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
-from daemon.domain import AuditEntry, AuditKind, Commit
+from daemon.commit import Commit
+from daemon.domain import AuditEntry, AuditKind
 from daemon.errors import StoreError
 from daemon.ledger import Ledger, Mismatch
 from daemon.nudge import POLL, Nudge

@@ -7,7 +7,8 @@ holds copies of the audit rows, written only after their commit, so a row that i
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
 
-from daemon.domain import AuditEntry, AuditKind, Commit
+from daemon.commit import Commit
+from daemon.domain import AuditEntry, AuditKind
 from daemon.errors import OperatorError
 from daemon.ports import Clock, KillSwitch, Store
 from daemon.wire.messages import older_store_messages

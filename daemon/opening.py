@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from daemon.domain import AuditEntry, AuditKind, Commit, Incident, IncidentStatus, Json, Key
+from daemon.commit import Commit
+from daemon.domain import AuditEntry, AuditKind, Incident, IncidentStatus, Json, Key
 from daemon.ladders import stored
 from daemon.wire.messages import Story, escalation_messages, event_message, state_message
 from statemachines.compiler import End, Ladder

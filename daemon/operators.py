@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from daemon.case import ORDERED_UNDO
-from daemon.domain import AuditEntry, AuditKind, Channel, Commit, Incident, IncidentStatus, UndoItem, UndoStatus
+from daemon.commit import Commit
+from daemon.domain import AuditEntry, AuditKind, Channel, Incident, IncidentStatus, UndoItem, UndoStatus
 from daemon.errors import Conflict, OperatorError
 from daemon.inventory import Inventory
 from daemon.opening import about

@@ -11,7 +11,8 @@ from functools import partial
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from daemon.domain import AuditEntry, AuditKind, Channel, Commit, OutboxRow, canonical
+from daemon.commit import Commit, OutboxRow
+from daemon.domain import AuditEntry, AuditKind, Channel, canonical
 from daemon.errors import BusDown, NotifyFailed
 from daemon.nudge import POLL, Nudge
 from daemon.ports import Bus, Clock, Notifier, Store

@@ -11,16 +11,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from daemon.commit import Commit, Limit, OutboxRow
 from daemon.domain import (
     AuditRow,
     Channel,
-    Commit,
     Incident,
     IncidentStatus,
     Json,
     Key,
-    Limit,
-    OutboxRow,
     Quarantine,
     Received,
     Step,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TypeVar
 
+from daemon.commit import Outgoing, Routing
 from daemon.domain import (
     Alert,
     AlertStatus,
@@ -13,9 +14,7 @@ from daemon.domain import (
     AuditKind,
     AuditRow,
     Channel,
-    Outgoing,
     Received,
-    Routing,
     Step,
     chain_hash,
     timestamp,

@@ -9,7 +9,8 @@ from functools import partial
 import structlog
 
 from daemon.abandon import abandoned
-from daemon.domain import Commit, IncidentStatus
+from daemon.commit import Commit
+from daemon.domain import IncidentStatus
 from daemon.errors import Conflict, StoreError
 from daemon.nudge import POLL, Nudge
 from daemon.parts import Parts

@@ -16,7 +16,8 @@ from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready
 from daemon.actions.heal import others
 from daemon.budget import reserved
 from daemon.case import Case
-from daemon.domain import AuditKind, Commit, Incident, IncidentStatus, Json, Step
+from daemon.commit import Commit
+from daemon.domain import AuditKind, Incident, IncidentStatus, Json, Step
 from daemon.errors import Conflict, StoreError
 from daemon.gates import Hold, Refuse, may_act
 from daemon.guards import RETRY, objection

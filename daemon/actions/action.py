@@ -12,9 +12,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from daemon.config import Timing
 from daemon.domain import Incident, Json, Step, UndoItem, canonical, moment, timestamp
 from daemon.gates import Hold, Refuse
+from daemon.guardrail_settings import Timing
 from daemon.inventory import Inventory, Server
 from daemon.ports import Call, Clock, Outside, Reply, ReplyKind, Shell
 from daemon.wire.answers import StepRunning

@@ -16,6 +16,7 @@ from daemon import domain, records
 from daemon.adapters import sqlite_file, sqlite_writes
 from daemon.adapters import sqlite_rows as rows
 from daemon.adapters.sqlite_file import queries
+from daemon.commit import Commit, Limit, OutboxRow
 from daemon.errors import StoreError
 from daemon.ledger import Ledger
 
@@ -142,7 +143,7 @@ class SqliteStore:
         """See `ports.Store.alerts_of`."""
         return await self._all("alerts_of", rows.stored_alert, incident_id=incident_id)
 
-    async def commit(self, commit: domain.Commit) -> domain.Incident | None:
+    async def commit(self, commit: Commit) -> domain.Incident | None:
         """See `ports.Store.commit`. An incident that ends gives its claims back in the same commit."""
         work = records.storable(commit)
         return await self._with(lambda connection: sqlite_writes.commit(connection, work))
@@ -186,7 +187,7 @@ class SqliteStore:
         """See `ports.Store.steps`."""
         return await self._all("steps", rows.step, incident_id=incident_id)
 
-    async def spent(self, limit: domain.Limit, incident_id: str) -> int:
+    async def spent(self, limit: Limit, incident_id: str) -> int:
         """See `ports.Store.spent`."""
         unit = "ladders" if limit.of_ladders else "steps"
         count = await self._one("spent", lambda row: int(row[unit]), **rows.limit_row(limit, incident_id))
@@ -216,7 +217,7 @@ class SqliteStore:
         """See `ports.Store.runbook`."""
         return await self._one("runbook", rows.runbook, hash=runbook_hash)
 
-    async def outbox(self, channel: domain.Channel, limit: int) -> list[domain.OutboxRow]:
+    async def outbox(self, channel: domain.Channel, limit: int) -> list[OutboxRow]:
         """See `ports.Store.outbox`."""
         return await self._all("outbox", rows.outbox_row, channel=channel.value, limit=limit)
 

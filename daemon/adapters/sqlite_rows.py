@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from daemon import domain
+from daemon.commit import Limit, OutboxRow, Outgoing
 from daemon.domain import canonical, moment, timestamp
 from daemon.ledger import Ledger
 from statemachines.actions import Effect
@@ -182,7 +183,7 @@ def step(row: sqlite3.Row) -> domain.Step:
     )
 
 
-def limit_row(limit: domain.Limit, incident_id: str) -> dict[str, str]:
+def limit_row(limit: Limit, incident_id: str) -> dict[str, str]:
     """What a limit counts."""
     return {
         "incident_id": incident_id,
@@ -279,7 +280,7 @@ def audit_row(row: sqlite3.Row) -> domain.AuditRow:
     return domain.AuditRow(seq=row["seq"], entry=entry, prev_hash=row["prev_hash"], hash=row["hash"])
 
 
-def outgoing_row(message: domain.Outgoing, at: datetime) -> Row:
+def outgoing_row(message: Outgoing, at: datetime) -> Row:
     """The columns of outbox for a message that is due at once."""
     return {
         "channel": message.channel.value,
@@ -290,15 +291,15 @@ def outgoing_row(message: domain.Outgoing, at: datetime) -> Row:
     }
 
 
-def outbox_row(row: sqlite3.Row) -> domain.OutboxRow:
+def outbox_row(row: sqlite3.Row) -> OutboxRow:
     """A row of outbox."""
-    message = domain.Outgoing(
+    message = Outgoing(
         channel=domain.Channel(row["channel"]),
         topic=row["topic"],
         body=json.loads(row["body"]),
         retain=bool(row["retain"]),
     )
-    return domain.OutboxRow(
+    return OutboxRow(
         seq=row["seq"],
         message=message,
         created_at=moment(row["created_at"]),

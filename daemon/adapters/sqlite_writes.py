@@ -13,6 +13,7 @@ from datetime import datetime
 from daemon import conflicts, domain, records
 from daemon.adapters import sqlite_rows as rows
 from daemon.adapters.sqlite_file import queries, transaction
+from daemon.commit import Commit, Outgoing, Routing
 from daemon.errors import Conflict
 
 Connection = sqlite3.Connection
@@ -39,7 +40,7 @@ def ingest(connection: Connection, batch: Sequence[domain.Received], deadletter_
     return stored
 
 
-def commit(connection: Connection, work: domain.Commit) -> domain.Incident | None:
+def commit(connection: Connection, work: Commit) -> domain.Incident | None:
     """Make a unit of work durable; see `ports.Store.commit`. What depends on what decides the order."""
     with transaction(connection):
         if work.runbook is not None:
@@ -68,7 +69,7 @@ def commit(connection: Connection, work: domain.Commit) -> domain.Incident | Non
     return None if work.incident is None else replace(work.incident, version=work.incident.version + 1)
 
 
-def _stay_within(connection: Connection, work: domain.Commit) -> None:
+def _stay_within(connection: Connection, work: Commit) -> None:
     """Refuse what would go beyond a limit. The step of this commit is not written yet, so it does not count itself."""
     for limit in work.limits:
         row = _one(connection, "spent", {**rows.limit_row(limit, "" if work.incident is None else work.incident.id)})
@@ -222,7 +223,7 @@ def _quarantine(connection: Connection, quarantine: domain.Quarantine) -> None:
         raise conflicts.quarantined_already(quarantine.server, found["step_id"] if found else "")
 
 
-def _route(connection: Connection, routing: domain.Routing) -> None:
+def _route(connection: Connection, routing: Routing) -> None:
     row: rows.Row = {
         "alert_id": routing.alert_id,
         "status": routing.status.value,
@@ -237,7 +238,7 @@ def _route(connection: Connection, routing: domain.Routing) -> None:
     _tally(connection, f"alerts {routing.status.value}", 1)
 
 
-def _why_not_route(connection: Connection, routing: domain.Routing) -> Conflict | None:
+def _why_not_route(connection: Connection, routing: Routing) -> Conflict | None:
     found = _one(connection, "alert_status", {"id": routing.alert_id})
     if found is not None and found["status"] != domain.AlertStatus.PENDING:
         return conflicts.routed_already(routing.alert_id, found["status"])
@@ -246,7 +247,7 @@ def _why_not_route(connection: Connection, routing: domain.Routing) -> Conflict 
     return _missing(connection, "incident", routing.incident_id or "", f"the routing of alert {routing.alert_id}")
 
 
-def _give_back(connection: Connection, work: domain.Commit) -> None:
+def _give_back(connection: Connection, work: Commit) -> None:
     """Give the claims of the incident back when it says so, and when it has ended."""
     incident = work.incident
     if incident is None:
@@ -272,7 +273,7 @@ def _append_audit(connection: Connection, entries: Sequence[domain.AuditEntry]) 
     connection.executemany(queries()["append_audit"], [rows.audit_columns(row) for row in chain])
 
 
-def _send(connection: Connection, messages: Sequence[domain.Outgoing], at: datetime) -> None:
+def _send(connection: Connection, messages: Sequence[Outgoing], at: datetime) -> None:
     for message in messages:
         _do(connection, "send", rows.outgoing_row(message, at))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from daemon.actions.preconditions import BEFORE, Precondition
-from daemon.config import Timing
+from daemon.guardrail_settings import Timing
 from statemachines.actions import ACTIONS, Disruption, Effect
 from statemachines.checker import bounds, spell
 from statemachines.checker.facts import CHANGED_BY

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from daemon.config import Timing
 from daemon.domain import Mode, Quarantine
 from daemon.gates.verdicts import Hold, Refuse
+from daemon.guardrail_settings import Timing
 
 
 def not_quarantined(quarantine: Quarantine | None) -> Refuse | None:

@@ -7,9 +7,9 @@ reboot within 12 hours, or a fifth in its DAG within a day, needs a human more t
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from daemon.config import Budgets
-from daemon.domain import Limit
+from daemon.commit import Limit
 from daemon.gates.verdicts import Refuse
+from daemon.guardrail_settings import Budgets
 from daemon.inventory import Inventory, Server
 from statemachines.actions import ACTIONS, Disruption
 

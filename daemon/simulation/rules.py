@@ -8,9 +8,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from daemon.config import Budgets
 from daemon.domain import GENESIS, AuditKind, Incident, IncidentStatus, Step, StepStatus, UndoStatus, chain_hash
 from daemon.gates import limits
+from daemon.guardrail_settings import Budgets
 from daemon.lab.faults import Fault
 from daemon.lab.organisation import Machine, Monitor
 from daemon.lab.record import RecordedEffect

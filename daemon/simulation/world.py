@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from daemon.assembly import Outer, assemble, lifecycle
-from daemon.config import Safety, Settings, Timing
+from daemon.config import Settings
 from daemon.domain import AuditKind, AuditRow, IncidentStatus
 from daemon.errors import OperatorError, StoreError
+from daemon.guardrail_settings import Safety, Timing
 from daemon.inventory import Inventory, Role, Server
 from daemon.lab.clock import LabClock
 from daemon.lab.record import EffectKind, Record, RecordedEffect

@@ -6,21 +6,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from daemon import conflicts, records
+from daemon.commit import Commit, Limit, OutboxRow, Outgoing, Routing
 from daemon.domain import (
     GENESIS,
     AlertStatus,
     AuditEntry,
     AuditRow,
-    Commit,
     Incident,
     IncidentStatus,
     Key,
-    Limit,
-    OutboxRow,
-    Outgoing,
     Quarantine,
     Received,
-    Routing,
     Step,
     StepStatus,
     StoredAlert,

@@ -8,16 +8,14 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from daemon import records
+from daemon.commit import Commit, Limit, OutboxRow
 from daemon.domain import (
     AlertStatus,
     AuditRow,
     Channel,
-    Commit,
     Incident,
     IncidentStatus,
     Key,
-    Limit,
-    OutboxRow,
     Quarantine,
     Received,
     Step,

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from daemon.domain import Channel, Incident, Json, Outgoing, Step, UndoItem, timestamp
+from daemon.commit import Outgoing
+from daemon.domain import Channel, Incident, Json, Step, UndoItem, timestamp
 from daemon.ledger import Mismatch
 
 

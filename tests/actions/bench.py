@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from daemon.actions.action import Again, Asker, Context, Done, ReadAction
-from daemon.config import Timing
 from daemon.domain import Incident, IncidentStatus, Json, Key
+from daemon.guardrail_settings import Timing
 from daemon.inventory import Inventory
 from daemon.ports import Outside
 from daemon.testing.clock import ManualClock

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from daemon.domain import AuditEntry, AuditKind, AuditRow, Commit, Json
+from daemon.commit import Commit
+from daemon.domain import AuditEntry, AuditKind, AuditRow, Json
 from daemon.ports import Store
 from daemon.records import chained
 

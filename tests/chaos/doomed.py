@@ -33,7 +33,8 @@ from daemon.adapters.mqtt import MqttBus
 from daemon.adapters.sqlite import SqliteStore
 from daemon.adapters.winrm import WinrmShell
 from daemon.adapters.winrm_attempt import Attempt, End
-from daemon.domain import AuditRow, Commit, Incident, IncidentStatus, Received, Step, StepStatus, StoredAlert
+from daemon.commit import Commit
+from daemon.domain import AuditRow, Incident, IncidentStatus, Received, Step, StepStatus, StoredAlert
 from daemon.loops import Daemon
 from daemon.ports import Call, Permit, Reply
 from daemon.turn import Turn

@@ -7,7 +7,8 @@ from typing import Any
 
 from daemon.adapters.sqlite import SqliteStore
 from daemon.app import DATABASE
-from daemon.domain import AlertStatus, Routing
+from daemon.commit import Routing
+from daemon.domain import AlertStatus
 from tests.cli.conftest import Exmedic
 from tests.cli.test_operators import answering
 from tests.ledger.test_watch import by_hand

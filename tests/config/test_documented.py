@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from daemon import config, inventory
+from daemon import config, guardrail_settings, inventory
 from tests.config.site import Site
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8")
@@ -18,9 +18,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "### `[bus.tls]`": config.BusTls,
     "## `[credentials.NAME]`": config.Credential,
     "## `[winrm]`": config.WinrmSettings,
-    "## `[safety]`": config.Safety,
-    "## `[timing]`": config.Timing,
-    "## `[budgets]`": config.Budgets,
+    "## `[safety]`": guardrail_settings.Safety,
+    "## `[timing]`": guardrail_settings.Timing,
+    "## `[budgets]`": guardrail_settings.Budgets,
     "## `[notify]`": config.NotifySettings,
     "## `[lab]`": config.LabClock,
     '## The inventory: `[servers."NAME"]`': inventory._Entry,  # noqa: SLF001 - the shape of a row is documented

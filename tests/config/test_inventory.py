@@ -1,8 +1,9 @@
 import pytest
 
-from daemon.config import Safety, load_settings
+from daemon.config import load_settings
 from daemon.domain import Mode
 from daemon.errors import ConfigError
+from daemon.guardrail_settings import Safety
 from daemon.inventory import Inventory, Role, load_inventory, mode_of
 from tests.config.site import INVENTORY, SETTINGS, Site
 

@@ -10,17 +10,15 @@ from typing import Any
 import pytest
 
 from daemon.adapters.sqlite import SqliteStore
+from daemon.commit import Commit, Limit, Routing
 from daemon.domain import (
     GENESIS,
     AlertStatus,
     AuditKind,
     Channel,
-    Commit,
     Incident,
     IncidentStatus,
     Key,
-    Limit,
-    Routing,
     StepStatus,
     UndoStatus,
     chain_hash,

@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from daemon.domain import Channel, Commit, IncidentStatus
+from daemon.commit import Commit
+from daemon.domain import Channel, IncidentStatus
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.world import MBX1, MBX2, Daemon, Mishap, World, inventory

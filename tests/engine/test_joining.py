@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from daemon import dispatch
-from daemon.domain import AlertStatus, Commit, Incident, IncidentStatus
+from daemon.commit import Commit
+from daemon.domain import AlertStatus, Incident, IncidentStatus
 from daemon.errors import Conflict, OperatorError
 from daemon.ports import Call, Permit, Reply
 from statemachines.actions import ACTIONS

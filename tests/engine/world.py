@@ -12,11 +12,12 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
-from daemon.config import Safety, Settings
+from daemon.config import Settings
 from daemon.dispatch import Dispatch
 from daemon.domain import Alert, AuditRow, Incident, IncidentStatus, Received, Source, Step, moment, timestamp
 from daemon.engine import Engine
 from daemon.family import Family
+from daemon.guardrail_settings import Safety
 from daemon.inventory import Inventory, Role, Server
 from daemon.ladders import Ladders
 from daemon.operators import Operators

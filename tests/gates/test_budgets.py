@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.config import Budgets
-from daemon.domain import Commit, IncidentStatus, Limit, StepStatus
+from daemon.commit import Commit, Limit
+from daemon.domain import IncidentStatus, StepStatus
 from daemon.errors import Conflict
 from daemon.gates import limits, overspent
 from daemon.gates.budgets import ACTIONS_OF
+from daemon.guardrail_settings import Budgets
 from daemon.inventory import Inventory, Role, Server
 from daemon.ports import Store
 from daemon.testing.memory_store import MemoryStore

@@ -12,7 +12,8 @@ import pytest
 
 from daemon.adapters.clock import SystemClock
 from daemon.adapters.sqlite import SqliteStore
-from daemon.domain import AlertStatus, AuditKind, AuditRow, Channel, IncidentStatus, Routing
+from daemon.commit import Routing
+from daemon.domain import AlertStatus, AuditKind, AuditRow, Channel, IncidentStatus
 from daemon.errors import StoreError
 from daemon.ledger import Ledger, Mismatch
 from daemon.ledger_watch import LATEST, SOONEST, THOROUGH, LedgerWatch, grown

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from daemon.adapters.clock import SystemClock
 from daemon.adapters.sqlite import SqliteStore
-from daemon.domain import AuditKind, Channel, Commit, Incident, IncidentStatus, Json, Key, Outgoing
+from daemon.commit import Commit, Outgoing
+from daemon.domain import AuditKind, Channel, Incident, IncidentStatus, Json, Key
 from daemon.errors import NotifyFailed
 from daemon.outbox import Outbox, next_attempt
 from daemon.ports import Notifier, Store

@@ -15,7 +15,8 @@ from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard
 from daemon.actions.restart import RestartService
 from daemon.audit import AuditFollower
 from daemon.case import Case
-from daemon.domain import AuditRow, Commit, Mode, OutboxRow, Quarantine, Received, Step
+from daemon.commit import Commit, OutboxRow
+from daemon.domain import AuditRow, Mode, Quarantine, Received, Step
 from daemon.engine import Engine
 from daemon.errors import BusDown, SinkDown, StoreError
 from daemon.intake import Intake

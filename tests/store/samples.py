@@ -5,17 +5,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from daemon.commit import Commit, Outgoing
 from daemon.domain import (
     Alert,
     AuditEntry,
     AuditKind,
     Channel,
-    Commit,
     Incident,
     IncidentStatus,
     Json,
     Key,
-    Outgoing,
     Quarantine,
     Received,
     Source,

@@ -13,18 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from daemon.adapters.sqlite import SqliteStore
-from daemon.domain import (
-    AlertStatus,
-    Channel,
-    Commit,
-    Incident,
-    IncidentStatus,
-    Received,
-    Routing,
-    StepStatus,
-    UndoStatus,
-    chain_hash,
-)
+from daemon.commit import Commit, Routing
+from daemon.domain import AlertStatus, Channel, Incident, IncidentStatus, Received, StepStatus, UndoStatus, chain_hash
 from daemon.errors import Conflict
 from daemon.ports import Store
 from daemon.testing.memory_store import MemoryStore

@@ -1,0 +1,81 @@
+"""One unit of work for the store, and what is part of it. Records, without I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from daemon.domain import AlertStatus, AuditEntry, Channel, Incident, Json, Quarantine, Step, StoredRunbook, UndoItem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """What became of a pending alert."""
+
+    alert_id: int
+    status: AlertStatus
+    reason: str = ""
+    incident_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A ceiling: at most `most` of these actions on these servers since a moment, or of the ladders that did them.
+
+    An intent counts unless it was withdrawn, which is proof that nothing happened, or refused by its server. Of
+    ladders, an incident's own does not count against it.
+    """
+
+    what: str  #: in words, such as `reboots of mbx1.contoso.com in 12 hours`
+    servers: tuple[str, ...]
+    actions: tuple[str, ...]
+    since: datetime
+    most: int
+    of_ladders: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A message to send once the commit that carries it is durable. The outbox adds its number as `seq`."""
+
+    channel: Channel
+    topic: str  #: for NOTIFY: the title
+    body: Json
+    retain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """An outgoing message and how its delivery stands."""
+
+    seq: int
+    message: Outgoing
+    created_at: datetime
+    attempts: int
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """One unit of work: all of it becomes durable, or none of it.
+
+    `incident` is inserted when its version is 0, otherwise it replaces the stored one of that same version; the store
+    counts the version up. `step` is inserted or replaced by id. `claim` takes scopes (a server's name, `dag:NAME`) for
+    the incident, `release` gives back all it holds. `quarantine` and `lift` set and end a server's quarantine.
+    `ledger_told` replaces what `Ledger.told` says. `limits` are asked before the step is written, in the same
+    transaction: two incidents can never both get the last of a budget.
+    """
+
+    at: datetime
+    incident: Incident | None = None
+    step: Step | None = None
+    undo: tuple[UndoItem, ...] = ()
+    claim: tuple[str, ...] = ()
+    release: bool = False
+    quarantine: Quarantine | None = None
+    lift: str | None = None
+    limits: tuple[Limit, ...] = ()
+    routing: Routing | None = None
+    runbook: StoredRunbook | None = None
+    ledger_told: Mapping[str, int] | None = None
+    audit: tuple[AuditEntry, ...] = ()
+    outgoing: tuple[Outgoing, ...] = ()

@@ -1,0 +1,74 @@
+"""The settings that keep exmedic from doing too much: modes, waits and budgets."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from daemon.domain import Mode
+from daemon.section import Name, Seconds, Section
+from daemon.site_paths import SitePath
+from statemachines.actions import ACTIONS
+
+
+def _observe(value: object) -> object:
+    if value != Mode.OBSERVE:
+        raise ValueError('must be "observe": auto is granted by server tag only, in auto_tags')
+    return value
+
+
+class Safety(Section):
+    """Modes and the kill switch. A server's mode is `auto` only if one of its tags says so."""
+
+    mode: Annotated[Literal[Mode.OBSERVE], BeforeValidator(_observe)] = Mode.OBSERVE
+    auto_tags: tuple[Name, ...] = ()
+    pause_file: SitePath = Path("/var/lib/exmedic/pause")
+
+
+class Timing(Section):
+    """The waits of a ladder. Deadlines of actions are in statemachines.actions."""
+
+    probe_failures: Annotated[int, Field(strict=True, ge=1, le=100)] = 3  #: how often the probe must fail ...
+    probe_span: Seconds = 180.0  #: ... over how long
+    monitor_wait: Seconds = 900.0  #: how long a passing probe waits for its monitor to agree
+    hold_recheck: Seconds = 300.0  #: when a held incident asks again
+    hold_deadline: Seconds = 8 * 3600.0  #: when it escalates instead
+    observe_deadline: Seconds = 24 * 3600.0  #: how long mode observe watches an unhealthy server
+    latch_recheck: Seconds = 1800.0  #: when an escalated or merely observed incident looks whether it is over
+    facts_age: Seconds = 30.0  #: how old a gate's facts may be, in real seconds
+    send_window: Seconds = 300.0  #: until when an effect may begin, on the executing server's own clock
+    verified_age: Seconds = 3600.0  #: how old the last verification may be when an effect begins
+    back_apart: Seconds = 60.0  #: how far apart a rebooted server must twice be found back
+
+    @field_validator("monitor_wait")
+    @classmethod
+    def _in_time(cls, value: float, info: ValidationInfo) -> float:
+        deadline = ACTIONS["verify"].deadline.total_seconds()
+        span = info.data.get("probe_span", 0.0)
+        if span + value > deadline:
+            raise ValueError(f"and probe_span must be at most {deadline:.0f} together, the deadline of verify")
+        return value
+
+    @field_validator("hold_deadline")
+    @classmethod
+    def _asked_again(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("hold_recheck", 0.0):
+            raise ValueError("must not be less than hold_recheck: a held incident would never ask again")
+        return value
+
+
+_Most = Annotated[int, Field(strict=True, ge=0, le=1000)]
+
+
+class Budgets(Section):
+    """How often exmedic may do what, in the last hour, 12 hours or day; 0 never. Putting back is exempt."""
+
+    ladders_a_day_server: _Most = 3  #: incidents that do anything disruptive on one server
+    restarts_a_day_server: _Most = 6
+    moves_an_hour_server: _Most = 1
+    moves_a_day_dag: _Most = 4
+    moves_a_day_fleet: _Most = 12
+    reboots_in_12_hours_server: _Most = 1
+    reboots_a_day_dag: _Most = 4
+    reboots_a_day_site: _Most = 4
+    reboots_a_day_fleet: _Most = 8
