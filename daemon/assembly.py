@@ -7,6 +7,7 @@ from typing import Any
 from daemon.audit import AuditFollower
 from daemon.commit import Commit
 from daemon.config import Settings
+from daemon.deferral import Deferral
 from daemon.dispatch import Dispatch
 from daemon.domain import AuditEntry, AuditKind
 from daemon.engine import Engine
@@ -82,6 +83,7 @@ def assemble(
         runner.nudge()
 
     dispatch = Dispatch(family, work, outer.poll)
+    deferral = Deferral(family, work, outer.poll)
 
     def ingested() -> None:
         committed()
@@ -98,9 +100,9 @@ def assemble(
     )
     daemon = Daemon(
         taking=(("bus", outer.bus_loop), ("intake", intake.run)),
-        working=(("dispatch", dispatch.run), ("runner", runner.run), ("ledger", watch.run)),
+        working=(("dispatch", dispatch.run), ("deferral", deferral.run), ("runner", runner.run), ("ledger", watch.run)),
         flushing=(("outbox", outbox.run_bus), ("audit", follower.run), ("notifications", outbox.run_notify)),
-        wake=(dispatch.nudge, runner.nudge, watch.nudge, committed),
+        wake=(dispatch.nudge, deferral.nudge, runner.nudge, watch.nudge, committed),
         progress=Progress(clock),
         service=outer.service,
         ready=lambda: bus.connected,

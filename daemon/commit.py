@@ -4,7 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from daemon.domain import AlertStatus, AuditEntry, Channel, Incident, Json, Quarantine, Step, StoredRunbook, UndoItem
+from daemon.domain import (
+    AlertStatus,
+    AuditEntry,
+    Channel,
+    Incident,
+    Json,
+    Key,
+    Quarantine,
+    Step,
+    StoredRunbook,
+    UndoItem,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +26,18 @@ class Routing:
     status: AlertStatus
     reason: str = ""
     incident_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred:
+    """A monitor that is verified later: its alerts were set aside for a while, not for good."""
+
+    key: Key
+    health_set: str
+    monitor: str
+    reason: str
+    since: datetime  #: the first of its alerts
+    not_before: datetime  #: when to ask whether its time has come
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +85,8 @@ class Commit:
     counts the version up. `step` is inserted or replaced by id. `claim` takes scopes (a server's name, `dag:NAME`) for
     the incident, `release` gives back all it holds. `quarantine` and `lift` set and end a server's quarantine.
     `ledger_told` replaces what `Ledger.told` says. `limits` are asked before the step is written, in the same
-    transaction: two incidents can never both get the last of a budget.
+    transaction: two incidents can never both get the last of a budget. `undefer` forgets what was deferred, before
+    `defer` adds to it; of a key that is deferred already the earlier `since` and the earlier `not_before` stay.
     """
 
     at: datetime
@@ -75,6 +99,8 @@ class Commit:
     lift: str | None = None
     limits: tuple[Limit, ...] = ()
     routing: Routing | None = None
+    undefer: tuple[Key, ...] = ()
+    defer: tuple[Deferred, ...] = ()
     runbook: StoredRunbook | None = None
     ledger_told: Mapping[str, int] | None = None
     audit: tuple[AuditEntry, ...] = ()

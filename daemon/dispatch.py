@@ -10,14 +10,13 @@ from datetime import datetime
 
 import structlog
 
-from daemon.case import ORDERED_UNDO
 from daemon.commit import Commit, Routing
 from daemon.domain import Alert, AlertStatus, AuditEntry, AuditKind, Incident, IncidentStatus, Key, StoredAlert
 from daemon.errors import Conflict
 from daemon.family import Family
 from daemon.inventory import Server
 from daemon.nudge import POLL, Nudge
-from daemon.opening import Opening, about, opened
+from daemon.opening import Opening, about, lets_go, opened
 from statemachines.compiler import Ladder
 
 BATCH = 100
@@ -67,22 +66,13 @@ def route(
         return Suppress(reason=alert.suppress)
     if server is None:
         return Suppress(reason=f"server {alert.server} is not in the inventory")
-    if current is not None and not alert.closed and _lets_go(current):
+    if current is not None and not alert.closed and lets_go(current):
         return Wait(incident=current)
     if current is not None:
         return Join(incident=current, verify=alert.closed)
     if alert.closed:
         return Suppress(reason="closed at its source, and no incident is open")
     return Open(key=Key.of(server.name, alert.health_set, alert.monitor), ladder=ladder)
-
-
-def _lets_go(incident: Incident) -> bool:
-    """Whether it only puts things back, and nothing will be done about its monitor any more.
-
-    An operator has closed it, or has ordered an undo of one that was closed before.
-    """
-    ordered = incident.facts.get(ORDERED_UNDO, {}) if incident.undo_by else {}
-    return incident.status is IncidentStatus.OPEN and (bool(incident.close_by) or ordered.get("latched") is False)
 
 
 class Dispatch:

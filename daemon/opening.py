@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from daemon.case import ORDERED_UNDO
 from daemon.commit import Commit
 from daemon.domain import AuditEntry, AuditKind, Incident, IncidentStatus, Json, Key
 from daemon.ladders import stored
@@ -73,6 +74,15 @@ def _unhandled(incident: Incident, now: datetime, prefix: str, audit: tuple[Audi
         audit=(*audit, about(AuditKind.ESCALATED, incident, now, incident.reason, {})),
         outgoing=(state_message(prefix, incident), *escalation_messages(prefix, Story(incident=incident), now)),
     )
+
+
+def lets_go(incident: Incident) -> bool:
+    """Whether it only puts things back, and nothing will be done about its monitor any more.
+
+    An operator has closed it, or has ordered an undo of one that was closed before.
+    """
+    ordered = incident.facts.get(ORDERED_UNDO, {}) if incident.undo_by else {}
+    return incident.status is IncidentStatus.OPEN and (bool(incident.close_by) or ordered.get("latched") is False)
 
 
 def about(kind: AuditKind, incident: Incident, now: datetime, message: str, fields: Json) -> AuditEntry:

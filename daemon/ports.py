@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from daemon.commit import Commit, Limit, OutboxRow
+from daemon.commit import Commit, Deferred, Limit, OutboxRow
 from daemon.domain import (
     AuditRow,
     Channel,
@@ -169,6 +169,10 @@ class Store(Protocol):
 
     async def quarantines(self) -> list[Quarantine]:
         """All quarantines."""
+        ...
+
+    async def deferred(self, now: datetime, limit: int) -> list[Deferred]:
+        """What was set aside and may be verified by `now`, the longest due first."""
         ...
 
     async def runbook(self, runbook_hash: str) -> StoredRunbook | None:

@@ -150,6 +150,21 @@ WHERE effect = 'disruptive' AND started_at > :since
 -- name: quarantines
 SELECT * FROM quarantines ORDER BY server;
 
+-- name: defer
+INSERT INTO deferred (server, health_set_key, monitor_key, health_set, monitor, reason, since, not_before)
+VALUES (:server, :health_set_key, :monitor_key, :health_set, :monitor, :reason, :since, :not_before)
+ON CONFLICT (server, health_set_key, monitor_key) DO UPDATE SET
+    health_set = excluded.health_set, monitor = excluded.monitor, reason = excluded.reason,
+    since = min(since, excluded.since), not_before = min(not_before, excluded.not_before);
+
+-- name: undefer
+DELETE FROM deferred
+WHERE server = :server AND health_set_key = :health_set_key AND monitor_key = :monitor_key;
+
+-- name: deferred
+SELECT * FROM deferred WHERE not_before <= :now
+ORDER BY not_before, server, health_set_key, monitor_key LIMIT :limit;
+
 -- name: last_audit
 SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1;
 

@@ -16,7 +16,7 @@ from daemon import domain, records
 from daemon.adapters import sqlite_file, sqlite_writes
 from daemon.adapters import sqlite_rows as rows
 from daemon.adapters.sqlite_file import queries
-from daemon.commit import Commit, Limit, OutboxRow
+from daemon.commit import Commit, Deferred, Limit, OutboxRow
 from daemon.errors import StoreError
 from daemon.ledger import Ledger
 
@@ -212,6 +212,10 @@ class SqliteStore:
     async def quarantines(self) -> list[domain.Quarantine]:
         """See `ports.Store.quarantines`. By server name."""
         return await self._all("quarantines", rows.quarantine)
+
+    async def deferred(self, now: datetime, limit: int) -> list[Deferred]:
+        """See `ports.Store.deferred`."""
+        return await self._all("deferred", rows.deferred, now=domain.timestamp(now), limit=limit)
 
     async def runbook(self, runbook_hash: str) -> domain.StoredRunbook | None:
         """See `ports.Store.runbook`."""

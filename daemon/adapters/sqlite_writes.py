@@ -63,6 +63,7 @@ def commit(connection: Connection, work: Commit) -> domain.Incident | None:
             _quarantine(connection, work.quarantine)
         if work.routing is not None:
             _route(connection, work.routing)
+        _defer(connection, work)
         _give_back(connection, work)  # last: an outcome or a quarantine of this commit may allow it
         _append_audit(connection, work.audit)
         _send(connection, work.outgoing, work.at)
@@ -245,6 +246,13 @@ def _why_not_route(connection: Connection, routing: Routing) -> Conflict | None:
     if not records.decides(routing):
         return conflicts.routed_nowhere(routing.alert_id, routing.status)
     return _missing(connection, "incident", routing.incident_id or "", f"the routing of alert {routing.alert_id}")
+
+
+def _defer(connection: Connection, work: Commit) -> None:
+    for key in work.undefer:
+        _do(connection, "undefer", rows.key_row(key))
+    for deferred in work.defer:
+        _do(connection, "defer", rows.deferred_row(deferred))
 
 
 def _give_back(connection: Connection, work: Commit) -> None:

@@ -140,7 +140,11 @@ def _over(world: World) -> bool:
     """Whether nothing is left to do."""
     state = world.store.contents
     busy = any(incident.status is IncidentStatus.OPEN for incident in state.incidents.values())
-    waiting = bool(state.outbox) or any(alert.status.value == "pending" for alert in state.alerts.values())
+    waiting = (
+        bool(state.outbox)
+        or bool(state.deferred)
+        or any(alert.status.value == "pending" for alert in state.alerts.values())
+    )
     copied = len({row.seq for row in world.rows}) == len(state.audit)
     return not busy and not waiting and copied and not world.bus.unacknowledged and world.store.is_open
 

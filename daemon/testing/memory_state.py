@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from daemon import conflicts, records
-from daemon.commit import Commit, Limit, OutboxRow, Outgoing, Routing
+from daemon.commit import Commit, Deferred, Limit, OutboxRow, Outgoing, Routing
 from daemon.domain import (
     GENESIS,
     AlertStatus,
@@ -39,6 +39,7 @@ class State:
     undo: dict[str, UndoItem] = field(default_factory=dict)
     claims: dict[str, str] = field(default_factory=dict)
     quarantines: dict[str, Quarantine] = field(default_factory=dict)
+    deferred: dict[Key, Deferred] = field(default_factory=dict)
     runbooks: dict[str, StoredRunbook] = field(default_factory=dict)
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
@@ -137,6 +138,7 @@ def commit(state: State, work: Commit) -> Incident | None:
         _quarantine(state, work.quarantine)
     if work.routing is not None:
         _route(state, work.routing)
+    _defer(state, work)
     _give_back(state, work)
     _append_audit(state, work.audit)
     _send(state, work.outgoing, work.at)
@@ -246,6 +248,15 @@ def _route(state: State, routing: Routing) -> None:
     state.alerts[alert.id] = replace(
         alert, status=routing.status, reason=routing.reason, incident_id=routing.incident_id
     )
+
+
+def _defer(state: State, work: Commit) -> None:
+    for key in work.undefer:
+        state.deferred.pop(key, None)
+    for deferred in work.defer:
+        known = state.deferred.get(deferred.key, deferred)
+        since, not_before = min(known.since, deferred.since), min(known.not_before, deferred.not_before)
+        state.deferred[deferred.key] = replace(deferred, since=since, not_before=not_before)
 
 
 def _give_back(state: State, work: Commit) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from daemon import records
-from daemon.commit import Commit, Limit, OutboxRow
+from daemon.commit import Commit, Deferred, Limit, OutboxRow
 from daemon.domain import (
     AlertStatus,
     AuditRow,
@@ -172,6 +172,12 @@ class MemoryStore:
     async def quarantines(self) -> list[Quarantine]:
         """See `ports.Store.quarantines`. By server name."""
         return sorted((await self._read()).quarantines.values(), key=lambda each: each.server)
+
+    async def deferred(self, now: datetime, limit: int) -> list[Deferred]:
+        """See `ports.Store.deferred`."""
+        due = [each for each in (await self._read()).deferred.values() if each.not_before <= now]
+        due.sort(key=lambda each: (each.not_before, each.key.server, each.key.health_set, each.key.monitor))
+        return due[:limit]
 
     async def runbook(self, runbook_hash: str) -> StoredRunbook | None:
         """See `ports.Store.runbook`."""

@@ -487,6 +487,37 @@ class TestUndoAndQuarantine:
         await refused(store, work(quarantine=samples.quarantine(incident_id="nobody")), "incident nobody")
 
 
+class TestDeferred:
+    async def test_what_was_deferred_comes_back_from_its_moment_on_the_longest_due_first(self, store: Store) -> None:
+        early, late = samples.deferred(SERVER, not_before=later(60)), samples.deferred(OTHER, not_before=later(90))
+        await store.commit(work(defer=(late, early)))
+        assert await store.deferred(later(59), 10) == []
+        assert await store.deferred(later(60), 10) == [early]
+        assert await store.deferred(later(90), 10) == [early, late]
+        assert await store.deferred(later(90), 1) == [early]
+
+    async def test_what_is_deferred_again_is_never_put_off_by_that(self, store: Store) -> None:
+        await store.commit(work(defer=(samples.deferred(since=later(5), not_before=later(60)),)))
+        await store.commit(work(defer=(samples.deferred(since=later(30), not_before=later(900), reason="storm"),)))
+        again = samples.deferred(since=later(5), not_before=later(60), reason="storm")
+        assert await store.deferred(later(900), 10) == [again]
+
+    async def test_one_commit_may_forget_and_put_off(self, store: Store) -> None:
+        await store.commit(work(defer=(samples.deferred(), samples.deferred(OTHER))))
+        put_off = samples.deferred(not_before=later(900))
+        await store.commit(work(undefer=(put_off.key,), defer=(put_off,)))
+        assert await store.deferred(later(899), 10) == [samples.deferred(OTHER)]
+        await store.commit(work(undefer=(put_off.key, samples.deferred(OTHER).key)))
+        assert await store.deferred(later(900), 10) == []
+
+    async def test_a_commit_that_conflicts_defers_and_forgets_nothing(self, store: Store) -> None:
+        await store.commit(work(defer=(samples.deferred(),)))
+        await put(store, samples.incident())
+        taken = samples.incident("i2")
+        await refused(store, work(incident=taken, undefer=(samples.deferred().key,)), "already has incident i1")
+        await refused(store, work(incident=taken, defer=(samples.deferred(OTHER),)), "already has incident i1")
+
+
 class TestAudit:
     async def test_rows_are_numbered_without_gaps_and_chained_across_commits_and_conflicts(self, store: Store) -> None:
         await store.ingest([samples.received("k1"), samples.received("k1"), samples.unreadable("k2")])

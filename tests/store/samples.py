@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from daemon.commit import Commit, Outgoing
+from daemon.commit import Commit, Deferred, Outgoing
 from daemon.domain import (
     Alert,
     AuditEntry,
@@ -120,6 +120,18 @@ def quarantine(**changes: Any) -> Quarantine:
     return replace(sample, **changes)
 
 
+def deferred(server: str = SERVER, **changes: Any) -> Deferred:
+    sample = Deferred(
+        key=Key.of(server, "POP.Protocol", MONITOR),
+        health_set="POP.Protocol",
+        monitor=MONITOR,
+        reason="maintenance patching until 04:00",
+        since=NOW,
+        not_before=later(60),
+    )
+    return replace(sample, **changes)
+
+
 def entry(message: str = "something was decided", **changes: Any) -> AuditEntry:
     sample = AuditEntry(
         kind=AuditKind.DECISION,
@@ -164,6 +176,7 @@ async def everything(store: Store) -> Json:
         "due": await store.due_incidents(later(45), EVERYTHING),
         "next_due": await store.next_due(),
         "quarantines": await store.quarantines(),
+        "deferred": [await store.deferred(later(45), EVERYTHING), await store.deferred(later(900), EVERYTHING)],
         "audit": await store.audit_after(0, EVERYTHING),
         "ledger": await store.ledger(),
         "cursor": await store.cursor("journal"),

@@ -97,6 +97,20 @@ CREATE TABLE cursors (
     seq INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE deferred (
+    server TEXT NOT NULL,
+    health_set_key TEXT NOT NULL, -- folded; the names below keep their spelling
+    monitor_key TEXT NOT NULL,
+    health_set TEXT NOT NULL,
+    monitor TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    since TEXT NOT NULL,
+    not_before TEXT NOT NULL,
+    PRIMARY KEY (server, health_set_key, monitor_key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX deferred_until ON deferred (not_before);
+
 CREATE TABLE incidents (
     number INTEGER PRIMARY KEY, -- in the order they were opened, whatever the clock did
     id TEXT NOT NULL UNIQUE,

@@ -84,6 +84,8 @@ commits = st.builds(
     quarantine=sometimes(quarantines),
     lift=sometimes(servers),
     routing=sometimes(routings),
+    undefer=st.lists(servers.map(lambda server: samples.deferred(server).key), max_size=1).map(tuple),
+    defer=st.lists(st.builds(samples.deferred, servers, since=times, not_before=times), max_size=2).map(tuple),
     runbook=sometimes(st.just(samples.runbook())),
     audit=st.lists(st.builds(samples.entry, st.text(max_size=5), incident_id=incident_ids), max_size=2).map(tuple),
     outgoing=st.lists(
