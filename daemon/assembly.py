@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from daemon.audit import AuditFollower
@@ -116,6 +117,7 @@ def assemble(
         inventory=inventory,
         pause_file=outer.pause,
         wake=work,
+        approval_lasts=timedelta(seconds=settings.timing.approval_expires),
         notifies=outer.notifier is not None,
     )
     return daemon, operators

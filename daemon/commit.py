@@ -83,7 +83,8 @@ class Commit:
 
     `incident` is inserted when its version is 0, otherwise it replaces the stored one of that same version; the store
     counts the version up. `step` is inserted or replaced by id. `claim` takes scopes (a server's name, `dag:NAME`) for
-    the incident, `release` gives back all it holds. `quarantine` and `lift` set and end a server's quarantine.
+    the incident, `release` gives back all it holds, `release_wide` all but its own server.
+    `quarantine` and `lift` set and end a server's quarantine.
     `ledger_told` replaces what `Ledger.told` says. `limits` are asked before the step is written, in the same
     transaction: two incidents can never both get the last of a budget. `undefer` forgets what was deferred, before
     `defer` adds to it; of a key that is deferred already the earlier `since` and the earlier `not_before` stay.
@@ -95,6 +96,7 @@ class Commit:
     undo: tuple[UndoItem, ...] = ()
     claim: tuple[str, ...] = ()
     release: bool = False
+    release_wide: bool = False
     quarantine: Quarantine | None = None
     lift: str | None = None
     limits: tuple[Limit, ...] = ()

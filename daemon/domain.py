@@ -69,6 +69,7 @@ class Mode(StrEnum):
     """What the daemon may do to a server."""
 
     OBSERVE = "observe"
+    APPROVE = "approve"  # it asks, and waits for an operator
     AUTO = "auto"
 
 

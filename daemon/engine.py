@@ -138,7 +138,15 @@ class Engine:
         elif case.incident.waiting_for == hold.reason:
             audit = ()  # asked again within seconds, and nothing is new
         told = (state_message(self._prefix, incident),) if audit else ()
-        return Commit(at=case.now, incident=incident, release=lets_go, audit=audit, outgoing=told)
+        return Commit(
+            at=case.now,
+            incident=incident,
+            release=lets_go,
+            # What is changed keeps the server's claim; the DAG must not wait for it meanwhile.
+            release_wide=hold.lets_go and not lets_go,
+            audit=audit,
+            outgoing=told,
+        )
 
     def withdraw(self, case: Case, step: Step, detail: str, retry: Hold, *, may_finish: bool) -> Commit:
         """The effect provably did not happen: the step ends without an outcome.

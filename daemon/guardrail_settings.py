@@ -1,5 +1,6 @@
 """The settings that keep exmedic from doing too much: modes, waits and budgets."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,16 +14,42 @@ from statemachines.actions import ACTIONS
 
 def _observe(value: object) -> object:
     if value != Mode.OBSERVE:
-        raise ValueError('must be "observe": auto is granted by server tag only, in auto_tags')
+        raise ValueError('must be "observe": others are given by auto_tags and [[safety.modes]]')
     return value
 
 
+class ActionClass(StrEnum):
+    """What a rule for modes tells apart. Reading is always allowed."""
+
+    RESTART = "restart"
+    MOVE = "move"
+    REBOOT = "reboot"
+    SETTING = "setting"  # the protocol log
+
+
+class ModeRule(Section):
+    """A mode for some servers and actions; what is left out means all. `daemon.gates.modes` says which rule wins."""
+
+    mode: Mode
+    tags: tuple[Name, ...] = ()
+    servers: tuple[Name, ...] = ()
+    actions: tuple[ActionClass, ...] = ()
+
+
 class Safety(Section):
-    """Modes and the kill switch. A server's mode is `auto` only if one of its tags says so."""
+    """Modes and the kill switch. A server's mode is `auto` or `approve` only if a rule or one of its tags says so."""
 
     mode: Annotated[Literal[Mode.OBSERVE], BeforeValidator(_observe)] = Mode.OBSERVE
     auto_tags: tuple[Name, ...] = ()
+    modes: tuple[ModeRule, ...] = ()
     pause_file: SitePath = Path("/var/lib/exmedic/pause")
+
+    @field_validator("modes")
+    @classmethod
+    def _auto_is_given(cls, value: tuple[ModeRule, ...]) -> tuple[ModeRule, ...]:
+        if any(rule.mode is Mode.AUTO and not (rule.tags or rule.servers) for rule in value):
+            raise ValueError("must name tags or servers where mode is auto: no server is healed by default")
+        return value
 
 
 class Timing(Section):
@@ -33,6 +60,7 @@ class Timing(Section):
     monitor_wait: Seconds = 900.0  #: how long a passing probe waits for its monitor to agree
     hold_recheck: Seconds = 300.0  #: when a held incident asks again
     hold_deadline: Seconds = 8 * 3600.0  #: when it escalates instead
+    approval_expires: Seconds = 3600.0  #: how long an operator's approval is good for
     observe_deadline: Seconds = 24 * 3600.0  #: how long mode observe watches an unhealthy server
     latch_recheck: Seconds = 1800.0  #: when an escalated or merely observed incident looks whether it is over
     facts_age: Seconds = 30.0  #: how old a gate's facts may be, in real seconds

@@ -16,9 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.complaints import dotted, in_order, suggestion, validated
 from daemon.config import Settings, is_loopback, read_settings
-from daemon.domain import Mode
 from daemon.errors import ConfigError, Mistake
-from daemon.guardrail_settings import Safety
 from daemon.section import Name
 from daemon.toml_source import TomlSource, read_toml
 
@@ -106,6 +104,7 @@ class _Site:
 
     transports: Mapping[str, str] | None
     loopback_only: bool
+    named: frozenset[str] = frozenset()  #: servers that exmedic.toml names
 
 
 def load_inventory(path: Path, settings: Settings) -> Inventory:
@@ -115,7 +114,7 @@ def load_inventory(path: Path, settings: Settings) -> Inventory:
         ConfigError: everything that is wrong with the file.
     """
     transports = {name: credential.transport for name, credential in settings.credentials.items()}
-    inventory, mistakes = _read(path, _Site(transports, settings.lab is not None))
+    inventory, mistakes = _read(path, _Site(transports, settings.lab is not None, _named(settings)))
     if inventory is None:
         raise ConfigError(mistakes)
     return inventory
@@ -126,7 +125,7 @@ def check_site(path: Path) -> tuple[Mistake, ...]:
     source, settings, mistakes = read_settings(path)
     if settings is not None:
         transports = {name: credential.transport for name, credential in settings.credentials.items()}
-        return _read(settings.inventory, _Site(transports, settings.lab is not None))[1]
+        return _read(settings.inventory, _Site(transports, settings.lab is not None, _named(settings)))[1]
     # The inventory is checked as well, against what can be told in spite of the mistakes.
     named = source.values.get("inventory", Settings.model_fields["inventory"].default)
     if not isinstance(named, str | Path) or (source.mistakes and not source.values):
@@ -135,9 +134,8 @@ def check_site(path: Path) -> tuple[Mistake, ...]:
     return in_order((*mistakes, *_read(path.absolute().parent / named, site)[1]))
 
 
-def mode_of(server: Server, safety: Safety) -> Mode:
-    """What may be done to a server: `auto` only if one of its tags says so, spelt as in the settings."""
-    return Mode.AUTO if server.tags.intersection(safety.auto_tags) else safety.mode
+def _named(settings: Settings) -> frozenset[str]:
+    return frozenset(name for rule in settings.safety.modes for name in rule.servers)
 
 
 def _transports(source: TomlSource) -> Mapping[str, str] | None:
@@ -192,6 +190,12 @@ def _rules(source: TomlSource, rows: Rows, site: _Site) -> Iterator[Mistake]:
         yield from _outside(source, name, row, site)
         if row.get("dag") is not None and isinstance(row.get("roles"), list) and Role.MAILBOX not in row["roles"]:
             yield _at(source, name, "dag", 'is for Mailbox servers; add "mailbox" to roles or leave dag out')
+    known = {name.lower(): row for name, row in rows.items()}
+    for name in sorted(site.named):
+        if name.lower() not in known:
+            hint = suggestion(name, known)
+            message = f"has no server {name}, which [[safety.modes]] of exmedic.toml names{hint}"
+            yield source.mistake(("servers",), message)
     yield from _given_twice(source, rows)
     yield from _groups(source, rows)
 

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
+from daemon import approval
 from daemon.case import ORDERED_UNDO
 from daemon.commit import Commit
 from daemon.domain import AuditEntry, AuditKind, Channel, Incident, IncidentStatus, UndoItem, UndoStatus
@@ -30,6 +32,7 @@ class Operators:
     inventory: Inventory
     pause_file: KillSwitch
     wake: Callable[[], None]
+    approval_lasts: timedelta = timedelta(hours=1)
     notifies: bool = True  #: whether a notification channel is configured
     _switching: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)  #: a pause and a resume take turns
 
@@ -46,6 +49,8 @@ class Operators:
             "release": self._release,
             "close": self._close,
             "undo": self._undo,
+            "approve": self._answer,
+            "decline": self._answer,
         }
         command = commands.get(str(request.get("command")))
         if command is None:
@@ -118,6 +123,24 @@ class Operators:
                 return await self._closed(incident, user)
             except Conflict:
                 continue  # it moved on while we looked; look again
+        raise _restless(incident_id)
+
+    async def _answer(self, user: str, request: Request) -> dict[str, Any]:
+        """Approve or decline what an incident asks."""
+        incident_id, answer = str(request.get("incident", "")), {"by": user, "why": request.get("reason") or ""}
+        answer["state"] = str(request.get("state") or "")
+        for _ in range(ROUNDS):
+            incident, now = await self._known(incident_id), self.clock.now()
+            if request["command"] == "approve":
+                commit = approval.approve(incident, answer, now, self.approval_lasts)
+            else:
+                commit = approval.decline(incident, answer, now)
+            try:
+                await self.store.commit(commit)
+            except Conflict:
+                continue  # it moved on while we looked; look again
+            asked = incident.facts[approval.ASKED]
+            return {"incident": incident_id, "state": asked["state"], "what": asked["what"]}
         raise _restless(incident_id)
 
     async def _closed(self, incident: Incident, user: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import structlog
 
+from daemon import asking
 from daemon.actions import EFFECTS, READS
 from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn, last_of
 from daemon.actions.heal import others
@@ -19,9 +20,9 @@ from daemon.case import Case
 from daemon.commit import Commit
 from daemon.domain import AuditKind, Incident, IncidentStatus, Json, Step
 from daemon.errors import Conflict, StoreError
-from daemon.gates import Hold, Refuse, may_act
+from daemon.gates import Hold, Refuse
 from daemon.guards import RETRY, objection
-from daemon.inventory import Server, mode_of
+from daemon.inventory import Server
 from daemon.opening import UNHANDLED_LATCH, about
 from daemon.parts import Parts
 from daemon.ports import Call, Reply, ReplyKind
@@ -172,10 +173,13 @@ class Turn:
             return
         afresh = self._verify_first(case)
         verdict = afresh or await objection(self._parts, case, self._here()) or await self._prepare(case)
-        if isinstance(verdict, Prepared):
-            verdict = self._mode(case) or verdict
+        prepared = verdict if isinstance(verdict, Prepared) else None
+        if prepared is not None:
+            case = replace(case, now=self._parts.clock.now())  # the facts took their time, and an approval expires
+            # The mode comes last, so that what it holds is what would be done.
+            verdict = asking.objection(self._parts, case, self._here()) or prepared
         if isinstance(verdict, Hold):
-            await self._commit(lambda case: self._parts.engine.hold(case, verdict))
+            await self._commit(lambda case: asking.held(self._parts, case, verdict, self._here(), prepared))
         elif isinstance(verdict, Refuse):
             await self._commit(lambda case: self._parts.engine.refuse(case, verdict))
         elif isinstance(verdict, Done):
@@ -196,13 +200,6 @@ class Turn:
         else:
             return None
         return Hold(reason=reason, after=timedelta(0), deadline=timedelta(seconds=timing.hold_deadline))
-
-    def _mode(self, case: Case) -> Hold | None:
-        """Asked last, so that mode observe says what would be done. Putting back is never observed."""
-        if case.state.action.name == "undo":
-            return None
-        what = case.state.action.summary.format(**case.params())
-        return may_act(what, mode_of(self._here(), self._parts.settings.safety), self._parts.settings.timing)
 
     def _scopes(self, case: Case) -> tuple[str, ...]:
         return scopes(self._here(), dag_wide=case.state.action.dag_wide)
@@ -235,6 +232,7 @@ class Turn:
             return
         budget = reserved(parts, case, self._here())
         commit = replace(parts.engine.intend(case, prepared, self._scopes(case)), limits=budget)
+        commit = asking.intended(case, commit)
         try:
             committed = await parts.store.commit(commit)
         except Conflict as conflict:

@@ -88,6 +88,9 @@ SELECT incident_id FROM claims WHERE scope = :scope;
 -- name: release
 DELETE FROM claims WHERE incident_id = :incident_id;
 
+-- name: release_wide
+DELETE FROM claims WHERE incident_id = :incident_id AND scope <> :server;
+
 -- name: insert_step
 INSERT INTO steps (
     id, incident_id, number, state, action, effect, server, executor, params, baseline, memo, status, outcome,

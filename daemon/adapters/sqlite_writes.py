@@ -259,12 +259,15 @@ def _give_back(connection: Connection, work: Commit) -> None:
     """Give the claims of the incident back when it says so, and when it has ended."""
     incident = work.incident
     if incident is None:
-        if work.release:
+        if work.release or work.release_wide:
             raise conflicts.claim_without_incident("release")
         return
     if work.release or incident.status is not domain.IncidentStatus.OPEN:
         with _explained(lambda: _unsettled(connection, incident.id)):
             _do(connection, "release", {"incident_id": incident.id})
+    elif work.release_wide:
+        with _explained(lambda: _unsettled(connection, incident.id)):
+            _do(connection, "release_wide", {"incident_id": incident.id, "server": incident.server})
 
 
 def _unsettled(connection: Connection, incident_id: str) -> Conflict | None:

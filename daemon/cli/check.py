@@ -6,7 +6,9 @@ from daemon.app import check_everything
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, print_mistakes, site
 from daemon.domain import Mode
 from daemon.errors import ConfigError
-from daemon.inventory import mode_of
+from daemon.gates import modes_of
+from daemon.guardrail_settings import ActionClass, Safety
+from daemon.inventory import Inventory
 
 
 def check(config: Config = DEFAULT_CONFIG) -> None:
@@ -19,13 +21,31 @@ def check(config: Config = DEFAULT_CONFIG) -> None:
         print_mistakes(ConfigError(mistakes))
         raise typer.Exit(2)
     settings, inventory = site(config)
-    auto = [server.name for server in inventory if mode_of(server, settings.safety) is Mode.AUTO]
     out.print(
         f"[green]good[/] {config}: {len(inventory.servers)} servers, {len(runbooks)} runbooks ({', '.join(runbooks)})"
     )
     if settings.notify.urls is None:
         out.print("[yellow]no notification channel is configured[/]: escalations reach only the bus and the journal")
-    out.print(f"mode auto: {', '.join(auto) if auto else 'no server; everything is only observed'}")
+    _print_modes(inventory, settings.safety)
+
+
+def _print_modes(inventory: Inventory, safety: Safety) -> None:
+    """Who may be acted on, without asking and after asking, and for which actions where not for all."""
+    found = {mode: _named(mode, inventory, safety) for mode in (Mode.AUTO, Mode.APPROVE)}
+    if not any(found.values()):
+        out.print("mode auto: no server; everything is only observed")
+    for mode, named in found.items():
+        if named:
+            out.print(f"mode {mode.value}: {', '.join(named)}")
+
+
+def _named(mode: Mode, inventory: Inventory, safety: Safety) -> list[str]:
+    named = []
+    for server in inventory:
+        actions = [action.value for action, its in modes_of(server, safety).items() if its is mode]
+        if actions:
+            named.append(server.name if len(actions) == len(ActionClass) else f"{server.name} ({' '.join(actions)})")
+    return named
 
 
 COMMANDS = (check,)

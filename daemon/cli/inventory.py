@@ -15,8 +15,10 @@ from daemon import app as composition
 from daemon.cli.console import DEFAULT_CONFIG, Config, errors, out, print_mistakes, settings_of, site
 from daemon.config import Settings
 from daemon.errors import ConfigError, OperatorError
+from daemon.gates import modes_of
+from daemon.guardrail_settings import Safety
 from daemon.importing import Difference, Found, compared, entry, understood
-from daemon.inventory import Inventory, Server, load_inventory, mode_of
+from daemon.inventory import Inventory, Server, load_inventory
 from daemon.inventory_text import NotEditable, Value, edited, table
 from daemon.toml_source import read_toml
 
@@ -31,10 +33,21 @@ def show(config: Config = DEFAULT_CONFIG) -> None:
     for title in ("Server", "Roles", "DAG", "Site", "Mode", "Tags", "Credential"):
         rows.add_column(title, overflow="fold")
     for server in inventory:
-        mode, tags = mode_of(server, settings.safety).value, " ".join(sorted(server.tags))
+        mode, tags = _modes(server, settings.safety), " ".join(sorted(server.tags))
         cells = (server.name, " ".join(sorted(server.roles)), server.dag or "", server.site, mode, tags)
         rows.add_row(*(escape(cell) for cell in (*cells, server.credential)))
     out.print(rows)
+
+
+def _modes(server: Server, safety: Safety) -> str:
+    """The mode of a server; where it depends on the action, each with its actions."""
+    by_action = modes_of(server, safety)
+    if len(set(by_action.values())) == 1:
+        return next(iter(by_action.values())).value
+    return "\n".join(
+        f"{mode.value}: {' '.join(action.value for action, its in by_action.items() if its is mode)}"
+        for mode in dict.fromkeys(by_action.values())
+    )
 
 
 @app.command("import")
@@ -152,8 +165,10 @@ def _asked(
     with tempfile.TemporaryDirectory(prefix="exmedic-") as directory:
         file = Path(directory) / "through.toml"
         file.write_text(table(through, described), "utf-8")
+        # Of the servers that rules name none is known yet.
+        alone = settings.model_copy(update={"safety": Safety()})
         try:
-            return load_inventory(file, settings).servers[0]
+            return load_inventory(file, alone).servers[0]
         except ConfigError as error:
             told = "; ".join(mistake.message for mistake in error.mistakes)
             raise OperatorError(f"{through} as described is not contacted: {told}") from error

@@ -94,6 +94,38 @@ def undo(
     out.print(f"undoing {answer['undoing']}; {answer['note']}")
 
 
+def approve(
+    incident: Annotated[str, typer.Argument(help="The incident's id, from the page or `exmedic incidents`.")],
+    state: Annotated[
+        str, typer.Option(help="The state that you mean, from the page; left out: what it asks now.")
+    ] = "",
+    reason: Reason = "",
+    config: Config = DEFAULT_CONFIG,
+) -> None:
+    """Approve what an incident asks for, once and in your name.
+
+    It verifies afresh, asks all gates again, and acts only if it is still needed and allowed. The approval is for that
+    one state, and expires. The next rung asks again.
+    """
+    settings, _ = site(config)
+    answer = _ask(settings, {"command": "approve", "incident": incident, "state": state, "reason": reason})
+    out.print(f"[green]approved[/] {escape(str(answer['what']))} (incident {answer['incident']}, {answer['state']})")
+
+
+def decline(
+    incident: Annotated[str, typer.Argument(help="The incident's id, from the page or `exmedic incidents`.")],
+    state: Annotated[
+        str, typer.Option(help="The state that you mean, from the page; left out: what it asks now.")
+    ] = "",
+    reason: Reason = "",
+    config: Config = DEFAULT_CONFIG,
+) -> None:
+    """Decline what an incident asks for: nothing is done, and it escalates once it has verified that it is not over."""
+    settings, _ = site(config)
+    answer = _ask(settings, {"command": "decline", "incident": incident, "state": state, "reason": reason})
+    out.print(f"[yellow]declined[/] {escape(str(answer['what']))} (incident {answer['incident']}, {answer['state']})")
+
+
 def status(config: Config = DEFAULT_CONFIG) -> None:
     """Show how the running daemon stands: bus, pause, quarantine, what waits to be sent, and the ledger.
 
@@ -133,4 +165,4 @@ def _asked(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
         raise OperatorError(f"you may not use {path}: join the daemon's group, or use sudo") from error
 
 
-COMMANDS = (pause, resume, release, close, undo, status)
+COMMANDS = (pause, resume, release, approve, decline, close, undo, status)

@@ -1,8 +1,8 @@
-"""The gates that need no server: quarantine, kill switch, mode."""
+"""The gates that need no server: quarantine and kill switch."""
 
 from datetime import timedelta
 
-from daemon.domain import Mode, Quarantine
+from daemon.domain import Quarantine
 from daemon.gates.verdicts import Hold, Refuse
 from daemon.guardrail_settings import Timing
 
@@ -23,11 +23,3 @@ def not_paused(paused: str | None, timing: Timing) -> Hold | None:
         return None
     after, deadline = timedelta(seconds=timing.hold_recheck), timedelta(seconds=timing.hold_deadline)
     return Hold(reason=f"paused: {paused}", after=after, deadline=deadline)
-
-
-def may_act(what: str, mode: Mode, timing: Timing) -> Hold | None:
-    """Asked last, so that what is held is what would be done. `what` is the effect in plain words."""
-    if mode is Mode.AUTO:
-        return None
-    after, deadline = timedelta(seconds=timing.latch_recheck), timedelta(seconds=timing.observe_deadline)
-    return Hold(reason=f"mode observe: would {what}", after=after, deadline=deadline, lets_go=True)

@@ -27,11 +27,13 @@ class Hold:
     verify_afresh: bool = True
     lets_go: bool = False
     outcome: str = "refused"  #: at the deadline
+    question: str = ""  #: what an operator is asked to approve, in plain words; empty: nobody is asked
 
     @property
     def kind(self) -> str:
         """What makes two holds one wait: the same end after the same time, whatever the words."""
-        return f"{self.outcome} after {self.deadline.total_seconds():.0f} s"
+        asked = " without an answer" if self.question else ""
+        return f"{self.outcome} after {self.deadline.total_seconds():.0f} s{asked}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

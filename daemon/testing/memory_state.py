@@ -263,11 +263,18 @@ def _give_back(state: State, work: Commit) -> None:
     """Give the claims of the incident back when it says so, and when it has ended."""
     incident = work.incident
     if incident is None:
-        if work.release:
+        if work.release or work.release_wide:
             raise conflicts.claim_without_incident("release")
         return
-    held = [scope for scope, holder in state.claims.items() if holder == incident.id]
-    if not held or not (work.release or incident.status is not IncidentStatus.OPEN):
+    everything = work.release or incident.status is not IncidentStatus.OPEN
+    if not (everything or work.release_wide):
+        return
+    held = [
+        scope
+        for scope, holder in state.claims.items()
+        if holder == incident.id and (everything or scope != incident.server)
+    ]
+    if not held:
         return
     step = state.open_step(incident.id)
     if step is not None and step.effect is not Effect.READ and step.server not in state.quarantines:

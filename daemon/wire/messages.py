@@ -42,6 +42,36 @@ def event_message(prefix: str, incident: Incident, now: datetime, event: Json) -
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What an incident asks of an operator, in which state, and why it asks. `note`: about an earlier answer."""
+
+    incident: Incident
+    state: str
+    what: str
+    why: str
+    note: str = ""
+
+
+def question_message(question: Question, until: datetime) -> Outgoing:
+    """A question, as text to the notification channels. Nobody can answer it over the bus."""
+    incident, name = question.incident, question.incident.id
+    lines = [
+        f"exmedic asks for your approval to {question.what} on {incident.server}.",
+        f"Why: {incident.monitor or incident.health_set} ({incident.health_set}) is unhealthy; {question.why}",
+        f"Since: {incident.opened_at:%Y-%m-%d %H:%M} UTC, incident {name}",
+        *([f"Note: {question.note}"] if question.note else []),
+        f"Unanswered: at the latest at {until:%Y-%m-%d %H:%M} UTC it escalates; healthy by itself, it ends",
+        "",
+        "Next:",
+        f"  exmedic show {name}",
+        f"  exmedic approve {name} --state {question.state}   # it verifies afresh, asks all gates again, then acts",
+        f"  exmedic decline {name} --state {question.state}   # nothing is done, it escalates",
+    ]
+    title = f"exmedic: {incident.server} asks for approval to {question.what}"
+    return Outgoing(channel=Channel.NOTIFY, topic=title, body={"text": "\n".join(lines), "incident": name})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
     """What an escalation tells. `left`: what is still changed, with the command that puts it back."""
 

@@ -19,6 +19,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "## `[credentials.NAME]`": config.Credential,
     "## `[winrm]`": config.WinrmSettings,
     "## `[safety]`": guardrail_settings.Safety,
+    "### `[[safety.modes]]`": guardrail_settings.ModeRule,
     "## `[timing]`": guardrail_settings.Timing,
     "## `[budgets]`": guardrail_settings.Budgets,
     "## `[notify]`": config.NotifySettings,

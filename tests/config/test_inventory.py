@@ -3,8 +3,9 @@ import pytest
 from daemon.config import load_settings
 from daemon.domain import Mode
 from daemon.errors import ConfigError
-from daemon.guardrail_settings import Safety
-from daemon.inventory import Inventory, Role, load_inventory, mode_of
+from daemon.gates import mode_of
+from daemon.guardrail_settings import ActionClass, Safety
+from daemon.inventory import Inventory, Role, load_inventory
 from tests.config.site import INVENTORY, SETTINGS, Site
 
 
@@ -27,10 +28,10 @@ def test_a_server_outside_the_inventory_is_not_found(site: Site) -> None:
 
 def test_a_server_is_auto_only_by_one_of_its_tags(site: Site) -> None:
     first, second = _load(site)
-    assert mode_of(first, Safety(auto_tags=("ring1",))) is Mode.AUTO
-    assert mode_of(second, Safety(auto_tags=("ring1",))) is Mode.OBSERVE
-    assert mode_of(first, Safety()) is Mode.OBSERVE
-    assert mode_of(first, Safety(auto_tags=("RING1", "ring"))) is Mode.OBSERVE
+    assert mode_of(first, ActionClass.REBOOT, Safety(auto_tags=("ring1",))) is Mode.AUTO
+    assert mode_of(second, ActionClass.REBOOT, Safety(auto_tags=("ring1",))) is Mode.OBSERVE
+    assert mode_of(first, ActionClass.REBOOT, Safety()) is Mode.OBSERVE
+    assert mode_of(first, ActionClass.REBOOT, Safety(auto_tags=("RING1", "ring"))) is Mode.OBSERVE
 
 
 FIRST = '[servers."mbx1.contoso.com"]\n'

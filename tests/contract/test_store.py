@@ -291,6 +291,24 @@ class TestClaims:
         assert [await store.claim_holder(scope) for scope in (SERVER, "dag:dag1", OTHER)] == [None, None, "i2"]
         await store.commit(work(incident=released, release=True))  # holds nothing: fine
 
+    async def test_wide_claims_are_given_back_alone_and_the_server_is_kept(self, store: Store) -> None:
+        mine = await store.commit(work(incident=samples.incident(), claim=(SERVER, "dag:dag1", "site:lyon")))
+        await store.commit(work(incident=samples.on(OTHER, "i2"), claim=(OTHER,)))
+        assert mine is not None
+        released = await store.commit(work(incident=mine, release_wide=True))
+        held = [await store.claim_holder(scope) for scope in (SERVER, "dag:dag1", "site:lyon", OTHER)]
+        assert held == ["i1", None, None, "i2"]
+        assert released is not None
+        await store.commit(work(incident=released, release_wide=True))  # nothing wide is left: fine
+        await refused(store, work(release_wide=True), "incident")
+
+    async def test_wide_claims_are_kept_while_an_effect_is_unsettled(self, store: Store) -> None:
+        acting = await samples.begin(store)
+        wide = await store.commit(work(incident=acting, claim=("dag:dag1",)))
+        assert wide is not None
+        await refused(store, work(incident=wide, release_wide=True), "step s1", "unsettled")
+        assert await store.claim_holder("dag:dag1") == "i1"
+
     @pytest.mark.parametrize("status", [IncidentStatus.RESOLVED, IncidentStatus.ESCALATED, IncidentStatus.CANCELLED])
     async def test_an_incident_that_ends_gives_its_claims_back_and_takes_none(
         self, store: Store, status: IncidentStatus

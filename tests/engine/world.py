@@ -310,10 +310,17 @@ def inventory(**tags: tuple[str, ...]) -> Inventory:
 class Daemon:
     """The daemon's parts on the world, without its loops: `drive` gives turns in the order of the timers."""
 
-    def __init__(self, world: World, store: MemoryStore, folder: Path, servers: Inventory | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        store: MemoryStore,
+        folder: Path,
+        servers: Inventory | None = None,
+        safety: Safety | None = None,
+    ) -> None:
         self.world, self.store, self.clock = world, store, world.clock
         self.pause = PauseFile(folder / "pause")
-        settings = Settings(safety=Safety(auto_tags=("auto",)))
+        settings = Settings(safety=safety or Safety(auto_tags=("auto",)))
         ladders = Ladders(RUNBOOKS, store)
         self._ids = 0
         family = Family(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from daemon import budget, engine, guards, turn
+from daemon import asking, budget, engine, guards, turn
 from daemon.actions import EFFECTS, verify
 from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard, Withdrawn
 from daemon.actions.restart import RestartService
@@ -181,7 +181,7 @@ def quarantine_nothing(patch: Patch) -> None:
 
 
 def act_on_a_server_that_may_only_be_observed(patch: Patch) -> None:
-    patch.setattr(turn, "mode_of", lambda *_given: Mode.AUTO)
+    patch.setattr(asking, "mode_of", lambda *_given: Mode.AUTO)
 
 
 def forget_a_timer(patch: Patch) -> None:

@@ -1,0 +1,55 @@
+"""The mode of an effect, asked when every other gate allows it, and what follows: a record, and perhaps a question."""
+
+from dataclasses import replace
+
+from daemon import approval, would
+from daemon.actions.action import Prepared
+from daemon.approval import ANSWER, approved, used
+from daemon.case import Case
+from daemon.commit import Commit
+from daemon.domain import Incident, Json, Mode
+from daemon.gates import Hold, Refuse, class_of, may_act, mode_of
+from daemon.inventory import Server
+from daemon.parts import Parts
+
+
+async def declined(_parts: Parts, case: Case, _server: Server) -> Refuse | None:
+    """An operator said no to what the incident asked."""
+    why = approval.declined(case)
+    return Refuse(reason=why) if why else None
+
+
+def mode_for(parts: Parts, case: Case, server: Server) -> Mode:
+    """The mode of what a case's state does. Putting back is never observed, and never asked for."""
+    action = case.state.action
+    if action.name == "undo":
+        return Mode.AUTO
+    return mode_of(server, class_of(action), parts.settings.safety)
+
+
+def objection(parts: Parts, case: Case, server: Server) -> Hold | None:
+    """What the mode says to an effect that everything else allows."""
+    what = case.state.action.summary.format(**case.params())
+    return may_act(what, mode_for(parts, case, server), parts.settings.timing, approved=approved(case, case.now))
+
+
+def held(parts: Parts, case: Case, hold: Hold, server: Server, prepared: Prepared | None) -> Commit:
+    """The commit of any hold. `prepared`: how the server was when only the mode was in the way."""
+    if hold.question:
+        name = case.incident.id
+        answers = f"answer with `exmedic approve {name}` or `exmedic decline {name}`"
+        hold = replace(hold, reason=f"{hold.reason}; {answers}")
+    commit = parts.engine.hold(case, hold)
+    if prepared is not None:
+        commit = would.recorded(case, commit, mode_for(parts, case, server), prepared.baseline)
+    return approval.put(case, hold, commit, parts.settings.bus.prefix) if hold.question else commit
+
+
+def intended(case: Case, commit: Commit) -> Commit:
+    """The commit of an intent: the approval that allowed it, if one did, is used up by it."""
+    incident, step = commit.incident, commit.step
+    if incident is None or step is None:
+        return commit
+    answer: Json = incident.facts.get(ANSWER, {})
+    done: Incident = would.acted(incident, case.incident.state, step.id, answer)
+    return replace(commit, incident=used(done))

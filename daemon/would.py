@@ -1,0 +1,42 @@
+"""What modes observe and approve keep from being done: on record with how the server was then. Pure.
+
+It is what `exmedic autonomy` tells, to help decide which servers may be given a less cautious mode.
+"""
+
+from dataclasses import replace
+
+from daemon.case import Case
+from daemon.commit import Commit
+from daemon.domain import Incident, Json, Mode, timestamp
+from daemon.gates import class_of
+
+WOULD = ".would"  #: among an incident's facts: what would be done, by the state that would do it
+
+
+def recorded(case: Case, held: Commit, mode: Mode, baseline: Json) -> Commit:
+    """The commit of a hold, with what it keeps from being done; the first time counts, as it was then."""
+    incident, state = held.incident, case.incident.state
+    known = case.incident.facts.get(WOULD, {})
+    if incident is None or state in known:
+        return held
+    action = class_of(case.state.action)
+    would: Json = {
+        "action": case.state.action.name,
+        "class": "" if action is None else action.value,
+        "what": case.state.action.summary.format(**case.params()),
+        "service": str(case.params().get("service", "")),
+        "mode": mode.value,
+        "first": timestamp(case.now),
+        "baseline": baseline,
+    }
+    return replace(held, incident=replace(incident, facts={**incident.facts, WOULD: {**known, state: would}}))
+
+
+def acted(incident: Incident, state: str, step_id: str, answer: Json) -> Incident:
+    """The incident once what would be done is done after all, by that step, because an operator approved it."""
+    known = incident.facts.get(WOULD, {})
+    if state not in known or not answer.get("approved"):
+        return incident
+    told = {"step": step_id, "by": answer["by"], "at": answer["at"]}
+    would = {**known, state: {**known[state], "approval": told}}
+    return replace(incident, facts={**incident.facts, WOULD: would})
