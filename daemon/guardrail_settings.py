@@ -4,7 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from daemon.domain import Mode
 from daemon.section import Name, Seconds, Section
@@ -35,6 +35,12 @@ class ModeRule(Section):
     servers: tuple[Name, ...] = ()
     actions: tuple[ActionClass, ...] = ()
 
+    @model_validator(mode="after")
+    def _auto_is_given(self) -> "ModeRule":
+        if self.mode is Mode.AUTO and not (self.tags or self.servers):
+            raise ValueError("must name tags or servers where mode is auto: no server is healed by default")
+        return self
+
 
 class Safety(Section):
     """Modes and the kill switch. A server's mode is `auto` or `approve` only if a rule or one of its tags says so."""
@@ -43,13 +49,6 @@ class Safety(Section):
     auto_tags: tuple[Name, ...] = ()
     modes: tuple[ModeRule, ...] = ()
     pause_file: SitePath = Path("/var/lib/exmedic/pause")
-
-    @field_validator("modes")
-    @classmethod
-    def _auto_is_given(cls, value: tuple[ModeRule, ...]) -> tuple[ModeRule, ...]:
-        if any(rule.mode is Mode.AUTO and not (rule.tags or rule.servers) for rule in value):
-            raise ValueError("must name tags or servers where mode is auto: no server is healed by default")
-        return value
 
 
 class Timing(Section):

@@ -192,3 +192,11 @@ def test_on_a_fast_clock_the_look_from_outside_stays_on_loopback_too(site: Site)
     )
     (mistake,) = site.mistakes()
     assert "outside is not on loopback" in mistake[2]
+
+
+def test_a_server_that_a_rule_for_modes_names_must_be_in_the_inventory(site: Site) -> None:
+    rule = '\n[[safety.modes]]\nmode = "observe"\nservers = ["mbx1.contso.com", "MBX2.contoso.com"]\n'
+    site.write(settings=SETTINGS + rule)
+    hint = "did you mean mbx1.contoso.com?"
+    message = f"has no server mbx1.contso.com, which [[safety.modes]] of exmedic.toml names; {hint}"
+    assert site.mistakes() == [("inventory.toml", 0, message)]

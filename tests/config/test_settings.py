@@ -61,7 +61,7 @@ def _settings_mistake(site: Site, settings: str) -> tuple[int, str]:
         ("[winrm]\ncall_timeout = 1e9\n", 2, "winrm.call_timeout must be less than or equal to 2592000"),
         ("[timing]\nmonitor_wait = 1700\n", 2, "the deadline of verify"),
         ("[timing]\nhold_deadline = 60\n", 2, "would never ask again"),
-        ('[safety]\nmode = "auto"\n', 2, "must be "observe""),
+        ('[safety]\nmode = "auto"\n', 2, "others are given by auto_tags"),
         ('[[safety.modes]]\nmode = "auto"\n', 1, "no server is healed by default"),
         ('[[safety.modes]]\nmode = "bold"\n', 2, "must be 'observe', 'approve' or 'auto'"),
         ('[bus]\nscom = "alerts/#/x"\n', 2, "# only as its last level"),

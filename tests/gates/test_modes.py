@@ -75,7 +75,7 @@ def test_reading_is_always_allowed_and_every_effect_has_a_class() -> None:
 
 def test_no_server_is_healed_by_default() -> None:
     with pytest.raises(ValidationError, match="no server is healed by default"):
-        Safety(modes=(rule(Mode.AUTO, actions=("restart",)),))
+        rule(Mode.AUTO, actions=("restart",))
 
 
 _RULES = st.builds(
