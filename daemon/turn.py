@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import structlog
 
-from daemon import asking
+from daemon import afterwards, asking
 from daemon.actions import EFFECTS, READS
 from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn, last_of
 from daemon.actions.heal import others
@@ -28,6 +28,7 @@ from daemon.parts import Parts
 from daemon.ports import Call, Reply, ReplyKind
 from daemon.scopes import scopes
 from daemon.way_out import FLAPPING_WITHIN
+from daemon.would import WOULD
 from statemachines.actions import Effect
 
 WATCHED = ".watched"  #: among an incident's facts, where no state can be called so: the last look of a latched one
@@ -49,6 +50,11 @@ class Turn:
 
     async def take(self) -> None:
         """Do what the incident's state asks for."""
+        await self._take()
+        if WOULD in self._incident.facts:
+            await afterwards.look(self._parts, self._incident.id)
+
+    async def _take(self) -> None:
         incident, store = self._incident, self._parts.store
         if incident.status is not IncidentStatus.OPEN:
             await self._watch()

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from daemon.case import Case
 from daemon.commit import Commit
-from daemon.domain import Incident, Json, Mode, timestamp
+from daemon.domain import Incident, IncidentStatus, Json, Mode, timestamp
 from daemon.gates import class_of
 
 WOULD = ".would"  #: among an incident's facts: what would be done, by the state that would do it
+LOOK = ".look"  #: ... and how the server was when it was healthy again
 
 
 def recorded(case: Case, held: Commit, mode: Mode, baseline: Json) -> Commit:
@@ -40,3 +41,18 @@ def acted(incident: Incident, state: str, step_id: str, answer: Json) -> Inciden
     told = {"step": step_id, "by": answer["by"], "at": answer["at"]}
     would = {**known, state: {**known[state], "approval": told}}
     return replace(incident, facts={**incident.facts, WOULD: would})
+
+
+def proven_healthy(incident: Incident) -> bool:
+    """Whether the incident's monitor was found healthy at its end, or since then."""
+    lifted = incident.status is IncidentStatus.ESCALATED and not incident.latched and LOOK in incident.facts
+    return incident.status is IncidentStatus.RESOLVED or lifted
+
+
+def wants_look(incident: Incident) -> bool:
+    """Whether something was kept from being done, it is over now, and nobody has looked yet."""
+    over = incident.status is IncidentStatus.RESOLVED or (
+        # Its latch was lifted because it was found healthy; an operator who closes it has proven nothing.
+        incident.status is IncidentStatus.ESCALATED and not incident.latched
+    )
+    return over and WOULD in incident.facts and LOOK not in incident.facts

@@ -13,6 +13,7 @@ from rich.markup import escape
 from daemon.cli import (
     alert,
     audit,
+    autonomy,
     backup,
     check,
     demo,
@@ -56,7 +57,7 @@ def _options(
     pass
 
 
-for module in (run, check, doctor, incidents, operators, backup):
+for module in (run, check, doctor, incidents, autonomy, operators, backup):
     for command in module.COMMANDS:
         app.command()(command)
 app.add_typer(alert.app, name="alert")

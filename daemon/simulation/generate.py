@@ -110,11 +110,14 @@ def story_of(seed: int) -> Story:
         late = chance.choice(("shell.restart_service", "shell.set_activation", "shell.reboot"))
         mishaps.append(Mishap(place=late, nth=1, kind="held_up"))
     observed = frozenset({_name(chance.choice(servers))}) if chance.random() < 0.05 else frozenset()  # noqa: PLR2004
+    asking, answers, luck = _asking(random.Random(f"asks {seed}"), servers)  # noqa: S311 - reproducible on purpose
+    events, mishaps = [*events, *answers], [*mishaps, *luck]
     return Story(
         seed=seed,
         events=tuple(sorted(events, key=lambda event: event.at)),
         mishaps=tuple({(each.place, each.nth): each for each in mishaps}.values()),
         observed=observed,
+        asking=asking,
     )
 
 
@@ -187,6 +190,24 @@ def _fatal(chance: random.Random, server: str) -> tuple[Event, Mishap]:
     place = "shell.reboot" if fault is Fault.NEVER_BACK else "shell.restart_service"
     mishap = Mishap(place=place, nth=1, kind=chance.choice(("lost", "late", "garbage", "dies when sent")))
     return Break(at=chance.uniform(0, 600), server=_name(server), fault=fault), mishap
+
+
+def _asking(chance: random.Random, servers: list[str]) -> tuple[frozenset[str], list[Event], list[Mishap]]:
+    """A server on which it must ask first, and operators who answer: early, late, twice, or something else."""
+    if chance.random() > 0.15:  # noqa: PLR2004
+        return frozenset(), [], []
+    answers: list[Event] = [
+        Order(
+            at=chance.uniform(300, _NIGHT),
+            command="decline" if chance.random() < 0.05 else "approve",  # noqa: PLR2004
+            about=chance.randrange(4),
+            first=chance.random() < 0.3,  # noqa: PLR2004
+        )
+        for _ in range(chance.choice((0, 4, 12, 30)))
+    ]
+    effect = chance.choice(("shell.restart_service", "shell.set_activation", "shell.reboot"))
+    luck = [Mishap(place=effect, nth=1, kind=chance.choice(("unreachable", "vanished", "held_up", "dies when sent")))]
+    return frozenset({_name(chance.choice(servers))}), answers, luck if chance.random() < 0.5 else []  # noqa: PLR2004
 
 
 def _noise(chance: random.Random) -> Iterator[Event]:

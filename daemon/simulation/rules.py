@@ -17,6 +17,7 @@ from daemon.lab.record import RecordedEffect
 from daemon.ports import Call
 from daemon.scopes import scopes
 from daemon.scripts import NAMES
+from daemon.simulation.approvals import unapproved
 from daemon.simulation.story import Break, Cure
 from daemon.simulation.world import START, Watcher, World
 from statemachines.actions import ACTIONS, Disruption, Effect
@@ -99,6 +100,8 @@ class Rules(Watcher):
         if server is None or self._world.inventory.find(call.executor) is None:
             self.broken(5, f"{call.script} of {call.step_id} concerns a server that is not in the inventory")
             return
+        if why := unapproved(self._world.story.asking, state, step):
+            self.broken(0, f"{call.script} of {call.step_id} was sent to {step.server}: {why}")
         for scope in scopes(server, dag_wide=ACTIONS[step.action].dag_wide):
             if state.claims.get(scope) != step.incident_id:
                 self.broken(6, f"{call.script} of {call.step_id} was sent without a claim on {scope}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Away = Literal["bus", "journal", "notifier"]
-Command = Literal["pause", "resume", "release", "close", "undo"]
+Command = Literal["pause", "resume", "release", "close", "undo", "approve", "decline"]
 Place = str  #: a port and its verb, such as `store.commit` or `shell.reboot`
 
 
@@ -97,10 +97,14 @@ class Kill(Timed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order(Timed):
-    """An operator's command; `about` counts among what it can be about (incidents, quarantined servers)."""
+    """An operator's command; `about` counts among what it can be about (incidents, quarantined servers).
+
+    `first`: an answer to the first question of the incident, whatever it asks by now.
+    """
 
     command: Command
     about: int = 0
+    first: bool = False
 
     def __str__(self) -> str:
         return f"an operator: {self.command}"
@@ -111,12 +115,13 @@ Event = Publish | Break | Cure | Outage | ClockStep | Kill | Order
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that befalls one daemon. `observed`: servers on which it may only look."""
+    """All that befalls one daemon. `observed`: servers on which it may only look; `asking`: where it asks first."""
 
     seed: int
     events: tuple[Event, ...]
     mishaps: tuple[Mishap, ...]
     observed: frozenset[str] = frozenset()
+    asking: frozenset[str] = frozenset()
     calm_after: float = 900.0  #: seconds after the last event until no port goes wrong any more
 
     def __len__(self) -> int:

@@ -9,15 +9,16 @@ from typing import Any, TypeVar
 
 from daemon.assembly import Outer, assemble, lifecycle
 from daemon.config import Settings
-from daemon.domain import AuditKind, AuditRow, IncidentStatus
+from daemon.domain import AuditKind, AuditRow, IncidentStatus, Mode
 from daemon.errors import OperatorError, StoreError
-from daemon.guardrail_settings import Safety, Timing
+from daemon.guardrail_settings import ModeRule, Safety, Timing
 from daemon.inventory import Inventory, Role, Server
 from daemon.lab.clock import LabClock
 from daemon.lab.record import EffectKind, Record, RecordedEffect
 from daemon.lab.simulation import Simulation
 from daemon.operators import Operators
 from daemon.ports import Call
+from daemon.simulation.approvals import asking_now, first_question
 from daemon.simulation.model_shell import ModelShell
 from daemon.simulation.ports import (
     BusPort,
@@ -132,7 +133,8 @@ class World:
         self.struck: list[tuple[float, Mishap]] = []  #: when which mishap came about
         self.lives = 0
         self._definitions = definitions
-        self._settings = Settings(safety=Safety(auto_tags=("auto",)), timing=_TIMING)
+        rules = (ModeRule(mode=Mode.APPROVE, servers=tuple(sorted(story.asking))),) if story.asking else ()
+        self._settings = Settings(safety=Safety(auto_tags=("auto",), modes=rules), timing=_TIMING)
         self._mishaps = {(mishap.place, mishap.nth): mishap for mishap in story.mishaps}
         self._uses: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -298,6 +300,8 @@ class World:
         subject: dict[str, list[str]] = {
             "release": sorted(state.quarantines),
             "close": [i.id for i in state.incidents.values() if i.status is IncidentStatus.OPEN or i.latched],
+            "approve": (asking := asking_now(state)),
+            "decline": asking,
             "undo": [i.id for i in state.incidents.values() if i.status is IncidentStatus.ESCALATED],
         }
         request = {"command": order.command, "reason": "as the story wants it"}
@@ -306,6 +310,8 @@ class World:
             if not choice:
                 return None
             request["server" if order.command == "release" else "incident"] = choice[order.about % len(choice)]
+        if order.first:
+            request["state"] = first_question(state, request.get("incident", ""))
         return request
 
     async def end(self) -> None:

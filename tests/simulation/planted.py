@@ -201,6 +201,15 @@ def spend_more_than_the_budget(patch: Patch) -> None:
     patch.setattr(turn, "reserved", lambda *_given: ())
 
 
+def use_an_approval_twice(patch: Patch) -> None:
+    """The intent does not end the approval that allowed it."""
+    patch.setattr(asking, "intended", lambda _case, commit: commit)
+
+
+def act_without_an_approval(patch: Patch) -> None:
+    patch.setattr(asking, "approved", lambda *_given: True)
+
+
 def forget_the_moment_after_which_it_is_too_late(patch: Patch) -> None:
     """The server may begin late what was withdrawn meanwhile: evidence is read before the effect can be excluded."""
 
@@ -251,5 +260,7 @@ BUGS: Mapping[str, Callable[[Patch], None]] = {
         come_back_at_once_on_the_way_out,
         forget_the_moment_after_which_it_is_too_late,
         spend_more_than_the_budget,
+        use_an_approval_twice,
+        act_without_an_approval,
     )
 }

@@ -1,0 +1,54 @@
+"""A last look at a server that a mode kept exmedic from acting on, once it is healthy: had somebody else acted?"""
+
+from dataclasses import replace
+
+import structlog
+
+from daemon.actions.action import Asker, Heard
+from daemon.commit import Commit
+from daemon.domain import Incident, Json, timestamp
+from daemon.errors import Conflict
+from daemon.gates import active_here
+from daemon.inventory import Server
+from daemon.parts import Parts
+from daemon.wire.answers import DatabaseCopies, ServerState
+from daemon.would import LOOK, WOULD, wants_look
+
+_log = structlog.get_logger("exmedic.afterwards")
+
+
+async def look(parts: Parts, incident_id: str) -> None:
+    """Look at the server of an incident that has just become healthy, and keep what was seen with the incident.
+
+    After its end is committed: what cannot be read, or is lost with the process, is not known, and ends nothing.
+    """
+    incident = await parts.store.incident(incident_id)
+    server = None if incident is None else parts.inventory.find(incident.server)
+    if incident is None or server is None or not wants_look(incident):
+        return
+    seen = await _seen(parts, server, incident)
+    now = parts.clock.now()
+    fresh = replace(incident, facts={**incident.facts, LOOK: {**seen, "at": timestamp(now)}})
+    try:
+        await parts.store.commit(Commit(at=now, incident=fresh))
+    except Conflict:
+        _log.debug("moved on before the look was kept", incident=incident_id)
+
+
+async def _seen(parts: Parts, server: Server, incident: Incident) -> Json:
+    would = incident.facts[WOULD].values()
+    services = sorted({each["service"] for each in would if each["service"]})
+    ask = Asker(
+        shell=parts.shell, clock=parts.clock, inventory=parts.inventory, timeout=parts.settings.winrm.call_timeout
+    )
+    step_id, seen = f"{incident.id}-look", dict[str, object]()
+    state = await ask.ask(server.name, "server_state", {"services": services}, ServerState, step_id)
+    if isinstance(state, Heard):
+        started = {one.name: one.started_at for one in state.answer.services if one.status.lower() == "running"}
+        seen["boot_time"] = timestamp(state.answer.boot_time)
+        seen["services"] = {name: None if at is None else timestamp(at) for name, at in started.items()}
+    if any("databases" in each["baseline"] for each in would):
+        copies = await ask.about(server, "database_copies", {"server": server.name}, DatabaseCopies, step_id)
+        if isinstance(copies, Heard):
+            seen["active"] = active_here(copies.answer)
+    return seen

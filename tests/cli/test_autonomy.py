@@ -1,0 +1,85 @@
+"""`exmedic autonomy` on a store without a daemon."""
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from daemon.adapters.sqlite import SqliteStore
+from daemon.app import DATABASE
+from daemon.domain import IncidentStatus, timestamp
+from daemon.would import LOOK, WOULD
+from tests.cli.conftest import Exmedic
+from tests.store import samples
+
+START = datetime(2026, 11, 2, 3, 0, tzinfo=UTC)
+
+
+def facts(*, restarted: bool) -> dict[str, object]:
+    would = {
+        "action": "restart_service",
+        "class": "restart",
+        "what": "restart the Windows service MSExchangePOP3BE",
+        "service": "MSExchangePOP3BE",
+        "mode": "observe",
+        "first": timestamp(START),
+        "baseline": {"pid": 1, "started_at": timestamp(START - timedelta(days=3)), "clock": timestamp(START)},
+    }
+    started = START + timedelta(hours=1) if restarted else START - timedelta(days=3)
+    look = {"boot_time": timestamp(START - timedelta(days=9)), "services": {"MSExchangePOP3BE": timestamp(started)}}
+    return {WOULD: {"restart": would}, LOOK: look}
+
+
+@pytest.fixture
+def stored(config: Path) -> Path:
+    """Two incidents of today that were observed, and one of last year."""
+
+    async def fill() -> None:
+        store = SqliteStore(config.parent / "data" / DATABASE)
+        await store.open()
+        now = datetime.now(UTC)
+        for number, restarted, opened in ((1, True, now), (2, False, now), (3, True, now - timedelta(days=400))):
+            ended = replace(
+                samples.on(f"mbx{number}.contoso.lab", f"i{number}", facts=facts(restarted=restarted)),
+                status=IncidentStatus.RESOLVED,
+                runbook="pop-mailbox",
+                opened_at=opened,
+                due_at=None,
+            )
+            await store.commit(samples.work(incident=ended))
+        await store.close()
+
+    (config.parent / "data").mkdir(exist_ok=True)
+    asyncio.run(fill())
+    return config
+
+
+def test_each_rung_is_told_with_how_often_it_turned_out_how(exmedic: Exmedic, stored: Path) -> None:
+    result = exmedic("autonomy", "--config", str(stored))
+    assert result.code == 0, result.said
+    assert max(len(line.rstrip()) for line in result.out.splitlines()) <= 80
+    head, first, second = (line.split() for line in result.out.splitlines())
+    assert head[:3] == ["runbook:", "rung", "mode"]
+    assert first == ["pop-mailbox:", "restart", "observe", "somebody", "did", "the", "same,", "healthy", "1"]
+    assert second == ["healed", "without", "it", "1"]
+
+
+def test_machines_get_each_incident_with_the_sentence_that_decided(exmedic: Exmedic, stored: Path) -> None:
+    result = exmedic("autonomy", "--json", "--since", "1000", "--config", str(stored))
+    told = {one["incident"]: one for one in json.loads(result.out)}
+    assert {name: one["how"] for name, one in told.items()} == {
+        "i1": "somebody did the same, healthy",
+        "i2": "healed without it",
+        "i3": "somebody did the same, healthy",
+    }
+    assert told["i1"]["why"] == (
+        "MSExchangePOP3BE ran since 2026-10-30 03:00 before, and since 2026-11-02 04:00 afterwards"
+    )
+
+
+def test_where_nothing_was_kept_from_being_done_it_says_so(exmedic: Exmedic, stored: Path) -> None:
+    result = exmedic("autonomy", "--since", "0", "--config", str(stored))
+    assert (result.code, result.said) == (0, "nothing was kept from being done in the last 0 days")
