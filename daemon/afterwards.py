@@ -26,7 +26,11 @@ async def look(parts: Parts, incident_id: str) -> None:
     server = None if incident is None else parts.inventory.find(incident.server)
     if incident is None or server is None or not wants_look(incident):
         return
-    seen = await _seen(parts, server, incident)
+    try:
+        seen = await _seen(parts, server, incident)
+    except Exception:  # noqa: BLE001 - the incident is over: a defect here must not open its end again
+        _log.exception("the look at a healthy server failed", incident=incident_id)
+        return
     now = parts.clock.now()
     fresh = replace(incident, facts={**incident.facts, LOOK: {**seen, "at": timestamp(now)}})
     try:

@@ -38,7 +38,7 @@ app = typer.Typer(
     help="Unattended remediation of Microsoft Exchange health-set alerts: it verifies, restarts, moves databases, "
     "reboots, verifies again, puts back what it changed, or pages a human.",
     epilog="Try it: `exmedic demo`. Then: `exmedic check --config exmedic.toml`, `exmedic run --config exmedic.toml`. "
-    "Every server is in mode observe until one of its tags is listed under `[safety] auto_tags`.",
+    "Every server is in mode observe until `[safety]` says otherwise of one of its tags, or of itself.",
 )
 
 

@@ -37,6 +37,13 @@ def _print_modes(inventory: Inventory, safety: Safety) -> None:
     for mode, named in found.items():
         if named:
             out.print(f"mode {mode.value}: {', '.join(named)}")
+    for server in inventory:
+        modes = modes_of(server, safety)
+        if modes[ActionClass.MOVE] is not Mode.OBSERVE and modes[ActionClass.REBOOT] is Mode.OBSERVE:
+            out.print(
+                f"[yellow]{server.name} may be moved away from, and is never rebooted[/]: its databases would stay "
+                "away until somebody reboots it, or a day has passed"
+            )
 
 
 def _named(mode: Mode, inventory: Inventory, safety: Safety) -> list[str]:

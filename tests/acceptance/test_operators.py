@@ -35,6 +35,28 @@ async def test_mode_observe_says_what_it_would_do_and_touches_nothing(site: Site
     assert site.lab.effects() == ()
 
 
+async def test_mode_approve_asks_and_acts_once_an_operator_of_this_machine_has_approved(site: Site) -> None:
+    rule = '[[safety.modes]]\nmode = "approve"\ntags = ["lab"]\n\n[lab]'
+    site.configure(("[lab]", rule))
+    site.lab.break_server("mbx1", Fault.RESTART_CURES)
+    await site.daemon()
+    await site.alert("mbx1")
+    question = "waits for approval to restart the Windows service MSExchangePOP3BE"
+    await site.until(lambda store: waits(store, question), "it asks")
+    assert site.lab.effects() == ()
+    incident = await site.incident("mbx1")
+    code, text = await site.command("approve", incident.id, "--state", "restart", "--reason", "it is noon")
+    assert code == 0, text
+    await site.until_ended("mbx1")
+    incident = await site.incident("mbx1")
+    assert (incident.status, site.effects_of(incident)) == (IncidentStatus.RESOLVED, ["restart"])
+    users = [row.entry.fields["user"] for row in await site.audit(AuditKind.DECISION) if "approves" in row.entry.fields]
+    assert users == ["root"]
+    code, text = await site.command("autonomy")
+    assert (code, "approved, healthy" in text) == (0, True), text
+    await site.agrees()
+
+
 async def test_pause_stops_a_ladder_between_two_steps_by_command_and_by_file_and_resume_lets_it_go_on(
     site: Site,
 ) -> None:

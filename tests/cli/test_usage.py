@@ -179,6 +179,30 @@ def test_check_says_what_would_be_allowed_where(exmedic: Exmedic, config: Path) 
     assert "no server; everything is only observed" in exmedic("check", "--config", str(config)).said
 
 
+def test_check_and_show_tell_modes_that_depend_on_the_action(exmedic: Exmedic, config: Path) -> None:
+    rules = """auto_tags = []
+[[safety.modes]]
+mode = "auto"
+servers = ["mbx1.contoso.lab", "mbx2.contoso.lab"]
+[[safety.modes]]
+mode = "approve"
+servers = ["mbx1.contoso.lab"]
+actions = ["move", "reboot"]
+[[safety.modes]]
+mode = "observe"
+servers = ["mbx2.contoso.lab"]
+actions = ["reboot"]
+"""
+    text = config.read_text("utf-8").replace('pause_file = "pause"\n', "")
+    config.write_text(text.replace('auto_tags = ["lab"]\n', f'pause_file = "pause"\n{rules}'), "utf-8")
+    said = exmedic("check", "--config", str(config)).said
+    assert "mode auto: mbx1.contoso.lab (restart setting), mbx2.contoso.lab (restart move setting)" in said
+    assert "mode approve: mbx1.contoso.lab (move reboot)" in said
+    assert "mbx2.contoso.lab may be moved away from, and is never rebooted" in said
+    shown = exmedic("inventory", "show", "--config", str(config))
+    assert (shown.code, "approve: move" in shown.said) == (0, True), shown.said
+
+
 def test_a_fault_of_the_lab_takes_options(exmedic: Exmedic, tmp_path: Path) -> None:
     with Lab(tmp_path / "lab", LabClock.starting_now(1)) as lab:
         place = ("--directory", str(tmp_path / "lab"))

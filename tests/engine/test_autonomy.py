@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon import afterwards
 from daemon.autonomy import How, Judged, judged
 from daemon.domain import Incident, IncidentStatus, Mode
 from daemon.guardrail_settings import ActionClass, ModeRule, Safety
@@ -152,6 +153,21 @@ async def test_a_look_that_cannot_be_taken_ends_nothing_and_is_not_known(make: M
     assert (await daemon.drive()).status is IncidentStatus.RESOLVED
     assert (await verdict(daemon)).how is How.UNKNOWN
     assert any(call.step_id == "i1-look" for call in daemon.world.calls)
+
+
+async def test_a_defect_in_the_look_does_not_open_the_end_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = make((Mode.OBSERVE, ActionClass.RESTART))
+    await daemon.alert(MBX1)
+    await daemon.drive(kept)
+    it_heals_itself(daemon)
+
+    def broken(*_given: object) -> str:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(afterwards, "timestamp", broken)
+    incident = await daemon.drive()
+    assert (incident.status, incident.due_at) == (IncidentStatus.RESOLVED, None)
+    assert (await verdict(daemon)).how is How.UNKNOWN
 
 
 async def test_escalated_it_is_looked_at_once_its_latch_is_lifted_because_it_is_healthy(make: Make) -> None:
