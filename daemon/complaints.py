@@ -104,10 +104,14 @@ def _fields(model: type[BaseModel], loc: Loc) -> Mapping[str, object]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             field = kind.model_fields.get(str(part))
             kind = field.annotation if field else None
-        else:  # a dict of models, by name
-            kind = get_args(kind)[-1] if get_origin(kind) is dict else None
+        else:  # a dict of models, by name, or a list of them
+            kind = (
+                get_args(kind)[{dict: 1, tuple: 0}[origin]] if (origin := get_origin(kind)) in {dict, tuple} else None
+            )
         kind = next((member for member in get_args(kind) if member is not NoneType), kind) if _optional(kind) else kind
-    return kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return {}
+    return {field.alias or name: field for name, field in kind.model_fields.items()}
 
 
 def _optional(kind: object) -> bool:

@@ -25,6 +25,7 @@ from daemon.section import Name, Seconds, Section
 from daemon.site_paths import PrivateFile, SiteDirectory, SiteFile, SitePath
 from daemon.toml_source import TomlSource, read_toml
 from daemon.topics import filter_problem, overlap
+from daemon.window_settings import WindowSettings
 
 Transport = Literal["ntlm", "kerberos", "credssp", "basic"]
 
@@ -194,8 +195,18 @@ class Settings(Section):
     safety: Safety = Safety()
     timing: Timing = Timing()
     budgets: Budgets = Budgets()
+    windows: tuple[WindowSettings, ...] = ()
     notify: NotifySettings = NotifySettings()
     lab: LabClock | None = None
+
+    @field_validator("windows")
+    @classmethod
+    def _told_apart(cls, value: tuple[WindowSettings, ...]) -> tuple[WindowSettings, ...]:
+        names = [window.name for window in value]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"has two of the name {twice}; a hold names its window, so each needs its own")
+        return value
 
     @field_validator("lab")
     @classmethod

@@ -19,6 +19,7 @@ from daemon.config import Settings, is_loopback, read_settings
 from daemon.errors import ConfigError, Mistake
 from daemon.section import Name
 from daemon.toml_source import TomlSource, read_toml
+from daemon.window import Window
 
 
 class Role(StrEnum):
@@ -105,6 +106,7 @@ class _Site:
     transports: Mapping[str, str] | None
     loopback_only: bool
     named: frozenset[str] = frozenset()  #: servers that exmedic.toml names
+    windows: tuple[Window, ...] = ()
 
 
 def load_inventory(path: Path, settings: Settings) -> Inventory:
@@ -113,8 +115,7 @@ def load_inventory(path: Path, settings: Settings) -> Inventory:
     Raises:
         ConfigError: everything that is wrong with the file.
     """
-    transports = {name: credential.transport for name, credential in settings.credentials.items()}
-    inventory, mistakes = _read(path, _Site(transports, settings.lab is not None, _named(settings)))
+    inventory, mistakes = _read(path, _site(settings))
     if inventory is None:
         raise ConfigError(mistakes)
     return inventory
@@ -124,8 +125,7 @@ def check_site(path: Path) -> tuple[Mistake, ...]:
     """Everything that is wrong with exmedic.toml at `path` and with the inventory that it names; never raises."""
     source, settings, mistakes = read_settings(path)
     if settings is not None:
-        transports = {name: credential.transport for name, credential in settings.credentials.items()}
-        return _read(settings.inventory, _Site(transports, settings.lab is not None, _named(settings)))[1]
+        return _read(settings.inventory, _site(settings))[1]
     # The inventory is checked as well, against what can be told in spite of the mistakes.
     named = source.values.get("inventory", Settings.model_fields["inventory"].default)
     if not isinstance(named, str | Path) or (source.mistakes and not source.values):
@@ -134,8 +134,13 @@ def check_site(path: Path) -> tuple[Mistake, ...]:
     return in_order((*mistakes, *_read(path.absolute().parent / named, site)[1]))
 
 
-def _named(settings: Settings) -> frozenset[str]:
-    return frozenset(name for rule in settings.safety.modes for name in rule.servers)
+def _site(settings: Settings) -> _Site:
+    return _Site(
+        transports={name: credential.transport for name, credential in settings.credentials.items()},
+        loopback_only=settings.lab is not None,
+        named=frozenset(name for rule in settings.safety.modes for name in rule.servers),
+        windows=tuple(window.window() for window in settings.windows),
+    )
 
 
 def _transports(source: TomlSource) -> Mapping[str, str] | None:
@@ -196,6 +201,7 @@ def _rules(source: TomlSource, rows: Rows, site: _Site) -> Iterator[Mistake]:
             hint = suggestion(name, known)
             message = f"has no server {name}, which [[safety.modes]] of exmedic.toml names{hint}"
             yield source.mistake(("servers",), message)
+    yield from _windows(source, rows, site)
     yield from _given_twice(source, rows)
     yield from _groups(source, rows)
 
@@ -248,6 +254,23 @@ def _address(text: str, schemes: tuple[str, ...]) -> SplitResult | None:
     except ValueError:  # urlsplit, or a port that is none
         return None
     return url if usable and not re.search(r"\s", text) else None
+
+
+def _windows(source: TomlSource, rows: Rows, site: _Site) -> Iterator[Mistake]:
+    """A window for a server that nobody knows: a freeze that a misspelt site takes away shows only when it is late."""
+    names = {name.lower() for name in rows}
+    known = {
+        "server": {name: name for each in names for name in (each, each.partition(".")[0])},
+        "DAG": {str(row["dag"]).lower(): str(row["dag"]) for row in rows.values() if row.get("dag")},
+        "site": {str(row["site"]).lower(): str(row["site"]) for row in rows.values() if row.get("site")},
+    }
+    for window in site.windows:
+        for what, named in (("server", window.servers), ("DAG", window.dags), ("site", window.sites)):
+            for name in named:
+                if name.lower() not in known[what]:
+                    hint = suggestion(name, dict.fromkeys(known[what].values())) or "; there are none"
+                    message = f"has no {what} {name}, which the window {window.name} of exmedic.toml names{hint}"
+                    yield source.mistake((), message)
 
 
 def _given_twice(source: TomlSource, rows: Rows) -> Iterator[Mistake]:

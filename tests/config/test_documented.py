@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from daemon import config, guardrail_settings, inventory
+from daemon import config, guardrail_settings, inventory, window_settings
 from tests.config.site import Site
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8")
@@ -22,11 +22,12 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "### `[[safety.modes]]`": guardrail_settings.ModeRule,
     "## `[timing]`": guardrail_settings.Timing,
     "## `[budgets]`": guardrail_settings.Budgets,
+    "## `[[windows]]`": window_settings.WindowSettings,
     "## `[notify]`": config.NotifySettings,
     "## `[lab]`": config.LabClock,
     '## The inventory: `[servers."NAME"]`': inventory._Entry,  # noqa: SLF001 - the shape of a row is documented
 }
-TABLES = {"bus", "credentials", "winrm", "safety", "timing", "budgets", "notify", "lab"}
+TABLES = {"bus", "credentials", "winrm", "safety", "timing", "budgets", "windows", "notify", "lab"}
 
 
 def _documented(heading: str) -> dict[str, str]:
@@ -46,7 +47,7 @@ def _as_toml(value: object) -> str:
 @pytest.mark.parametrize("heading", SECTIONS)
 def test_every_setting_is_documented_with_its_default(heading: str) -> None:
     fields = {
-        name: "required" if field.is_required() else _as_toml(field.default)
+        field.alias or name: "required" if field.is_required() else _as_toml(field.default)
         for name, field in SECTIONS[heading].model_fields.items()
         if not (SECTIONS[heading] is config.Settings and name in TABLES)
     }
@@ -54,7 +55,7 @@ def test_every_setting_is_documented_with_its_default(heading: str) -> None:
 
 
 def test_every_section_is_documented() -> None:
-    headings = re.findall(r"^#+ `\[(\w+)", TEXT, re.MULTILINE)
+    headings = re.findall(r"^#+ `\[+(\w+)", TEXT, re.MULTILINE)
     assert set(headings) == TABLES
 
 
