@@ -16,6 +16,7 @@ from daemon.domain import (
     StoredRunbook,
     UndoItem,
 )
+from daemon.window import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ class Commit:
     `ledger_told` replaces what `Ledger.told` says. `limits` are asked before the step is written, in the same
     transaction: two incidents can never both get the last of a budget. `undefer` forgets what was deferred, before
     `defer` adds to it; of a key that is deferred already the earlier `since` and the earlier `not_before` stay.
+    `window` is inserted, or replaces the one of that name that was added at the same moment.
     """
 
     at: datetime
@@ -103,6 +105,7 @@ class Commit:
     routing: Routing | None = None
     undefer: tuple[Key, ...] = ()
     defer: tuple[Deferred, ...] = ()
+    window: Window | None = None
     runbook: StoredRunbook | None = None
     ledger_told: Mapping[str, int] | None = None
     audit: tuple[AuditEntry, ...] = ()

@@ -27,6 +27,7 @@ from daemon.domain import (
     UndoItem,
 )
 from daemon.ledger import Ledger
+from daemon.window import Window
 
 
 class Clock(Protocol):
@@ -173,6 +174,10 @@ class Store(Protocol):
 
     async def deferred(self, now: datetime, limit: int) -> list[Deferred]:
         """What was set aside and may be verified by `now`, the longest due first."""
+        ...
+
+    async def windows(self, since: datetime) -> list[Window]:
+        """The windows added by command that are not over, or ended after `since`; in the order they begin."""
         ...
 
     async def runbook(self, runbook_hash: str) -> StoredRunbook | None:

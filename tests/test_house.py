@@ -16,7 +16,9 @@ IMPORTERS = {
     "winrm": {"daemon/adapters/winrm_wire.py"},
     "requests": {"daemon/adapters/winrm_wire.py"},
     "requests_credssp": {"daemon/adapters/winrm_wire.py"},
-    "sqlite3": {f"daemon/adapters/sqlite{part}.py" for part in ("", "_backup", "_file", "_rows", "_writes")},
+    "sqlite3": {
+        f"daemon/adapters/sqlite{part}.py" for part in ("", "_backup", "_file", "_guard_rows", "_rows", "_writes")
+    },
     "apprise": {"daemon/adapters/notify.py"},
     "poplib": {"daemon/adapters/pop3.py"},
     "transitions": {"statemachines/compiler.py"},

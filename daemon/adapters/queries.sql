@@ -168,6 +168,17 @@ WHERE server = :server AND health_set_key = :health_set_key AND monitor_key = :m
 SELECT * FROM deferred WHERE not_before <= :now
 ORDER BY not_before, server, health_set_key, monitor_key LIMIT :limit;
 
+-- name: put_window
+INSERT INTO windows (name, added_at, kind, begins, ends, servers, dags, sites, added_by, reason, ended_by)
+VALUES (:name, :added_at, :kind, :begins, :ends, :servers, :dags, :sites, :added_by, :reason, :ended_by)
+ON CONFLICT (name, added_at) DO UPDATE SET
+    kind = excluded.kind, begins = excluded.begins, ends = excluded.ends, servers = excluded.servers,
+    dags = excluded.dags, sites = excluded.sites, added_by = excluded.added_by, reason = excluded.reason,
+    ended_by = excluded.ended_by;
+
+-- name: windows
+SELECT * FROM windows WHERE ends > :since ORDER BY begins, name, added_at;
+
 -- name: last_audit
 SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1;
 

@@ -14,11 +14,13 @@ from typing import IO, TypeVar
 
 from daemon import domain, records
 from daemon.adapters import sqlite_file, sqlite_writes
+from daemon.adapters import sqlite_guard_rows as guard_rows
 from daemon.adapters import sqlite_rows as rows
 from daemon.adapters.sqlite_file import queries
 from daemon.commit import Commit, Deferred, Limit, OutboxRow
 from daemon.errors import StoreError
 from daemon.ledger import Ledger
+from daemon.window import Window
 
 T = TypeVar("T")
 Parameters = Mapping[str, str | int | None]
@@ -215,7 +217,11 @@ class SqliteStore:
 
     async def deferred(self, now: datetime, limit: int) -> list[Deferred]:
         """See `ports.Store.deferred`."""
-        return await self._all("deferred", rows.deferred, now=domain.timestamp(now), limit=limit)
+        return await self._all("deferred", guard_rows.deferred, now=domain.timestamp(now), limit=limit)
+
+    async def windows(self, since: datetime) -> list[Window]:
+        """See `ports.Store.windows`."""
+        return await self._all("windows", guard_rows.window, since=domain.timestamp(since))
 
     async def runbook(self, runbook_hash: str) -> domain.StoredRunbook | None:
         """See `ports.Store.runbook`."""

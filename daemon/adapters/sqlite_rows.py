@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from daemon import domain
-from daemon.commit import Deferred, Limit, OutboxRow, Outgoing
+from daemon.commit import Limit, OutboxRow, Outgoing
 from daemon.domain import canonical, moment, timestamp
 from daemon.ledger import Ledger
 from statemachines.actions import Effect
@@ -240,35 +240,6 @@ def quarantine(row: sqlite3.Row) -> domain.Quarantine:
         step_id=row["step_id"],
         reason=row["reason"],
         since=moment(row["since"]),
-    )
-
-
-def key_row(key: domain.Key) -> Row:
-    """The columns that make a key."""
-    return {"server": key.server, "health_set_key": key.health_set, "monitor_key": key.monitor}
-
-
-def deferred_row(deferred: Deferred) -> Row:
-    """The columns of deferred."""
-    return {
-        **key_row(deferred.key),
-        "health_set": deferred.health_set,
-        "monitor": deferred.monitor,
-        "reason": deferred.reason,
-        "since": timestamp(deferred.since),
-        "not_before": timestamp(deferred.not_before),
-    }
-
-
-def deferred(row: sqlite3.Row) -> Deferred:
-    """A row of deferred."""
-    return Deferred(
-        key=domain.Key(row["server"], row["health_set_key"], row["monitor_key"]),
-        health_set=row["health_set"],
-        monitor=row["monitor"],
-        reason=row["reason"],
-        since=moment(row["since"]),
-        not_before=moment(row["not_before"]),
     )
 
 

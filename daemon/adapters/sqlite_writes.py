@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from daemon import conflicts, domain, records
+from daemon.adapters import sqlite_guard_rows as guard_rows
 from daemon.adapters import sqlite_rows as rows
 from daemon.adapters.sqlite_file import queries, transaction
 from daemon.commit import Commit, Outgoing, Routing
@@ -64,6 +65,7 @@ def commit(connection: Connection, work: Commit) -> domain.Incident | None:
         if work.routing is not None:
             _route(connection, work.routing)
         _defer(connection, work)
+        _put_window(connection, work)
         _give_back(connection, work)  # last: an outcome or a quarantine of this commit may allow it
         _append_audit(connection, work.audit)
         _send(connection, work.outgoing, work.at)
@@ -250,9 +252,14 @@ def _why_not_route(connection: Connection, routing: Routing) -> Conflict | None:
 
 def _defer(connection: Connection, work: Commit) -> None:
     for key in work.undefer:
-        _do(connection, "undefer", rows.key_row(key))
+        _do(connection, "undefer", guard_rows.key_row(key))
     for deferred in work.defer:
-        _do(connection, "defer", rows.deferred_row(deferred))
+        _do(connection, "defer", guard_rows.deferred_row(deferred))
+
+
+def _put_window(connection: Connection, work: Commit) -> None:
+    if work.window is not None:
+        _do(connection, "put_window", guard_rows.window_row(work.window))
 
 
 def _give_back(connection: Connection, work: Commit) -> None:

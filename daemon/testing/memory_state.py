@@ -23,6 +23,7 @@ from daemon.domain import (
     StoredRunbook,
     UndoItem,
 )
+from daemon.window import Span, Window
 from statemachines.actions import Effect
 
 
@@ -40,6 +41,7 @@ class State:
     claims: dict[str, str] = field(default_factory=dict)
     quarantines: dict[str, Quarantine] = field(default_factory=dict)
     deferred: dict[Key, Deferred] = field(default_factory=dict)
+    windows: dict[tuple[str, datetime], Window] = field(default_factory=dict)  # by name, and when it was added
     runbooks: dict[str, StoredRunbook] = field(default_factory=dict)
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
@@ -73,6 +75,15 @@ class State:
             if step.executor and step.status is not StepStatus.WITHDRAWN and step.outcome != "refused"
         ]
         return len({*counted} - {incident_id}) if limit.of_ladders else len(counted)
+
+    def windows_since(self, since: datetime) -> list[Window]:
+        """The windows that end after a moment, in the order they begin."""
+        found = [
+            (each.when.begins, *known, each)
+            for known, each in self.windows.items()
+            if isinstance(each.when, Span) and each.when.ends > since
+        ]
+        return [each[-1] for each in sorted(found, key=lambda each: each[:3])]
 
     def open_step(self, incident_id: str) -> Step | None:
         """The step of an incident without an outcome."""
@@ -139,6 +150,7 @@ def commit(state: State, work: Commit) -> Incident | None:
     if work.routing is not None:
         _route(state, work.routing)
     _defer(state, work)
+    _put_window(state, work.window)
     _give_back(state, work)
     _append_audit(state, work.audit)
     _send(state, work.outgoing, work.at)
@@ -257,6 +269,14 @@ def _defer(state: State, work: Commit) -> None:
         known = state.deferred.get(deferred.key, deferred)
         since, not_before = min(known.since, deferred.since), min(known.not_before, deferred.not_before)
         state.deferred[deferred.key] = replace(deferred, since=since, not_before=not_before)
+
+
+def _put_window(state: State, window: Window | None) -> None:
+    if window is None:
+        return
+    if not isinstance(window.when, Span) or window.added_at is None:
+        raise TypeError(f"{window.title} is of the configuration; only windows added by command are stored")
+    state.windows[window.name, window.added_at] = window
 
 
 def _give_back(state: State, work: Commit) -> None:

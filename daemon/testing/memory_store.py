@@ -27,6 +27,7 @@ from daemon.errors import StoreError
 from daemon.ledger import Ledger
 from daemon.testing import memory_state
 from daemon.testing.memory_state import State
+from daemon.window import Window
 
 T = TypeVar("T")
 
@@ -178,6 +179,10 @@ class MemoryStore:
         due = [each for each in (await self._read()).deferred.values() if each.not_before <= now]
         due.sort(key=lambda each: (each.not_before, each.key.server, each.key.health_set, each.key.monitor))
         return due[:limit]
+
+    async def windows(self, since: datetime) -> list[Window]:
+        """See `ports.Store.windows`."""
+        return (await self._read()).windows_since(since)
 
     async def runbook(self, runbook_hash: str) -> StoredRunbook | None:
         """See `ports.Store.runbook`."""

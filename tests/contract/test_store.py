@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta, timezone
+from datetime import time, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from daemon.domain import (
 from daemon.errors import Conflict, StoreError
 from daemon.ports import Store
 from daemon.testing.memory_store import MemoryStore
+from daemon.window import Span, Weekly
 from statemachines.actions import Effect
 from tests.store import samples
 from tests.store.samples import EVERYTHING, NOW, OTHER, SERVER, later, work
@@ -534,6 +535,42 @@ class TestDeferred:
         taken = samples.incident("i2")
         await refused(store, work(incident=taken, undefer=(samples.deferred().key,)), "already has incident i1")
         await refused(store, work(incident=taken, defer=(samples.deferred(OTHER),)), "already has incident i1")
+
+
+class TestWindows:
+    async def test_a_window_comes_back_as_it_was_added_until_it_is_over(self, store: Store) -> None:
+        window = samples.window(dags=("DAG1", "DAG2"), sites=("Zürich",))
+        await store.commit(work(window=window))
+        assert await store.windows(later(3599)) == [window]
+        assert await store.windows(later(3600)) == []
+
+    async def test_a_window_that_is_ended_early_stays_and_one_of_its_name_may_follow(self, store: Store) -> None:
+        await store.commit(work(window=samples.window()))
+        ended = samples.window(when=Span(NOW, later(60)), ended_by="bob")
+        await store.commit(work(window=ended))
+        again = samples.window(added_at=later(120), when=Span(later(120), later(180)))
+        await store.commit(work(window=again))
+        assert await store.windows(NOW) == [ended, again]
+        assert await store.windows(later(60)) == [again]
+
+    async def test_windows_come_in_the_order_they_begin(self, store: Store) -> None:
+        late, early = (
+            samples.window("b", when=Span(later(9), later(10))),
+            samples.window("a", when=Span(NOW, later(99))),
+        )
+        for window in (late, early):
+            await store.commit(work(window=window))
+        assert await store.windows(NOW) == [early, late]
+
+    async def test_one_of_the_configuration_is_not_stored(self, store: Store) -> None:
+        before = await samples.everything(store)
+        for window in (samples.window(added_at=None), samples.window(when=WEEKLY)):
+            with pytest.raises(TypeError, match="of the configuration"):
+                await store.commit(work(window=window, incident=samples.incident()))
+        assert await samples.everything(store) == before
+
+
+WEEKLY = Weekly(days=(0,), begins=time(22), ends=time(23), zone="UTC")
 
 
 class TestAudit:

@@ -23,6 +23,7 @@ from daemon.domain import (
     UndoItem,
 )
 from daemon.ports import Store
+from daemon.window import Span, Window, WindowKind
 from statemachines.actions import Effect
 
 NOW = datetime(2026, 11, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -132,6 +133,19 @@ def deferred(server: str = SERVER, **changes: Any) -> Deferred:
     return replace(sample, **changes)
 
 
+def window(name: str = "patching", **changes: Any) -> Window:
+    sample = Window(
+        kind=WindowKind.MAINTENANCE,
+        name=name,
+        when=Span(NOW, later(3600)),
+        servers=(SERVER,),
+        added_at=NOW,
+        added_by="ada",
+        reason="updates",
+    )
+    return replace(sample, **changes)
+
+
 def entry(message: str = "something was decided", **changes: Any) -> AuditEntry:
     sample = AuditEntry(
         kind=AuditKind.DECISION,
@@ -176,6 +190,7 @@ async def everything(store: Store) -> Json:
         "due": await store.due_incidents(later(45), EVERYTHING),
         "next_due": await store.next_due(),
         "quarantines": await store.quarantines(),
+        "windows": [await store.windows(later(-EVERYTHING)), await store.windows(later(30))],
         "deferred": [await store.deferred(later(45), EVERYTHING), await store.deferred(later(900), EVERYTHING)],
         "audit": await store.audit_after(0, EVERYTHING),
         "ledger": await store.ledger(),

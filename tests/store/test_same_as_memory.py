@@ -18,6 +18,7 @@ from daemon.domain import AlertStatus, Channel, Incident, IncidentStatus, Receiv
 from daemon.errors import Conflict
 from daemon.ports import Store
 from daemon.testing.memory_store import MemoryStore
+from daemon.window import Span, WindowKind
 from statemachines.actions import Effect
 from tests.store import samples
 from tests.store.samples import EVERYTHING, OTHER, SERVER, later
@@ -73,6 +74,15 @@ routings = st.builds(
     reason=st.sampled_from(["", "not in inventory"]),
     incident_id=st.none() | incident_ids,
 )
+windows = st.builds(
+    samples.window,
+    st.sampled_from(["patching", "été"]),
+    kind=st.sampled_from(WindowKind),
+    when=st.builds(Span, times, times),
+    added_at=times,
+    dags=st.sampled_from([(), ("DAG1", "DAG 2")]),
+    ended_by=st.sampled_from(["", "ada"]),
+)
 commits = st.builds(
     Commit,
     at=times,
@@ -86,6 +96,7 @@ commits = st.builds(
     routing=sometimes(routings),
     undefer=st.lists(servers.map(lambda server: samples.deferred(server).key), max_size=1).map(tuple),
     defer=st.lists(st.builds(samples.deferred, servers, since=times, not_before=times), max_size=2).map(tuple),
+    window=sometimes(windows),
     runbook=sometimes(st.just(samples.runbook())),
     audit=st.lists(st.builds(samples.entry, st.text(max_size=5), incident_id=incident_ids), max_size=2).map(tuple),
     outgoing=st.lists(
