@@ -40,7 +40,7 @@ def held(parts: Parts, case: Case, hold: Hold, server: Server, prepared: Prepare
         answers = f"answer with `exmedic approve {name}` or `exmedic decline {name}`"
         hold = replace(hold, reason=f"{hold.reason}; {answers}")
     commit = parts.engine.hold(case, hold)
-    if prepared is not None:
+    if prepared is not None and mode_for(parts, case, server) is not Mode.AUTO:
         commit = would.recorded(case, commit, mode_for(parts, case, server), prepared.baseline)
     return approval.put(case, hold, commit, parts.settings.bus.prefix) if hold.question else commit
 

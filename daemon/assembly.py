@@ -52,11 +52,18 @@ def assemble(
 ) -> tuple[Daemon, Operators]:
     """The daemon, and who carries out operators' commands beside it."""
     store, clock, bus = outer.store, outer.clock, outer.bus
+    windows = tuple(window.window() for window in settings.windows)
     ladders = Ladders(definitions, store)
     follower = AuditFollower(store=store, sink=outer.sink, clock=clock, resend=outer.resend, poll=outer.poll)
     outbox = Outbox(store=store, bus=bus, notifier=outer.notifier, clock=clock, poll=outer.poll)
     family = Family(
-        store=store, clock=clock, inventory=inventory, ladders=ladders, new_id=outer.new_id, prefix=settings.bus.prefix
+        store=store,
+        clock=clock,
+        inventory=inventory,
+        ladders=ladders,
+        new_id=outer.new_id,
+        prefix=settings.bus.prefix,
+        windows=windows,
     )
 
     def committed() -> None:
@@ -117,6 +124,7 @@ def assemble(
         inventory=inventory,
         pause_file=outer.pause,
         wake=work,
+        windows=windows,
         approval_lasts=timedelta(seconds=settings.timing.approval_expires),
         notifies=outer.notifier is not None,
     )

@@ -65,6 +65,8 @@ LABELS: Mapping[AuditKind, Label] = MappingProxyType(
         AuditKind.QUARANTINE_LIFTED: Label("1ec741294ae4e0d352fc3202939b3b58", _WARNING),
         AuditKind.PAUSED: Label("60609c486068da74e17603bcf7b1200d", _WARNING),
         AuditKind.RESUMED: Label("2a83d89a22563dae5219e30e1a581c06", _WARNING),
+        AuditKind.WINDOW_ADDED: Label("7c0e8ab34f0d4d52b76f3b1b0f3d0c61", _NOTICE),
+        AuditKind.WINDOW_ENDED: Label("e95a4f16c1d24b6f8a0d27c3b5e9f184", _NOTICE),
         AuditKind.STARTED: Label("f6467bb108ffb8f3a190d4b7343056f4", _NOTICE),
         AuditKind.STOPPED: Label("0eb34908e1d34c326c2f13a240904992", _NOTICE),
         AuditKind.STORE_OLDER: Label("6f8617b2fd2fbb0e44a41b7b1b2642f1", _CRITICAL),

@@ -5,11 +5,15 @@ from datetime import datetime
 
 from daemon.actions.undo import effect_of
 from daemon.domain import AuditEntry, AuditKind, Incident, Json, Step, UndoItem, UndoStatus
+from daemon.window import Span
 from statemachines.actions import ACTIONS
 from statemachines.compiler import Ladder, LadderState
 
 #: In an incident's facts: how it stood when an operator ordered to put back what it left.
 ORDERED_UNDO = "ordered undo"
+
+
+VERIFYING = ("verify", "watch_monitor")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +25,7 @@ class Case:
     steps: tuple[Step, ...]
     undo: tuple[UndoItem, ...]
     now: datetime
+    closed: tuple[Span, ...] = ()  #: windows since it was opened, in which its state could not act: no time to count
     transients: int = 0  #: incidents of the same key in the last day that were gone by themselves
 
     @property
@@ -32,6 +37,12 @@ class Case:
     def pending(self) -> tuple[UndoItem, ...]:
         """What is changed and not put back yet, last change first."""
         return tuple(item for item in reversed(self.undo) if item.status is UndoStatus.PENDING)
+
+    @property
+    def verified(self) -> datetime | None:
+        """When its monitor was last looked at to the end."""
+        seen = [step.ended_at for step in self.steps if step.action in VERIFYING and step.ended_at is not None]
+        return seen[-1] if seen else None
 
     def item(self, params: Json) -> UndoItem | None:
         """The change that an undo step with these parameters puts back; without a step, the next to be put back."""

@@ -16,6 +16,7 @@ from daemon.errors import Conflict
 from daemon.family import Family
 from daemon.nudge import POLL, Nudge
 from daemon.opening import Opening, about, lets_go, opened
+from daemon.schedule import asked_again, maintenance
 
 BATCH = 20
 ROUNDS = 100  #: how often one is decided anew because something else was committed first
@@ -70,6 +71,11 @@ class Deferral:
         if current is not None and lets_go(current):
             # Joined to one that only puts things back, it would be lost.
             return _postponed(deferred, now, now + LATER)
+        found = (
+            None if current is not None else await maintenance(self._family.windows, self._family.store, server, now)
+        )
+        if found is not None:
+            return _postponed(deferred, now, asked_again(found.until, now))
         since = f"since {deferred.since:%Y-%m-%d %H:%M} UTC: {deferred.reason}"
         if current is not None:
             message = f"alerts that were set aside {since}, belong to this incident"

@@ -10,13 +10,15 @@ from datetime import datetime
 
 import structlog
 
-from daemon.commit import Commit, Routing
+from daemon.commit import Commit, Deferred, Routing
 from daemon.domain import Alert, AlertStatus, AuditEntry, AuditKind, Incident, IncidentStatus, Key, StoredAlert
 from daemon.errors import Conflict
 from daemon.family import Family
+from daemon.gates.windows import Holding
 from daemon.inventory import Server
 from daemon.nudge import POLL, Nudge
 from daemon.opening import Opening, about, lets_go, opened
+from daemon.schedule import asked_again, maintenance
 from statemachines.compiler import Ladder
 
 BATCH = 100
@@ -27,9 +29,10 @@ _log = structlog.get_logger("exmedic.dispatch")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppress:
-    """Nothing will be done about the alert."""
+    """Nothing will be done about the alert; with `until`, its monitor is verified then, or later."""
 
     reason: str
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +62,13 @@ class Wait:
 
 
 def route(
-    alert: Alert, server: Server | None, current: Incident | None, ladder: Ladder | None
+    alert: Alert,
+    server: Server | None,
+    current: Incident | None,
+    ladder: Ladder | None,
+    in_maintenance: Holding | None = None,
 ) -> Suppress | Join | Open | Wait:
-    """What becomes of an alert, given what holds its key and what handles its monitor."""
+    """What becomes of an alert, given what holds its key, what handles its monitor, and its server's maintenance."""
     if alert.suppress:
         return Suppress(reason=alert.suppress)
     if server is None:
@@ -72,6 +79,8 @@ def route(
         return Join(incident=current, verify=alert.closed)
     if alert.closed:
         return Suppress(reason="closed at its source, and no incident is open")
+    if in_maintenance is not None:
+        return Suppress(reason=str(in_maintenance), until=in_maintenance.until)
     return Open(key=Key.of(server.name, alert.health_set, alert.monitor), ladder=ladder)
 
 
@@ -126,14 +135,14 @@ class Dispatch:
         if alert is None:
             raise ValueError(f"alert {row.id} is pending but was never understood")
         server = self._family.inventory.find(alert.server)
-        current = ladder = None
+        current = ladder = in_maintenance = None
         if server is not None:
             current = await self._family.store.current_incident(Key.of(server.name, alert.health_set, alert.monitor))
             ladder = self._family.ladders.handling(server, alert.health_set, alert.monitor)
-        decision = route(alert, server, current, ladder)
+            in_maintenance = await maintenance(self._family.windows, self._family.store, server, now)
+        decision = route(alert, server, current, ladder, in_maintenance)
         if isinstance(decision, Suppress):
-            routing = Routing(alert_id=row.id, status=AlertStatus.SUPPRESSED, reason=decision.reason)
-            return Commit(at=now, routing=routing, audit=(_suppressed(row, alert, decision.reason, now),))
+            return _suppress(row, alert, server, decision, now)
         if isinstance(decision, Wait):
             return None
         if isinstance(decision, Join):
@@ -170,6 +179,23 @@ class Dispatch:
         commit = opened(opening, now, self._family.prefix)
         routing = Routing(alert_id=row.id, status=AlertStatus.JOINED, incident_id=opening.incident_id)
         return replace(commit, routing=routing)
+
+
+def _suppress(row: StoredAlert, alert: Alert, server: Server | None, decision: Suppress, now: datetime) -> Commit:
+    """Set aside, for good or until its monitor is verified; both in one commit, so that it cannot be forgotten."""
+    later: tuple[Deferred, ...] = ()
+    if server is not None and decision.until is not None:
+        deferred = Deferred(
+            key=Key.of(server.name, alert.health_set, alert.monitor),
+            health_set=alert.health_set,
+            monitor=alert.monitor,
+            reason=decision.reason,
+            since=now,
+            not_before=asked_again(decision.until, now),
+        )
+        later = (deferred,)
+    routing = Routing(alert_id=row.id, status=AlertStatus.SUPPRESSED, reason=decision.reason)
+    return Commit(at=now, routing=routing, defer=later, audit=(_suppressed(row, alert, decision.reason, now),))
 
 
 def _suppressed(row: StoredAlert, alert: Alert, reason: str, now: datetime) -> AuditEntry:

@@ -97,6 +97,8 @@ class AuditKind(StrEnum):
     QUARANTINE_LIFTED = "quarantine_lifted"
     PAUSED = "paused"
     RESUMED = "resumed"
+    WINDOW_ADDED = "window_added"
+    WINDOW_ENDED = "window_ended"
     STARTED = "started"
     STOPPED = "stopped"
     STORE_OLDER = "store_older"

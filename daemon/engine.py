@@ -22,6 +22,7 @@ from daemon.domain import (
     UndoStatus,
 )
 from daemon.gates import Hold, Refuse
+from daemon.gates.windows import passed
 from daemon.guardrail_settings import Timing
 from daemon.way_out import (
     COMES_AND_GOES,
@@ -114,7 +115,9 @@ class Engine:
         first = incident.waiting_since or began
         leaving = case.state.action.name == "undo"
         # Each kind of hold has its own time, and all of them together have that of the longest: none waits for ever.
-        over = min(began + hold.deadline, first + max(hold.deadline, timedelta(seconds=self._timing.hold_deadline)))
+        # What a window forbade anyway was no wait: its time does not count.
+        longest = max(hold.deadline, timedelta(seconds=self._timing.hold_deadline))
+        over = min(passed(began, hold.deadline, case.closed), passed(first, longest, case.closed))
         if case.now >= over:
             waited = f"waited since {began:%H:%M} UTC: {hold.reason}"
             if case.state.action.name == "undo":

@@ -10,6 +10,7 @@ from daemon.inventory import Inventory
 from daemon.ladders import Ladders
 from daemon.opening import Opening, opened
 from daemon.ports import Clock, Store
+from daemon.window import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class Family:
     ladders: Ladders
     new_id: Callable[[], str]
     prefix: str
+    windows: tuple[Window, ...] = ()  #: those of the configuration
 
     async def ensure(self, sick: Sick, opener: Incident, parent: str) -> str | None:
         """The incident of a sick monitor, opened if there is none; None when the server is not in the inventory.

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from daemon import asking, budget
+from daemon import asking, budget, in_window
 from daemon.case import Case
 from daemon.gates import Hold, Refuse, not_paused, not_quarantined
 from daemon.inventory import Server
@@ -59,5 +59,5 @@ async def claimed(parts: Parts, case: Case, server: Server) -> Hold | None:
     return Hold(reason=why, after=after, deadline=deadline, lets_go=True) if why else None
 
 
-GUARDS: tuple[Guard, ...] = (quarantined, asking.declined, paused, budget.spent, claimed)
+GUARDS: tuple[Guard, ...] = (quarantined, asking.declined, paused, in_window.held, budget.spent, claimed)
 PUTTING_BACK: tuple[Guard, ...] = (quarantined, paused, claimed)

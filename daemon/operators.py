@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from daemon import approval
@@ -14,6 +14,8 @@ from daemon.errors import Conflict, OperatorError
 from daemon.inventory import Inventory
 from daemon.opening import about
 from daemon.ports import Bus, Clock, KillSwitch, Store
+from daemon.window import Window
+from daemon.window_orders import WindowOrders
 from statemachines.compiler import End
 
 Request = Mapping[str, Any]
@@ -32,9 +34,11 @@ class Operators:
     inventory: Inventory
     pause_file: KillSwitch
     wake: Callable[[], None]
+    windows: tuple[Window, ...] = ()  #: those of the configuration
     approval_lasts: timedelta = timedelta(hours=1)
     notifies: bool = True  #: whether a notification channel is configured
     _switching: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)  #: a pause and a resume take turns
+    _scheduling: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)  #: two windows of one name would not do
 
     async def carry_out(self, user: str, request: Request) -> dict[str, Any]:
         """Carry out one command for a user.
@@ -51,6 +55,8 @@ class Operators:
             "undo": self._undo,
             "approve": self._answer,
             "decline": self._answer,
+            "add_window": self._window,
+            "end_window": self._window,
         }
         command = commands.get(str(request.get("command")))
         if command is None:
@@ -71,9 +77,20 @@ class Operators:
             "paused": self.pause_file.reason(),
             "quarantined": [quarantine.server for quarantine in await self.store.quarantines()],
             "waiting": waiting,
+            **await self._window_orders.standing(),
+            "deferred": len(await self.store.deferred(datetime.max.replace(tzinfo=UTC), MOST_WAITING)),
             "notifications": self.notifies,
             "ledger": ledger.as_json(),
         }
+
+    @property
+    def _window_orders(self) -> WindowOrders:
+        return WindowOrders(store=self.store, clock=self.clock, inventory=self.inventory, configured=self.windows)
+
+    async def _window(self, user: str, request: Request) -> dict[str, Any]:
+        async with self._scheduling:
+            orders = self._window_orders
+            return await (orders.add if request["command"] == "add_window" else orders.end)(user, request)
 
     async def _pause(self, user: str, request: Request) -> dict[str, Any]:
         reason = f"by {user}: {request.get('reason') or 'no reason given'}"

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import structlog
 
-from daemon import afterwards, asking
+from daemon import afterwards, asking, in_window
 from daemon.actions import EFFECTS, READS
 from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn, last_of
 from daemon.actions.heal import others
@@ -28,11 +28,11 @@ from daemon.parts import Parts
 from daemon.ports import Call, Reply, ReplyKind
 from daemon.scopes import scopes
 from daemon.way_out import FLAPPING_WITHIN
+from daemon.window import Span
 from daemon.would import WOULD
 from statemachines.actions import Effect
 
 WATCHED = ".watched"  #: among an incident's facts, where no state can be called so: the last look of a latched one
-VERIFYING = ("verify", "watch_monitor")
 NOTHING_TRIED = frozenset({"denied", "not_found", "conflict", "second_hop"})
 READ_AGAIN = 3  #: how often alerts that join during a verification make it look again
 
@@ -183,7 +183,8 @@ class Turn:
         if prepared is not None:
             case = replace(case, now=self._parts.clock.now())  # the facts took their time, and an approval expires
             # The mode comes last, so that what it holds is what would be done.
-            verdict = asking.objection(self._parts, case, self._here()) or prepared
+            asked = asking.objection(self._parts, case, self._here())
+            verdict = asked or await in_window.at_last(self._parts, case, self._here()) or prepared
         if isinstance(verdict, Hold):
             await self._commit(lambda case: asking.held(self._parts, case, verdict, self._here(), prepared))
         elif isinstance(verdict, Refuse):
@@ -196,12 +197,11 @@ class Turn:
     def _verify_first(self, case: Case) -> Hold | None:
         """Before an effect: somebody said that it is over, or what we know is too old; then look again first."""
         timing = self._parts.settings.timing
-        seen = [step.ended_at for step in case.steps if step.action in VERIFYING and step.ended_at is not None]
         if case.state.action.name == "undo":
             return None
         if case.incident.verify_requested:
             reason = "the source of the alert says that it is over"
-        elif not seen or case.now - seen[-1] > timedelta(seconds=timing.verified_age):
+        elif case.verified is None or case.now - case.verified > timedelta(seconds=timing.verified_age):
             reason = "the last verification is too old"
         else:
             return None
@@ -320,13 +320,18 @@ class Turn:
 
     async def _case(self, incident: Incident) -> Case:
         store = self._parts.store
-        now = self._parts.clock.now()
+        now, ladder = self._parts.clock.now(), await self._parts.ladders.of(incident)
+        closed: tuple[Span, ...] = ()
+        if incident.status is IncidentStatus.OPEN and self._server is not None:
+            action = ladder.states[incident.state].action
+            closed = await in_window.closed(self._parts, incident, action, self._server, now)
         return Case(
             incident=incident,
-            ladder=await self._parts.ladders.of(incident),
+            ladder=ladder,
             steps=tuple(await store.steps(incident.id)),
             undo=tuple(await store.undo_items(incident.id)),
             now=now,
+            closed=closed,
             transients=await store.transients(incident.key, now - FLAPPING_WITHIN),
         )
 

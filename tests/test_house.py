@@ -82,4 +82,4 @@ def test_modules_and_functions_stay_small_and_names_stay_plain() -> None:
 
 
 #: The composition root is one list of parts; cut up, it would have to be read in pieces.
-LONGEST = {"assemble": 75}
+LONGEST = {"assemble": 80}

@@ -26,6 +26,7 @@ from daemon.cli import (
     run,
     runbooks,
     simulate,
+    windows,
 )
 from daemon.cli.console import errors
 from daemon.errors import ExmedicError
@@ -64,6 +65,7 @@ app.add_typer(alert.app, name="alert")
 app.add_typer(audit.app, name="audit")
 app.add_typer(inventory.app, name="inventory")
 app.add_typer(lab.app, name="lab")
+app.add_typer(windows.app, name="window")
 app.add_typer(runbooks.app, name="runbooks")
 app.command()(demo.demo)
 app.command()(simulate.simulate)

@@ -44,7 +44,7 @@ def resume(config: Config = DEFAULT_CONFIG) -> None:
     """Resume: effects may start again."""
     settings, _ = site(config)
     try:
-        _ask(settings, {"command": "resume"})
+        steer(settings, {"command": "resume"})
     except _NotRunningError:
         try:
             resumed = PauseFile(settings.safety.pause_file).resume()
@@ -65,7 +65,7 @@ def release(
     of it. Until it is released, nothing more is done to it.
     """
     settings, _ = site(config)
-    answer = _ask(settings, {"command": "release", "server": server})
+    answer = steer(settings, {"command": "release", "server": server})
     out.print(f"[green]released[/] {answer['released']}")
 
 
@@ -76,7 +76,7 @@ def close(
     """Close an incident in your name: an open one puts back what it changed first; an escalated one lets go of its key,
     so that the next alert opens a new incident."""  # noqa: D205, D209 - typer shows the first paragraph in the list
     settings, _ = site(config)
-    answer = _ask(settings, {"command": "close", "incident": incident})
+    answer = steer(settings, {"command": "close", "incident": incident})
     out.print(", ".join(f"{name} {value}" for name, value in answer.items()))
 
 
@@ -90,7 +90,7 @@ def undo(
     healthy again. A setting that somebody has changed since is left alone.
     """
     settings, _ = site(config)
-    answer = _ask(settings, {"command": "undo", "incident": incident})
+    answer = steer(settings, {"command": "undo", "incident": incident})
     out.print(f"undoing {answer['undoing']}; {answer['note']}")
 
 
@@ -108,7 +108,7 @@ def approve(
     one state, and expires. The next rung asks again.
     """
     settings, _ = site(config)
-    answer = _ask(settings, {"command": "approve", "incident": incident, "state": state, "reason": reason})
+    answer = steer(settings, {"command": "approve", "incident": incident, "state": state, "reason": reason})
     out.print(f"[green]approved[/] {escape(str(answer['what']))} (incident {answer['incident']}, {answer['state']})")
 
 
@@ -122,7 +122,7 @@ def decline(
 ) -> None:
     """Decline what an incident asks for: nothing is done, and it escalates once it has verified that it is not over."""
     settings, _ = site(config)
-    answer = _ask(settings, {"command": "decline", "incident": incident, "state": state, "reason": reason})
+    answer = steer(settings, {"command": "decline", "incident": incident, "state": state, "reason": reason})
     out.print(f"[yellow]declined[/] {escape(str(answer['what']))} (incident {answer['incident']}, {answer['state']})")
 
 
@@ -134,7 +134,7 @@ def status(config: Config = DEFAULT_CONFIG) -> None:
     """
     settings, _ = site(config)
     try:
-        answer = _ask(settings, {"command": "status"})
+        answer = steer(settings, {"command": "status"})
     except _NotRunningError:
         if (settings.data / DATABASE).exists():
             print_ledger(asyncio.run(_stored_ledger(settings)))
@@ -152,7 +152,12 @@ class _NotRunningError(OperatorError):
     """No daemon answers."""
 
 
-def _ask(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any]:
+def steer(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the running daemon a command.
+
+    Raises:
+        OperatorError: none runs, or it said no.
+    """
     return _asked(settings.socket, request)
 
 

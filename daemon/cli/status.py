@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from daemon.cli.console import out
+from daemon.domain import moment
 
 Figures = Mapping[str, Any]
 
@@ -17,8 +18,18 @@ def print_status(answer: Figures) -> bool:
     out.print(f"bus: {escape(str(answer.get('bus', 'not known')))}")
     out.print(f"paused: {f'[yellow]{escape(str(paused))}[/]' if paused else 'no'}", soft_wrap=True)
     out.print(f"quarantined: {escape(', '.join(map(str, quarantined))) or 'none'}", soft_wrap=True)
+    _print_windows(answer)
     out.print(f"waiting to be sent: {_waiting(answer)}", soft_wrap=True)
     return print_ledger(answer["ledger"]) if "ledger" in answer else True
+
+
+def _print_windows(answer: Figures) -> None:
+    windows, change = answer.get("windows") or (), answer.get("next_change")
+    held = f"[yellow]{escape('; '.join(map(str, windows)))}[/]" if windows else "none"
+    then = "" if change is None else f"; next change {moment(str(change)):%Y-%m-%d %H:%M} UTC"
+    out.print(f"windows: {held}{then}", soft_wrap=True)
+    if answer.get("deferred"):
+        out.print(f"set aside, to be verified later: {answer['deferred']} monitors", soft_wrap=True)
 
 
 def _waiting(answer: Figures) -> str:

@@ -6,10 +6,11 @@ that comes twice, the first is its begin and the second its end.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from daemon.gates.modes import asks
 from daemon.gates.verdicts import Hold, Refuse
 from daemon.guardrail_settings import Timing
 from daemon.inventory import Server
@@ -21,7 +22,7 @@ _WEEK = timedelta(days=7)
 _NOT = {
     WindowKind.MAINTENANCE: "nothing is done",
     WindowKind.FREEZE: "nothing but a restart is done",
-    WindowKind.BUSINESS_HOURS: "no moves and reboots",
+    WindowKind.BUSINESS_HOURS: "no moves and reboots without approval",
 }
 
 
@@ -161,4 +162,14 @@ def in_window(
     for window in windows:
         if window.kind is WindowKind.MAINTENANCE and spans(window, verified, now):
             return Hold(reason=f"{window.title} is over: verified afresh", after=timedelta(0), deadline=deadline)
+    return None
+
+
+def wants_approval(
+    windows: Iterable[Window], action: ActionSpec, now: datetime, what: str, timing: Timing
+) -> Hold | None:
+    """Holds what a window forbids until an operator approves it, or the window ends. `what`: in plain words."""
+    for found in holding((window for window in windows if forbids(window.kind, action)), now):
+        hold = asks(what, str(found), timing)
+        return replace(hold, after=min(hold.after, found.until - now))
     return None

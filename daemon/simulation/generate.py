@@ -109,6 +109,7 @@ def story_of(seed: int) -> Story:
     if chance.random() < 0.1:  # noqa: PLR2004 - the subtlest: reported as not sent, and done a while later after all
         late = chance.choice(("shell.restart_service", "shell.set_activation", "shell.reboot"))
         mishaps.append(Mishap(place=late, nth=1, kind="held_up"))
+    events += _windows(random.Random(f"windows of {seed}"), servers)  # noqa: S311 - of its own: the rest stays as it was
     observed = frozenset({_name(chance.choice(servers))}) if chance.random() < 0.05 else frozenset()  # noqa: PLR2004
     asking, answers, luck = _asking(random.Random(f"asks {seed}"), servers)  # noqa: S311 - reproducible on purpose
     events, mishaps = [*events, *answers], [*mishaps, *luck]
@@ -182,6 +183,18 @@ def _bad_luck(chance: random.Random) -> Event:
         case _:
             commands: tuple[Command, ...] = ("pause", "pause", "resume", "release", "close", "undo")
             return Order(at=chance.uniform(0, 5400), command=chance.choice(commands), about=chance.randrange(4))
+
+
+def _windows(chance: random.Random, servers: list[str]) -> Iterator[Event]:
+    """Somebody works on a server, or there is a freeze; some end early."""
+    if chance.random() >= 0.15:  # noqa: PLR2004
+        return
+    for _ in range(chance.choice((1, 1, 2))):
+        at, everywhere = chance.uniform(0, 5400), chance.random() < 0.2  # noqa: PLR2004
+        server = "" if everywhere else _name(chance.choice(servers))
+        yield Order(at=at, command="add_window", about=chance.randrange(30), server=server)
+        if chance.random() < 0.3:  # noqa: PLR2004
+            yield Order(at=at + chance.uniform(60, 5400), command="end_window", about=chance.randrange(4))
 
 
 def _fatal(chance: random.Random, server: str) -> tuple[Event, Mishap]:

@@ -19,6 +19,7 @@ from daemon.scopes import scopes
 from daemon.scripts import NAMES
 from daemon.simulation.approvals import unapproved
 from daemon.simulation.story import Break, Cure
+from daemon.simulation.windows import forbidden_by, never_verified
 from daemon.simulation.world import START, Watcher, World
 from statemachines.actions import ACTIONS, Disruption, Effect
 
@@ -102,6 +103,8 @@ class Rules(Watcher):
             return
         if why := unapproved(self._world.story.asking, state, step):
             self.broken(0, f"{call.script} of {call.step_id} was sent to {step.server}: {why}")
+        if window := forbidden_by(state, step, server):
+            self.broken(0, f"{call.script} of {call.step_id} was sent in the {window.title}")
         for scope in scopes(server, dag_wide=ACTIONS[step.action].dag_wide):
             if state.claims.get(scope) != step.incident_id:
                 self.broken(6, f"{call.script} of {call.step_id} was sent without a claim on {scope}")
@@ -311,6 +314,8 @@ class Rules(Watcher):
         pending = [alert.id for alert in state.alerts.values() if alert.status.value == "pending"]
         if pending:
             self.broken(9, f"alerts that nobody routed: {pending}")
+        for number in never_verified(state, self._world.inventory, 2 * self._wrong):
+            self.broken(9, f"alert {number} was set aside in a maintenance, and nobody verified it afterwards")
         for step in state.steps.values():
             self._as_recorded(step)
         self._nothing_forgotten()

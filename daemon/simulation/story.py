@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Away = Literal["bus", "journal", "notifier"]
-Command = Literal["pause", "resume", "release", "close", "undo", "approve", "decline"]
+Command = Literal["pause", "resume", "release", "close", "undo", "approve", "decline", "add_window", "end_window"]
 Place = str  #: a port and its verb, such as `store.commit` or `shell.reboot`
 
 
@@ -97,17 +97,19 @@ class Kill(Timed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order(Timed):
-    """An operator's command; `about` counts among what it can be about (incidents, quarantined servers).
+    """An operator's command; `about` counts among what it can be about (incidents, quarantined servers, windows).
 
-    `first`: an answer to the first question of the incident, whatever it asks by now.
+    `first`: an answer to the first question of the incident, whatever it asks by now. Of a window that is added `about`
+    gives kind and length, and `server` what it is for; empty: all.
     """
 
     command: Command
     about: int = 0
     first: bool = False
+    server: str = ""
 
     def __str__(self) -> str:
-        return f"an operator: {self.command}"
+        return f"an operator: {self.command} {self.server}".rstrip()
 
 
 Event = Publish | Break | Cure | Outage | ClockStep | Kill | Order

@@ -33,6 +33,7 @@ from daemon.simulation.ports import (
     Use,
 )
 from daemon.simulation.story import Mishap, Order, Story
+from daemon.simulation.windows import window_request
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore
 from statemachines.model import Definition
@@ -295,21 +296,25 @@ class World:
         if order.command in ("pause", "resume"):
             self.watcher.paused(now=order.command == "pause")
 
-    async def _request(self, order: Order) -> dict[str, str] | None:
+    async def _request(self, order: Order) -> dict[str, Any] | None:
         state = self.store.contents
+        if order.command == "add_window":
+            return window_request(order)
         subject: dict[str, list[str]] = {
             "release": sorted(state.quarantines),
             "close": [i.id for i in state.incidents.values() if i.status is IncidentStatus.OPEN or i.latched],
             "approve": (asking := asking_now(state)),
             "decline": asking,
+            "end_window": sorted({window.name for window in state.windows.values()}),
             "undo": [i.id for i in state.incidents.values() if i.status is IncidentStatus.ESCALATED],
         }
-        request = {"command": order.command, "reason": "as the story wants it"}
+        request: dict[str, Any] = {"command": order.command, "reason": "as the story wants it"}
+        fields = {"release": "server", "end_window": "name"}
         if order.command in subject:
             choice = subject[order.command]
             if not choice:
                 return None
-            request["server" if order.command == "release" else "incident"] = choice[order.about % len(choice)]
+            request[fields.get(order.command, "incident")] = choice[order.about % len(choice)]
         if order.first:
             request["state"] = first_question(state, request.get("incident", ""))
         return request

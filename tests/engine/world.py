@@ -28,6 +28,7 @@ from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore
 from daemon.turn import Turn
+from daemon.window import Window
 from statemachines.loader import load_runbooks, shipped_directory
 from tests.engine.surroundings import Surroundings
 
@@ -317,6 +318,8 @@ class Daemon:
         folder: Path,
         servers: Inventory | None = None,
         safety: Safety | None = None,
+        *,
+        windows: tuple[Window, ...] = (),
     ) -> None:
         self.world, self.store, self.clock = world, store, world.clock
         self.pause = PauseFile(folder / "pause")
@@ -330,6 +333,7 @@ class Daemon:
             ladders=ladders,
             new_id=self._new_id,
             prefix="exmedic",
+            windows=windows,
         )
         self.dispatch = Dispatch(family, lambda: None)
         self.operators = Operators(
@@ -339,6 +343,7 @@ class Daemon:
             inventory=servers or inventory(),
             pause_file=self.pause,
             wake=lambda: None,
+            windows=windows,
         )
         self.parts = Parts(
             store=store,

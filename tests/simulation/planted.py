@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from daemon import asking, budget, engine, guards, turn
+from daemon import asking, budget, dispatch, engine, guards, in_window, turn
 from daemon.actions import EFFECTS, verify
 from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard, Withdrawn
 from daemon.actions.restart import RestartService
@@ -20,7 +20,9 @@ from daemon.domain import AuditRow, Mode, Quarantine, Received, Step
 from daemon.engine import Engine
 from daemon.errors import BusDown, SinkDown, StoreError
 from daemon.intake import Intake
+from daemon.inventory import Server
 from daemon.outbox import Outbox, bus_payload
+from daemon.parts import Parts
 from daemon.ports import Call, Reply, ReplyKind
 from daemon.simulation.ports import MemorySwitch
 from daemon.turn import Turn
@@ -39,6 +41,23 @@ def acknowledge_before_the_commit(patch: Patch) -> None:
             self.nudge()
 
     patch.setattr(Intake, "_commit", commit)
+
+
+def work_through_every_window(patch: Patch) -> None:
+    async def nothing(_parts: Parts, _case: Case, _server: Server) -> None:
+        return None
+
+    patch.setattr(guards, "GUARDS", tuple(guard for guard in guards.GUARDS if guard is not in_window.held))
+    patch.setattr(in_window, "held", nothing)
+
+
+def forget_what_was_set_aside(patch: Patch) -> None:
+    suppress = dispatch._suppress
+
+    def for_good(*args: Any) -> Commit:
+        return replace(suppress(*args), defer=())
+
+    patch.setattr(dispatch, "_suppress", for_good)
 
 
 def acknowledge_what_could_not_be_stored(patch: Patch) -> None:
@@ -244,6 +263,8 @@ BUGS: Mapping[str, Callable[[Patch], None]] = {
         acknowledge_what_could_not_be_stored,
         retry_what_was_lost,
         send_before_the_intent,
+        work_through_every_window,
+        forget_what_was_set_aside,
         forget_what_was_changed,
         believe_an_undo_without_doing_it,
         drop_what_the_bus_did_not_take,

@@ -1,0 +1,47 @@
+"""Windows in a simulation: the order that adds one, and what must hold because of it."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from daemon.domain import AlertStatus, Key, Step
+from daemon.gates.windows import covers, forbids, holding
+from daemon.inventory import Inventory, Server
+from daemon.simulation.story import Order
+from daemon.testing.memory_state import State
+from daemon.window import Window, WindowKind
+from statemachines.actions import ACTIONS
+
+
+def window_request(order: Order) -> dict[str, Any]:
+    """The command that adds a window: kind and length follow from the order's number."""
+    return {
+        "command": order.command,
+        "name": f"window at {order.at:.0f}",
+        "kind": list(WindowKind)[order.about % len(WindowKind)].value,
+        "hours": 0.25 + 0.5 * (order.about % 10),
+        "servers": [order.server] if order.server else [],
+        "reason": "as the story wants it",
+    }
+
+
+def forbidden_by(state: State, step: Step, server: Server) -> Window | None:
+    """The window in which a step must not have begun, by the daemon's own clock. Business hours may be overruled."""
+    for window in state.windows.values():
+        known = window.added_at is not None and window.added_at < step.started_at
+        strict = window.kind is not WindowKind.BUSINESS_HOURS and forbids(window.kind, ACTIONS[step.action])
+        if known and strict and covers(window, server) and holding([window], step.started_at):
+            return window
+    return None
+
+
+def never_verified(state: State, inventory: Inventory, wrong: timedelta) -> Iterator[int]:
+    """The alerts of a maintenance that led to no incident. `wrong`: as much as the clock ever was."""
+    for row in state.alerts.values():
+        if row.status is not AlertStatus.SUPPRESSED or not row.reason.startswith("maintenance ") or row.alert is None:
+            continue
+        server = inventory.find(row.alert.server)
+        key = None if server is None else Key.of(server.name, row.alert.health_set, row.alert.monitor)
+        since = row.received_at - wrong
+        if not any(i.key == key and (i.ended_at or since) >= since for i in state.incidents.values()):
+            yield row.id
