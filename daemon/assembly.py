@@ -7,7 +7,7 @@ from typing import Any
 
 from daemon.audit import AuditFollower
 from daemon.commit import Commit
-from daemon.config import Settings
+from daemon.config import Settings, windows_of
 from daemon.deferral import Deferral
 from daemon.dispatch import Dispatch
 from daemon.domain import AuditEntry, AuditKind
@@ -52,7 +52,6 @@ def assemble(
 ) -> tuple[Daemon, Operators]:
     """The daemon, and who carries out operators' commands beside it."""
     store, clock, bus = outer.store, outer.clock, outer.bus
-    windows = tuple(window.window() for window in settings.windows)
     ladders = Ladders(definitions, store)
     follower = AuditFollower(store=store, sink=outer.sink, clock=clock, resend=outer.resend, poll=outer.poll)
     outbox = Outbox(store=store, bus=bus, notifier=outer.notifier, clock=clock, poll=outer.poll)
@@ -63,7 +62,7 @@ def assemble(
         ladders=ladders,
         new_id=outer.new_id,
         prefix=settings.bus.prefix,
-        windows=windows,
+        windows=windows_of(settings),
     )
 
     def committed() -> None:
@@ -117,18 +116,21 @@ def assemble(
         starting=lambda: watch.check(thorough=True),
         stopped=lambda: store.commit(lifecycle(AuditKind.STOPPED, clock, "stopped as told")),
     )
-    operators = Operators(
-        store=store,
-        bus=bus,
-        clock=clock,
+    return daemon, _operators(settings, inventory, outer, work)
+
+
+def _operators(settings: Settings, inventory: Inventory, outer: Outer, wake: Callable[[], None]) -> Operators:
+    return Operators(
+        store=outer.store,
+        bus=outer.bus,
+        clock=outer.clock,
         inventory=inventory,
         pause_file=outer.pause,
-        wake=work,
-        windows=windows,
+        wake=wake,
+        windows=windows_of(settings),
         approval_lasts=timedelta(seconds=settings.timing.approval_expires),
         notifies=outer.notifier is not None,
     )
-    return daemon, operators
 
 
 def lifecycle(kind: AuditKind, clock: Clock, message: str) -> Commit:

@@ -25,6 +25,7 @@ from daemon.section import Name, Seconds, Section
 from daemon.site_paths import PrivateFile, SiteDirectory, SiteFile, SitePath
 from daemon.toml_source import TomlSource, read_toml
 from daemon.topics import filter_problem, overlap
+from daemon.window import Window
 from daemon.window_settings import WindowSettings
 
 Transport = Literal["ntlm", "kerberos", "credssp", "basic"]
@@ -215,6 +216,11 @@ class Settings(Section):
         if value and bus and not is_loopback(bus.host):
             raise ValueError("is refused: a fast clock is for a lab, and bus.host is not on loopback")
         return value
+
+
+def windows_of(settings: Settings) -> tuple[Window, ...]:
+    """The windows of the configuration."""
+    return tuple(window.window() for window in settings.windows)
 
 
 def load_settings(path: Path) -> Settings:

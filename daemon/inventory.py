@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.complaints import dotted, in_order, suggestion, validated
-from daemon.config import Settings, is_loopback, read_settings
+from daemon.config import Settings, is_loopback, read_settings, windows_of
 from daemon.errors import ConfigError, Mistake
 from daemon.section import Name
 from daemon.toml_source import TomlSource, read_toml
@@ -139,7 +139,7 @@ def _site(settings: Settings) -> _Site:
         transports={name: credential.transport for name, credential in settings.credentials.items()},
         loopback_only=settings.lab is not None,
         named=frozenset(name for rule in settings.safety.modes for name in rule.servers),
-        windows=tuple(window.window() for window in settings.windows),
+        windows=windows_of(settings),
     )
 
 

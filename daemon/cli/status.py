@@ -29,7 +29,7 @@ def _print_windows(answer: Figures) -> None:
     then = "" if change is None else f"; next change {moment(str(change)):%Y-%m-%d %H:%M} UTC"
     out.print(f"windows: {held}{then}", soft_wrap=True)
     if answer.get("deferred"):
-        out.print(f"set aside, to be verified later: {answer['deferred']} monitors", soft_wrap=True)
+        out.print(f"monitors set aside, to be verified later: {answer['deferred']}", soft_wrap=True)
 
 
 def _waiting(answer: Figures) -> str:

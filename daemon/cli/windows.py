@@ -11,7 +11,7 @@ from rich.table import Table
 from daemon.app import DATABASE, clock_of, reading
 from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, out, site
 from daemon.cli.operators import Reason, steer
-from daemon.config import Settings
+from daemon.config import Settings, windows_of
 from daemon.gates.windows import holding, next_change
 from daemon.window import Span, Weekly, Window, WindowKind
 
@@ -67,8 +67,7 @@ def list_(config: Config = DEFAULT_CONFIG) -> None:
     """List the windows that are not over, those of the configuration and those added by command."""
     settings, _ = site(config)
     now = clock_of(settings).now()
-    configured = [window.window() for window in settings.windows]
-    windows = [*configured, *asyncio.run(_added(settings, now))]
+    windows = [*windows_of(settings), *asyncio.run(_added(settings, now))]
     windows = [each for each in windows if not isinstance(each.when, Span) or each.when.ends > now]
     if not windows:
         out.print("no windows")

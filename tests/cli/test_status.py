@@ -52,7 +52,7 @@ def test_each_sum_is_a_line_with_its_verdict(exmedic: Exmedic, config: Path) -> 
         "paused: no",
         "quarantined: mbx2.contoso.com",
         "windows: maintenance patching until 2026-11-02 13:00 UTC (mbx1.contoso.com); next change 2026-11-02 12:30 UTC",
-        "set aside, to be verified later: 2 monitors",
+        "monitors set aside, to be verified later: 2",
         "waiting to be sent: 3 on the bus, 1 notifications",
         "ledger:",
         "accepted 12 = stored 10 + repeated 2 OK",

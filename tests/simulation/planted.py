@@ -54,8 +54,8 @@ def work_through_every_window(patch: Patch) -> None:
 def forget_what_was_set_aside(patch: Patch) -> None:
     suppress = dispatch._suppress
 
-    def for_good(*args: Any) -> Commit:
-        return replace(suppress(*args), defer=())
+    def for_good(*args: object) -> Commit:
+        return replace(suppress(*args), defer=())  # type: ignore[arg-type]
 
     patch.setattr(dispatch, "_suppress", for_good)
 

@@ -1,0 +1,127 @@
+"""`exmedic window`: what is listed without a daemon, and what is asked of one."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.adapters.sqlite import SqliteStore
+from daemon.app import DATABASE, clock_of
+from daemon.commit import Commit
+from daemon.config import load_settings
+from daemon.local_socket import socket_address
+from daemon.window import Span, Window, WindowKind
+from tests.cli.conftest import Exmedic
+
+OFFICE = """
+[[windows]]
+kind = "business_hours"
+name = "office"
+days = ["monday", "friday"]
+from = "08:00"
+until = "18:00"
+timezone = "Europe/Paris"
+sites = ["Lyon"]
+"""
+
+
+@contextmanager
+def asked(path: Path, answer: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """Something at the daemon's socket that keeps the one command it gets, and answers it."""
+    heard: list[dict[str, Any]] = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        with socket_address(path) as address:
+            listener.bind(address)
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                heard.append(json.loads(connection.recv(65536)))
+                connection.sendall(json.dumps(answer).encode() + b"\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield heard
+        thread.join()
+    path.unlink()
+
+
+def add(config: Path, *windows: Window) -> None:
+    async def put() -> None:
+        store = SqliteStore(load_settings(config).data / DATABASE)
+        await store.open()
+        for window in windows:
+            await store.commit(Commit(at=clock_of(load_settings(config)).now(), window=window))
+        await store.close()
+
+    asyncio.run(put())
+
+
+def test_without_any_it_says_so(exmedic: Exmedic, config: Path) -> None:
+    assert exmedic("window", "list", "--config", str(config)).said == "no windows"
+
+
+def test_the_list_has_those_of_the_configuration_and_of_the_store_but_none_that_is_over(
+    exmedic: Exmedic, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = "Lyon" if "Lyon" in (config.parent / "inventory.toml").read_text() else "Site1"
+    text = config.read_text("utf-8").replace("[lab]", OFFICE.replace("Lyon", site) + "\n[lab]")
+    config.write_text(text, "utf-8")
+    now = clock_of(load_settings(config)).now()
+    hour = timedelta(hours=1)
+    window = Window(
+        kind=WindowKind.MAINTENANCE, name="[/]patching", when=Span(now, now + hour), added_at=now, added_by="ada"
+    )
+    add(
+        config,
+        window,
+        Window(kind=WindowKind.FREEZE, name="tomorrow", when=Span(now + 24 * hour, now + 25 * hour), added_at=now),
+        Window(kind=WindowKind.FREEZE, name="yesterday", when=Span(now - 2 * hour, now - hour), added_at=now),
+    )
+    monkeypatch.setenv("COLUMNS", "200")
+    result = exmedic("window", "list", "--config", str(config))
+    lines = {line.split()[0]: " ".join(line.split()) for line in result.out.splitlines()}
+    assert set(lines) == {"Name", "office", "[/]patching", "tomorrow"}
+    assert "business_hours" in lines["office"]
+    assert "mon fri 08:00-18:00 Europe/Paris exmedic.toml" in lines["office"]
+    assert "all servers" in lines["[/]patching"]
+    assert f"ada holds until {now + hour:%Y-%m-%d %H:%M:%S} UTC" in lines["[/]patching"]
+    assert f"begins {now + 24 * hour:%Y-%m-%d %H:%M:%S} UTC" in lines["tomorrow"]
+
+
+def test_what_is_added_and_ended_is_asked_of_the_daemon(exmedic: Exmedic, config: Path) -> None:
+    arguments = ("--kind", "freeze", "--server", "mbx1", "--server", "mbx2", "--site", "Lyon", "--hours", "2.5")
+    with asked(config.parent / "control.sock", {"window": "freeze [/]x for mbx1"}) as heard:
+        result = exmedic("window", "add", "x", *arguments, "--reason", "CHG1", "--config", str(config))
+    assert (result.code, result.said) == (0, "added freeze [/]x for mbx1")
+    assert heard == [
+        {
+            "command": "add_window",
+            "name": "x",
+            "kind": "freeze",
+            "from": "",
+            "until": "",
+            "servers": ["mbx1", "mbx2"],
+            "dags": [],
+            "sites": ["Lyon"],
+            "hours": 2.5,
+            "reason": "CHG1",
+        }
+    ]
+    with asked(config.parent / "control.sock", {"ended": "freeze x"}) as heard:
+        result = exmedic("window", "end", "x", "--config", str(config))
+    assert (result.code, result.said, heard) == (0, "ended freeze x", [{"command": "end_window", "name": "x"}])
+
+
+def test_without_a_daemon_nothing_is_added(exmedic: Exmedic, config: Path) -> None:
+    result = exmedic("window", "add", "x", "--hours", "1", "--config", str(config))
+    assert result.code == 1
+    assert "is it running?" in result.said
