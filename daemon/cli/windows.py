@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from daemon.app import DATABASE, clock_of, reading
 from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, out, site
@@ -72,13 +71,11 @@ def list_(config: Config = DEFAULT_CONFIG) -> None:
     if not windows:
         out.print("no windows")
         return
-    table = Table(box=None)
-    for title in ("Name", "Kind", "For", "When", "By", "Now"):
-        table.add_column(title, overflow="fold")
     for each in windows:
-        cells = (each.name, each.kind.value, each.scope, _when(each), each.added_by or "exmedic.toml", _now(each, now))
-        table.add_row(*map(escape, cells))
-    out.print(table)
+        by = f"added by {each.added_by}" if each.added_at else "of exmedic.toml"
+        what = escape(f"{each.kind.value.replace('_', ' ')} for {each.scope}, {by}")
+        out.print(f"[bold]{escape(each.name)}[/] {what}: {_now(each, now)}", soft_wrap=True)
+        out.print(f"  {_when(each)}{escape(f': {each.reason}' if each.reason else '')}", style="dim", soft_wrap=True)
 
 
 async def _added(settings: Settings, now: datetime) -> list[Window]:
@@ -98,6 +95,6 @@ def _when(window: Window) -> str:
 
 def _now(window: Window, now: datetime) -> str:
     for found in holding([window], now):
-        return f"holds until {clock_time(found.until)} UTC"
+        return f"[yellow]holds until {clock_time(found.until)} UTC[/]"
     change = next_change([window], now)
-    return "" if change is None else f"begins {clock_time(change)} UTC"
+    return "never again" if change is None else f"begins {clock_time(change)} UTC"
