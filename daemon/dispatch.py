@@ -139,7 +139,8 @@ class Dispatch:
         if server is not None:
             current = await self._family.store.current_incident(Key.of(server.name, alert.health_set, alert.monitor))
             ladder = self._family.ladders.handling(server, alert.health_set, alert.monitor)
-            in_maintenance = await maintenance(self._family.windows, self._family.store, server, now)
+            if current is None:
+                in_maintenance = await maintenance(self._family.windows, self._family.store, server, now)
         decision = route(alert, server, current, ladder, in_maintenance)
         if isinstance(decision, Suppress):
             return _suppress(row, alert, server, decision, now)

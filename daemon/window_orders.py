@@ -16,6 +16,8 @@ from daemon.window_settings import LONGEST, ill_timed
 
 Request = Mapping[str, Any]
 
+LONGEST_NAME = 64  #: characters; every hold repeats it
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowOrders:
@@ -81,8 +83,8 @@ class WindowOrders:
 
     def _understood(self, user: str, request: Request, now: datetime) -> Window:
         name, kind = str(request.get("name") or "").strip(), str(request.get("kind") or "")
-        if not name:
-            raise OperatorError("a window needs a name")
+        if not name or len(name) > LONGEST_NAME or not name.isprintable():
+            raise OperatorError(f"a window needs a name of at most {LONGEST_NAME} characters, all on one line")
         if kind not in set(WindowKind):
             raise OperatorError(f"{kind or 'nothing'} is no kind of window; known: {', '.join(WindowKind)}")
         begins = _moment(request, "from") or now

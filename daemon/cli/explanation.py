@@ -35,6 +35,7 @@ _ON = {
 }
 _BESIDES = (
     "exmedic is not paused, and the server is not in quarantine",
+    "no maintenance and no freeze is in the way, and in business hours an operator approves moves and reboots",
     "the server is tagged for mode auto; any other is only watched, and what would be done is written down",
     "no other incident works on the server, and before a move or a reboot on none of its DAG or site",
     "the problem was verified within the hour",

@@ -28,7 +28,9 @@ def add(  # noqa: PLR0917 - typer calls it by keyword
     name: Annotated[str, typer.Argument(help="What holds will call it.")],
     kind: Annotated[
         WindowKind,
-        typer.Option(help="maintenance: nothing is done; freeze: nothing but a restart; business_hours: no moves."),
+        typer.Option(
+            help="maintenance: nothing is done; freeze: nothing but a restart; business_hours: moves and reboots ask."
+        ),
     ] = WindowKind.MAINTENANCE,
     until: Annotated[str, typer.Option(help="When it ends, such as 2026-11-05T22:00+01:00.")] = "",
     hours: Annotated[float, typer.Option(help="Or how many hours it lasts.")] = 0.0,

@@ -357,6 +357,8 @@ async def test_status_names_what_holds_and_what_is_set_aside(daemon: Daemon) -> 
         ({"hours": "many"}, "say when it ends"),
         ({"hours": 1, "kind": "holiday"}, "holiday is no kind of window; known: maintenance"),
         ({"hours": 1, "name": " "}, "needs a name"),
+        ({"hours": 1, "name": "a\nb"}, "all on one line"),
+        ({"hours": 1, "name": "a" * 65}, "at most 64 characters"),
         ({"until": "2026-11-05T22:00"}, "until must be a date and time with its offset"),
         ({"until": "tomorrow"}, "until must be a date and time with its offset"),
         ({"until": "2020-11-05T22:00Z"}, "until must be in the future"),
