@@ -118,7 +118,7 @@ def story_of(seed: int) -> Story:
         events=tuple(sorted(events, key=lambda event: event.at)),
         mishaps=tuple({(each.place, each.nth): each for each in mishaps}.values()),
         observed=observed,
-        asking=asking,
+        asking=asking - observed,
     )
 
 
@@ -207,20 +207,29 @@ def _fatal(chance: random.Random, server: str) -> tuple[Event, Mishap]:
 
 def _asking(chance: random.Random, servers: list[str]) -> tuple[frozenset[str], list[Event], list[Mishap]]:
     """A server on which it must ask first, and operators who answer: early, late, twice, or something else."""
-    if chance.random() > 0.15:  # noqa: PLR2004
+    if chance.random() > 0.25:  # noqa: PLR2004
         return frozenset(), [], []
-    answers: list[Event] = [
+    events: list[Event] = [
         Order(
             at=chance.uniform(300, _NIGHT),
             command="decline" if chance.random() < 0.05 else "approve",  # noqa: PLR2004
             about=chance.randrange(4),
             first=chance.random() < 0.3,  # noqa: PLR2004
         )
-        for _ in range(chance.choice((0, 4, 12, 30)))
+        for _ in range(chance.choice((2, 6, 16, 30)))
     ]
-    effect = chance.choice(("shell.restart_service", "shell.set_activation", "shell.reboot"))
-    luck = [Mishap(place=effect, nth=1, kind=chance.choice(("unreachable", "vanished", "held_up", "dies when sent")))]
-    return frozenset({_name(chance.choice(servers))}), answers, luck if chance.random() < 0.5 else []  # noqa: PLR2004
+    if chance.random() < 0.3:  # noqa: PLR2004 - approved while paused, and resumed when that has expired
+        at = chance.uniform(600, 4000)
+        late = Order(at=at + chance.uniform(600, 3000), command="resume")
+        events += [Order(at=at, command="pause"), Order(at=at + 60, command="approve"), late]
+    kinds = ("unreachable", "unreachable", "vanished", "held_up", "dies when sent")
+    mishaps = [
+        Mishap(place=effect, nth=nth, kind=chance.choice(kinds))
+        for effect in ("shell.restart_service", "shell.set_activation", "shell.reboot")
+        for nth in (1, 2, 3)
+        if chance.random() < 0.4  # noqa: PLR2004 - what was approved is not done, and must be approved again
+    ]
+    return frozenset({_name(chance.choice(servers))}), events, mishaps
 
 
 def _noise(chance: random.Random) -> Iterator[Event]:

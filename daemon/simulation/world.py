@@ -41,7 +41,13 @@ from statemachines.model import Definition
 START = datetime(2026, 11, 2, 1, 0, tzinfo=UTC)
 POLL = 900.0  #: seconds between looks of an unwoken loop: every wake-up costs, and a lost one shows as a delay
 #: Long waits are shorter, and looks rarer: what is asked again and again finds nothing new.
-_TIMING = Timing(hold_recheck=900.0, hold_deadline=7200.0, observe_deadline=7200.0, latch_recheck=3600.0)
+_TIMING = Timing(
+    hold_recheck=900.0,
+    hold_deadline=7200.0,
+    observe_deadline=7200.0,
+    latch_recheck=3600.0,
+    approval_expires=600.0,  # shorter: verifying afresh, a pause or a claim may take longer than that
+)
 _MEETING = 0.25  #: how often others run while the store is used
 RESTART = (1.0, 90.0)  #: seconds until a daemon that ended is started again
 

@@ -5,11 +5,12 @@
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from daemon import asking, budget, dispatch, engine, guards, in_window, turn
+from daemon import approval, asking, budget, dispatch, engine, guards, in_window, turn
 from daemon.actions import EFFECTS, verify
 from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard, Withdrawn
 from daemon.actions.restart import RestartService
@@ -225,6 +226,11 @@ def use_an_approval_twice(patch: Patch) -> None:
     patch.setattr(asking, "intended", lambda _case, commit: commit)
 
 
+def trust_an_approval_that_has_expired(patch: Patch) -> None:
+    approved = approval.approved
+    patch.setattr(asking, "approved", lambda case, now: approved(case, now - timedelta(hours=1)))
+
+
 def act_without_an_approval(patch: Patch) -> None:
     patch.setattr(asking, "approved", lambda *_given: True)
 
@@ -283,5 +289,6 @@ BUGS: Mapping[str, Callable[[Patch], None]] = {
         spend_more_than_the_budget,
         use_an_approval_twice,
         act_without_an_approval,
+        trust_an_approval_that_has_expired,
     )
 }
