@@ -17,26 +17,27 @@ from daemon.would import LOOK, WOULD, wants_look
 _log = structlog.get_logger("exmedic.afterwards")
 
 
-async def look(parts: Parts, incident_id: str) -> None:
-    """Look at the server of an incident that has just become healthy, and keep what was seen with the incident.
+async def look(parts: Parts, before: Incident) -> None:
+    """Look at a server whose incident has just become healthy, and keep what was seen with the incident.
 
-    After its end is committed: what cannot be read, or is lost with the process, is not known, and ends nothing.
+    `before` is the incident as it was until now. After its end is committed: what cannot be read, or is lost with the
+    process, is not known, and ends nothing.
     """
-    incident = await parts.store.incident(incident_id)
+    incident = await parts.store.incident(before.id)
     server = None if incident is None else parts.inventory.find(incident.server)
-    if incident is None or server is None or not wants_look(incident):
+    if incident is None or server is None or not wants_look(before, incident):
         return
     try:
         seen = await _seen(parts, server, incident)
     except Exception:  # noqa: BLE001 - the incident is over: a defect here must not open its end again
-        _log.exception("the look at a healthy server failed", incident=incident_id)
+        _log.exception("the look at a healthy server failed", incident=before.id)
         return
     now = parts.clock.now()
     fresh = replace(incident, facts={**incident.facts, LOOK: {**seen, "at": timestamp(now)}})
     try:
         await parts.store.commit(Commit(at=now, incident=fresh))
     except Conflict:
-        _log.debug("moved on before the look was kept", incident=incident_id)
+        _log.debug("moved on before the look was kept", incident=before.id)
 
 
 async def _seen(parts: Parts, server: Server, incident: Incident) -> Json:

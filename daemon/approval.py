@@ -28,6 +28,11 @@ def approved(case: Case, now: datetime) -> bool:
     )
 
 
+def approved_at(case: Case) -> datetime | None:
+    """When the present state was approved; None when it is not."""
+    return moment(str(case.incident.facts[ANSWER]["at"])) if approved(case, case.now) else None
+
+
 def declined(case: Case) -> str:
     """Why an operator wants the present state not to act; empty when none has said so."""
     given = case.incident.facts.get(ANSWER, {})
@@ -41,10 +46,11 @@ def used(incident: Incident) -> Incident:
     return replace(incident, facts={name: fact for name, fact in incident.facts.items() if name not in (ASKED, ANSWER)})
 
 
-def put(case: Case, hold: Hold, held: Commit, prefix: str) -> Commit:
+def put(case: Case, hold: Hold, held: Commit, *, why: str, prefix: str) -> Commit:
     """The commit of a hold, with the question that it asks: a page for each question, not for each look.
 
-    `case` is the incident before it. A hold that has lasted too long asks nothing any more: it escalates.
+    `case` is the incident before it, `why` says for the page what makes it ask. A hold that has lasted too long asks
+    nothing any more: it escalates.
     """
     incident, before = held.incident, case.incident
     if incident is None or incident.waiting_for != hold.reason:
@@ -60,7 +66,7 @@ def put(case: Case, hold: Hold, held: Commit, prefix: str) -> Commit:
     incident = replace(incident, facts={**incident.facts, ASKED: question})
     note = f"the approval of {late['by']} expired unused at {moment(str(late['expires'])):%H:%M} UTC" if expired else ""
     until = (incident.held_since or case.now) + hold.deadline
-    told = Question(incident=incident, state=question["state"], what=hold.question, why=hold.reason, note=note)
+    told = Question(incident=incident, state=question["state"], what=hold.question, why=why, note=note)
     entry = case.entry(AuditKind.DECISION, f"asks for approval to {hold.question}", {"asks": question["state"]})
     event = {"event": "asked", "state": question["state"], "what": hold.question, "until": timestamp(until)}
     messages = (event_message(prefix, incident, case.now, event), question_message(told, until))

@@ -35,14 +35,17 @@ def objection(parts: Parts, case: Case, server: Server) -> Hold | None:
 
 def held(parts: Parts, case: Case, hold: Hold, server: Server, prepared: Prepared | None) -> Commit:
     """The commit of any hold. `prepared`: how the server was when only the mode was in the way."""
+    why = hold.reason
     if hold.question:
         name = case.incident.id
         answers = f"answer with `exmedic approve {name}` or `exmedic decline {name}`"
-        hold = replace(hold, reason=f"{hold.reason}; {answers}")
+        hold = replace(hold, reason=f"{why}; {answers}")
     commit = parts.engine.hold(case, hold)
     if prepared is not None and mode_for(parts, case, server) is not Mode.AUTO:
         commit = would.recorded(case, commit, mode_for(parts, case, server), prepared.baseline)
-    return approval.put(case, hold, commit, parts.settings.bus.prefix) if hold.question else commit
+    if not hold.question:
+        return commit
+    return approval.put(case, hold, commit, why=why, prefix=parts.settings.bus.prefix)
 
 
 def intended(case: Case, commit: Commit) -> Commit:

@@ -15,6 +15,7 @@ from daemon import afterwards, asking, in_window
 from daemon.actions import EFFECTS, READS
 from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn, last_of
 from daemon.actions.heal import others
+from daemon.approval import approved_at
 from daemon.budget import reserved
 from daemon.case import Case
 from daemon.commit import Commit
@@ -50,9 +51,10 @@ class Turn:
 
     async def take(self) -> None:
         """Do what the incident's state asks for."""
+        before = self._incident
         await self._take()
-        if WOULD in self._incident.facts:
-            await afterwards.look(self._parts, self._incident.id)
+        if WOULD in before.facts:
+            await afterwards.look(self._parts, before)
 
     async def _take(self) -> None:
         incident, store = self._incident, self._parts.store
@@ -203,6 +205,8 @@ class Turn:
             reason = "the source of the alert says that it is over"
         elif case.verified is None or case.now - case.verified > timedelta(seconds=timing.verified_age):
             reason = "the last verification is too old"
+        elif seen[-1] < (approved_at(case) or seen[-1]) <= case.now:
+            reason = "it was approved after the last verification"
         else:
             return None
         return Hold(reason=reason, after=timedelta(0), deadline=timedelta(seconds=timing.hold_deadline))

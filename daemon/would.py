@@ -44,15 +44,13 @@ def acted(incident: Incident, state: str, step_id: str, answer: Json) -> Inciden
 
 
 def proven_healthy(incident: Incident) -> bool:
-    """Whether the incident's monitor was found healthy at its end, or since then."""
-    lifted = incident.status is IncidentStatus.ESCALATED and not incident.latched and LOOK in incident.facts
-    return incident.status is IncidentStatus.RESOLVED or lifted
+    """Whether the incident's monitor was found healthy at its end, or since then, which only a look shows."""
+    return incident.status is IncidentStatus.RESOLVED or LOOK in incident.facts
 
 
-def wants_look(incident: Incident) -> bool:
-    """Whether something was kept from being done, it is over now, and nobody has looked yet."""
-    over = incident.status is IncidentStatus.RESOLVED or (
-        # Its latch was lifted because it was found healthy; an operator who closes it has proven nothing.
-        incident.status is IncidentStatus.ESCALATED and not incident.latched
-    )
-    return over and WOULD in incident.facts and LOOK not in incident.facts
+def wants_look(before: Incident, after: Incident) -> bool:
+    """Whether an incident from which something was kept has just become healthy: at its end, or after it escalated."""
+    resolved = after.status is IncidentStatus.RESOLVED
+    # Watching lifts a latch only because the monitor was found healthy.
+    lifted = before.status is after.status is IncidentStatus.ESCALATED and before.latched and not after.latched
+    return (resolved or lifted) and WOULD in after.facts and LOOK not in after.facts

@@ -69,6 +69,7 @@ async def test_it_asks_once_with_the_commands_to_type_and_touches_nothing_while_
     assert incident.waiting_for.startswith(f"mode approve: waits for approval to {RESTART}")
     (page,) = await pages(asking)
     assert f"exmedic asks for your approval to {RESTART} on {MBX1}" in page
+    assert "is unhealthy; mode approve: waits for approval" in page
     assert "exmedic approve i1 --state restart " in page
     assert "exmedic decline i1 --state restart " in page
     assert f"asks for approval to {RESTART}" in [row.entry.message for row in await asking.audit("decision")]
@@ -184,6 +185,15 @@ async def test_an_approval_that_comes_between_the_last_look_and_the_wait_is_not_
     granted = asking.clock.now()
     assert (await asking.drive()).status is IncidentStatus.RESOLVED
     assert asking.clock.now() - granted < timedelta(minutes=20), "it did not wait for the next look"
+
+
+async def test_what_was_verified_before_the_approval_is_verified_again(asking: Daemon) -> None:
+    await asking.drive(lambda incident: incident.state == "restart")
+    asking.clock.advance(5)
+    await order(asking, "approve")
+    asking.world.hosts[MBX1].sick = False
+    assert (await asking.drive()).status is IncidentStatus.RESOLVED
+    assert asking.world.effects == []
 
 
 async def test_with_databases_moved_away_it_keeps_its_server_and_frees_its_dag_while_it_asks(careful: Daemon) -> None:

@@ -193,6 +193,20 @@ async def test_one_that_an_operator_closed_has_proven_nothing(make: Make) -> Non
     assert all(call.step_id != "i1-look" for call in daemon.world.calls)
 
 
+async def test_an_undo_that_an_operator_orders_after_the_end_proves_nothing_either(make: Make) -> None:
+    daemon = make((Mode.OBSERVE, ActionClass.REBOOT))
+    daemon.world.befall("set_activation", Mishap.ANSWER_LOST)
+    await daemon.alert(MBX1)
+    await daemon.drive(kept)
+    daemon.world.befall("set_activation", *[Mishap.FAILED] * 2)
+    assert (await daemon.drive(turns=1000)).status is IncidentStatus.ESCALATED
+    await daemon.operators.carry_out("ada", {"command": "close", "incident": "i1"})
+    await daemon.operators.carry_out("ada", {"command": "undo", "incident": "i1"})
+    incident = await daemon.drive()
+    assert (incident.status, incident.latched, LOOK in incident.facts) == (IncidentStatus.ESCALATED, False, False)
+    assert (await verdict(daemon)).how is How.UNKNOWN
+
+
 async def test_the_look_costs_no_time_of_the_incident(make: Make) -> None:
     daemon = make((Mode.OBSERVE, ActionClass.RESTART))
     await daemon.alert(MBX1)
