@@ -205,7 +205,7 @@ class Turn:
             reason = "the source of the alert says that it is over"
         elif case.verified is None or case.now - case.verified > timedelta(seconds=timing.verified_age):
             reason = "the last verification is too old"
-        elif seen[-1] < (approved_at(case) or seen[-1]) <= case.now:
+        elif case.verified < (approved_at(case) or case.verified) <= case.now:
             reason = "it was approved after the last verification"
         else:
             return None
