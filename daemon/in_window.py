@@ -11,6 +11,7 @@ from daemon.gates import windows as gates
 from daemon.inventory import Server
 from daemon.parts import Parts
 from daemon.schedule import windows_for
+from daemon.scopes import share
 from daemon.window import Span, Window, WindowKind
 from daemon.window_settings import LONGEST
 from statemachines.actions import ActionSpec, Effect
@@ -19,9 +20,10 @@ from statemachines.actions import ActionSpec, Effect
 async def held(parts: Parts, case: Case, server: Server) -> Hold | Refuse | None:
     """A maintenance or a freeze is in the way, or a maintenance has just ended."""
     windows = [each for each in await _windows(parts, case.incident, server) if not _asks(each)]
+    beside = await _beside(parts, case.incident, server, case.state.action)
     verified = case.verified or case.incident.opened_at
     timing, changed = parts.settings.timing, bool(case.pending)
-    return gates.in_window(windows, case.state.action, case.now, verified, timing, changed=changed)
+    return gates.in_window(windows, case.state.action, case.now, verified, timing, changed=changed, beside=beside)
 
 
 async def at_last(parts: Parts, case: Case, server: Server) -> Hold | Refuse | None:
@@ -48,14 +50,27 @@ async def closed(
         return ()
     asks = mode_of(server, class_of(action), parts.settings.safety) is Mode.AUTO
     windows = [each for each in await _windows(parts, incident, server) if asks or not _asks(each)]
+    windows += [window for _, window in await _beside(parts, incident, server, action)]
     last = incident.opened_at + LONGEST
-    found = gates.closed(windows, server, action, incident.opened_at, now)
+    found = gates.closed(windows, action, incident.opened_at, now)
     return tuple(Span(span.begins, min(span.ends, last)) for span in found if span.begins < last)
 
 
 def _asks(window: Window) -> bool:
     """Whether an operator may approve an effect in spite of it."""
     return window.kind is WindowKind.BUSINESS_HOURS
+
+
+async def _beside(
+    parts: Parts, incident: Incident, server: Server, action: ActionSpec
+) -> tuple[tuple[str, Window], ...]:
+    """The maintenances of other servers that may go away any moment: two at once could cost the DAG its quorum."""
+    if not action.dag_wide:
+        return ()
+    known = (*parts.family.windows, *await parts.store.windows(incident.opened_at))
+    elsewhere = [each for each in known if each.kind is WindowKind.MAINTENANCE and not gates.covers(each, server)]
+    others = [other for other in parts.inventory if other != server and share(server, other)]
+    return tuple((other.name, each) for other in others for each in elsewhere if gates.covers(each, other))
 
 
 async def _windows(parts: Parts, incident: Incident, server: Server) -> tuple[Window, ...]:

@@ -116,14 +116,12 @@ def forbids(kind: WindowKind, action: ActionSpec) -> bool:
     return kind is WindowKind.MAINTENANCE or action.disrupts is not Disruption.RESTART
 
 
-def closed(
-    windows: Iterable[Window], server: Server, action: ActionSpec, since: datetime, now: datetime
-) -> tuple[Span, ...]:
-    """When windows kept an action from a server since a moment, up to the end of the present one."""
+def closed(windows: Iterable[Window], action: ActionSpec, since: datetime, now: datetime) -> tuple[Span, ...]:
+    """When windows kept an action from being done since a moment, up to the end of the present one."""
     return merged(
         span
         for window in windows
-        if forbids(window.kind, action) and covers(window, server)
+        if forbids(window.kind, action)
         for span in spans(window, since, now + timedelta.resolution)
     )
 
@@ -143,17 +141,30 @@ def passed(began: datetime, duration: timedelta, closed: Sequence[Span]) -> date
 
 
 def in_window(
-    windows: Sequence[Window], action: ActionSpec, now: datetime, verified: datetime, timing: Timing, *, changed: bool
+    windows: Sequence[Window],
+    action: ActionSpec,
+    now: datetime,
+    verified: datetime,
+    timing: Timing,
+    *,
+    changed: bool,
+    beside: Sequence[tuple[str, Window]] = (),
 ) -> Hold | Refuse | None:
     """Holds what a window forbids. `windows`: those for the server; `verified`: when it was last looked at.
+
+    `beside`: maintenances of servers that must not go away together with this one, with their names.
 
     With something `changed` that waits to be put back, a window that is longer than any hold refuses instead: the
     server is not left like that for days. After a maintenance the problem is verified afresh.
     """
-    forbidding = [window for window in windows if forbids(window.kind, action)]
+    own = holding((window for window in windows if forbids(window.kind, action)), now)
+    all_found = [(found, _NOT[found.window.kind]) for found in own]
+    for name, window in beside:
+        why = f"somebody works on {name}, of the same DAG or site"
+        all_found += [(found, why) for found in holding([window], now)]
     deadline = timedelta(seconds=timing.hold_deadline)
-    for found in holding(forbidding, now):
-        reason = f"{found}: {_NOT[found.window.kind]}"
+    for found, why in sorted(all_found, key=lambda each: each[0].until, reverse=True):
+        reason = f"{found}: {why}"
         if changed and found.until - now > deadline:
             reason += f", and what was changed does not wait longer than {timing.hold_deadline / 3600:g} hours"
             return Refuse(reason=reason, figures={"until": found.until.isoformat()})

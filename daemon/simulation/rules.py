@@ -103,7 +103,7 @@ class Rules(Watcher):
             return
         if why := unapproved(self._world.story.asking, state, step):
             self.broken(0, f"{call.script} of {call.step_id} was sent to {step.server}: {why}")
-        if window := forbidden_by(state, step, server):
+        if window := forbidden_by(state, self._world.inventory, step, server):
             self.broken(0, f"{call.script} of {call.step_id} was sent in the {window.title}")
         for scope in scopes(server, dag_wide=ACTIONS[step.action].dag_wide):
             if state.claims.get(scope) != step.incident_id:

@@ -7,6 +7,7 @@ from typing import Any
 from daemon.domain import AlertStatus, Key, Step
 from daemon.gates.windows import covers, forbids, holding
 from daemon.inventory import Inventory, Server
+from daemon.scopes import share
 from daemon.simulation.story import Order
 from daemon.testing.memory_state import State
 from daemon.window import Window, WindowKind
@@ -25,12 +26,15 @@ def window_request(order: Order) -> dict[str, Any]:
     }
 
 
-def forbidden_by(state: State, step: Step, server: Server) -> Window | None:
+def forbidden_by(state: State, inventory: Inventory, step: Step, server: Server) -> Window | None:
     """The window in which a step must not have begun, by the daemon's own clock. Business hours may be overruled."""
+    action = ACTIONS[step.action]
+    others = [each for each in inventory if share(server, each)] if action.dag_wide else []
     for window in state.windows.values():
         known = window.added_at is not None and window.added_at < step.started_at
-        strict = window.kind is not WindowKind.BUSINESS_HOURS and forbids(window.kind, ACTIONS[step.action])
-        if known and strict and covers(window, server) and holding([window], step.started_at):
+        strict = window.kind is not WindowKind.BUSINESS_HOURS and forbids(window.kind, action)
+        beside = window.kind is WindowKind.MAINTENANCE and any(covers(window, other) for other in others)
+        if known and strict and (beside or covers(window, server)) and holding([window], step.started_at):
             return window
     return None
 

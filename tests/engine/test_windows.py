@@ -213,6 +213,20 @@ async def test_a_window_for_another_server_holds_nothing(make: Make) -> None:
     assert (await daemon.drive()).status is IncidentStatus.RESOLVED
 
 
+async def test_while_somebody_works_on_another_server_of_the_dag_a_service_is_restarted_and_nothing_is_moved(
+    daemon: Daemon,
+) -> None:
+    began = daemon.clock.now()
+    await order(daemon, "add_window", kind="maintenance", hours=20, servers=["mbx2"])
+    await sick(daemon)
+    held = await daemon.drive(in_state("reboot.move"))
+    assert daemon.world.effects == [("restart", MBX1)]
+    assert held.waiting_for.endswith(f"UTC: somebody works on {MBX2}, of the same DAG or site")
+    assert (await daemon.drive(turns=1000)).status is IncidentStatus.RESOLVED
+    (move,) = [step for step in await daemon.steps() if step.action == "stop_activation"]
+    assert move.started_at - began >= 20 * HOUR
+
+
 # Business hours
 
 
