@@ -41,8 +41,9 @@ def held(parts: Parts, case: Case, hold: Hold, server: Server, prepared: Prepare
         answers = f"answer with `exmedic approve {name}` or `exmedic decline {name}`"
         hold = replace(hold, reason=f"{why}; {answers}")
     commit = parts.engine.hold(case, hold)
-    if prepared is not None and mode_for(parts, case, server) is not Mode.AUTO:
-        commit = would.recorded(case, commit, mode_for(parts, case, server), prepared.baseline)
+    mode = Mode.APPROVE if hold.question else mode_for(parts, case, server)  # business hours ask in mode auto too
+    if prepared is not None and mode is not Mode.AUTO:
+        commit = would.recorded(case, commit, mode, prepared.baseline)
     if not hold.question:
         return commit
     return approval.put(case, hold, commit, why=why, prefix=parts.settings.bus.prefix)
