@@ -111,7 +111,8 @@ class WinrmShell:
             detail = f"{attempt.call.script} on {attempt.call.executor} was withheld at the last moment"
             end = End(Reply(kind=ReplyKind.WITHHELD, result={}, detail=detail))
         except Stop as stop:
-            end = attempt.lost(stop.detail, again=stop.again)
+            # At the deadline we cut the line ourselves: that it broke off is then no news.
+            end = attempt.late() if attempt.left <= 0 else attempt.lost(stop.detail, again=stop.again)
         except Exception as error:  # noqa: BLE001 - a permit's or our own mistake must not lose the answer
             _log.error("winrm_attempt_failed", script=attempt.call.script, error=type(error).__name__)
             end = attempt.lost(f"a mistake inside exmedic ({type(error).__name__})", again=False)

@@ -63,7 +63,7 @@ class Attempt:
         except asyncio.CancelledError:
             self._give_up()
             raise
-        return self._end.result() if done else self._late()
+        return self._end.result() if done else self.late()
 
     @contextmanager
     def sending(self) -> Iterator[None]:
@@ -88,6 +88,11 @@ class Attempt:
         moment = "after" if self._sent else "before"
         text = f"{self.call.script} on {self.call.executor}: {detail} ({moment} the command was sent)"
         return End(Reply(kind=kind, result={}, detail=text), again=again)
+
+    def late(self) -> End:
+        """The end of a try whose deadline has passed: given up, and it says after how long."""
+        self._give_up()
+        return self.lost(f"no end within {self.call.timeout:g} seconds", again=False)
 
     def deliver(self, end: End) -> None:
         """Hand the end to the loop; called in the thread, before it cleans up."""
@@ -118,7 +123,3 @@ class Attempt:
         with self._lock:
             self._given_up = True
             return self._sent
-
-    def _late(self) -> End:
-        self._give_up()
-        return self.lost(f"no end within {self.call.timeout:g} seconds", again=False)
