@@ -322,7 +322,7 @@ async def run_daemon(config: Path) -> None:
         daemon, operators = assemble(settings, inventory, ladders, outer)
         started = f"started with {len(inventory.servers)} servers"
         await outer.store.commit(lifecycle(AuditKind.STARTED, outer.clock, started))
-        async with ControlSocket(settings.socket, operators).serving():
+        async with ControlSocket(settings.socket, operators, settings.roles).serving():
             await daemon.run(stop_on_signal())
     finally:
         await outer.shell.close()

@@ -21,6 +21,7 @@ from pydantic import (
 from daemon.complaints import validated
 from daemon.errors import ConfigError, Mistake
 from daemon.guardrail_settings import Budgets, Safety, Timing
+from daemon.roles import Roles
 from daemon.section import Name, Seconds, Section
 from daemon.site_paths import PrivateFile, SiteDirectory, SiteFile, SitePath
 from daemon.toml_source import TomlSource, read_toml
@@ -198,6 +199,7 @@ class Settings(Section):
     budgets: Budgets = Budgets()
     windows: tuple[WindowSettings, ...] = ()
     notify: NotifySettings = NotifySettings()
+    roles: Roles | None = None
     lab: LabClock | None = None
 
     @field_validator("windows")

@@ -17,19 +17,22 @@ import structlog
 from daemon.errors import OperatorError, StoreError
 from daemon.local_socket import socket_address
 from daemon.operators import Operators, Request
+from daemon.roles import Peer, Roles, refusal
 
 SOCKET_MODE = 0o660  #: owner and group of the daemon
 LINE_LIMIT = 64 * 1024
+LOOKED_UP_WITHIN = 20.0  #: seconds for the user database to say which groups somebody is in
 ANSWER_WITHIN = 60.0  #: seconds; a pause waits for sends that have begun
 
 _log = structlog.get_logger("exmedic.control")
 
 
 class ControlSocket:
-    """Serves operators on a Unix socket at `path`."""
+    """Serves operators on a Unix socket at `path`. Who may give which command is in `roles`; None: all of them."""
 
-    def __init__(self, path: Path, operators: Operators) -> None:
+    def __init__(self, path: Path, operators: Operators, roles: Roles | None) -> None:
         self._path = path
+        self._roles = roles
         self._operators = operators
 
     @contextlib.asynccontextmanager
@@ -64,23 +67,26 @@ class ControlSocket:
         return listener
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        user = _peer(writer)
+        peer = _peer(writer)
         try:
-            answer = await self._answer(user, await asyncio.wait_for(reader.readline(), ANSWER_WITHIN))
+            answer = await self._answer(peer, await asyncio.wait_for(reader.readline(), ANSWER_WITHIN))
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
         except (TimeoutError, ValueError, ConnectionError) as error:
-            _log.warning("operator's connection dropped", user=user, why=str(error))
+            _log.warning("operator's connection dropped", user=peer.user, why=str(error))
         finally:
             writer.close()
 
-    async def _answer(self, user: str, line: bytes) -> dict[str, Any]:
+    async def _answer(self, peer: Peer, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
             if not isinstance(request, dict):
                 return {"error": "a command is one JSON object on a line"}
-            _log.info("operator's command", user=user, command=request.get("command"))
-            return await self._operators.carry_out(user, request)
+            _log.info("operator's command", user=peer.user, command=request.get("command"))
+            if refused := await self._refusal(peer, str(request.get("command"))):
+                _log.warning("operator's command refused", user=peer.user, why=refused)
+                return {"error": refused}
+            return await self._operators.carry_out(peer.user, request)
         except json.JSONDecodeError as error:
             return {"error": f"not JSON: {error}"}
         except OperatorError as error:
@@ -88,15 +94,26 @@ class ControlSocket:
         except StoreError as error:
             return {"error": f"the store did not take it: {error}"}
 
+    async def _refusal(self, peer: Peer, name: str) -> str:
+        """Why somebody may not give a command; empty if they may, or if there is no such command."""
+        command = self._operators.COMMANDS.get(name)
+        if command is None or command.role is None:
+            return ""  # a pause waits for no user database
+        asking = asyncio.to_thread(refusal, self._roles, peer, name, command.role)
+        try:
+            return await asyncio.wait_for(asking, LOOKED_UP_WITHIN)
+        except TimeoutError:
+            return f"which groups {peer.user} is in could not be found out within {LOOKED_UP_WITHIN:g} s; try again"
 
-def _peer(writer: asyncio.StreamWriter) -> str:
-    """The name of the user at the other end, as the kernel knows it (unix(7), SO_PEERCRED: pid, uid, gid)."""
+
+def _peer(writer: asyncio.StreamWriter) -> Peer:
+    """The user at the other end, as the kernel knows it (unix(7), SO_PEERCRED: pid, uid, gid)."""
     peer = writer.get_extra_info("socket")
     _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     try:
-        return pwd.getpwuid(uid).pw_name
+        return Peer(pwd.getpwuid(uid).pw_name, uid)
     except KeyError:
-        return f"uid {uid}"
+        return Peer(f"uid {uid}", uid)
 
 
 def ask(path: Path, request: Request) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from daemon import approval
 from daemon.case import ORDERED_UNDO
@@ -14,6 +14,7 @@ from daemon.errors import Conflict, OperatorError
 from daemon.inventory import Inventory
 from daemon.opening import about
 from daemon.ports import Bus, Clock, KillSwitch, Store
+from daemon.roles import OperatorRole
 from daemon.window import Window
 from daemon.window_orders import WindowOrders
 from statemachines.compiler import End
@@ -22,6 +23,14 @@ Request = Mapping[str, Any]
 
 ROUNDS = 100  #: how often an order is tried anew because the incident moved on between the look and the commit
 MOST_WAITING = 1000  #: outgoing messages that are counted; there are that many, or more
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command, and who may give it. There is no default: a new command says it."""
+
+    role: OperatorRole | None  #: the least one; None: whoever may open the control socket
+    carry_out: Callable[[Any, str, Request], Awaitable[dict[str, Any]]]  #: by `Operators`, for a user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,31 +50,15 @@ class Operators:
     _scheduling: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)  #: two windows of one name would not do
 
     async def carry_out(self, user: str, request: Request) -> dict[str, Any]:
-        """Carry out one command for a user.
+        """Carry out one command for a user, who may give it: the control socket has seen to that.
 
         Raises:
             OperatorError: it cannot be carried out.
         """
-        commands: Mapping[str, Callable[[str, Request], Awaitable[dict[str, Any]]]] = {
-            "status": self._status,
-            "pause": self._pause,
-            "resume": self._resume,
-            "release": self._release,
-            "close": self._close,
-            "undo": self._undo,
-            "approve": self._answer,
-            "decline": self._answer,
-            "add_window": self._window,
-            "end_window": self._window,
-        }
-        command = commands.get(str(request.get("command")))
+        command = self.COMMANDS.get(str(request.get("command")))
         if command is None:
-            raise OperatorError(f"unknown command {request.get('command')!r}; known: {', '.join(commands)}")
-        if command in (self._pause, self._resume):
-            async with self._switching:
-                answer = await command(user, request)
-        else:
-            answer = await command(user, request)
+            raise OperatorError(f"unknown command {request.get('command')!r}; known: {', '.join(self.COMMANDS)}")
+        answer = await command.carry_out(self, user, request)
         self.wake()
         return answer
 
@@ -94,23 +87,29 @@ class Operators:
 
     async def _pause(self, user: str, request: Request) -> dict[str, Any]:
         reason = f"by {user}: {request.get('reason') or 'no reason given'}"
-        try:
-            # The file first: should the record fail, the pause stands.
-            await self.pause_file.engage(reason)
-        except OSError as error:
-            raise OperatorError(f"the pause file {self.pause_file.path} cannot be written: {error.strerror}") from error
-        await self._record(AuditKind.PAUSED, f"paused {reason}", user)
+        async with self._switching:
+            try:
+                # The file first: should the record fail, the pause stands.
+                await self.pause_file.engage(reason)
+            except OSError as error:
+                raise OperatorError(
+                    f"the pause file {self.pause_file.path} cannot be written: {error.strerror}"
+                ) from error
+            await self._record(AuditKind.PAUSED, f"paused {reason}", user)
         return {"paused": reason}
 
     async def _resume(self, user: str, _request: Request) -> dict[str, Any]:
-        # The record first: should it fail, nothing is resumed.
-        if self.pause_file.reason() is None:
-            raise OperatorError("exmedic is not paused")
-        await self._record(AuditKind.RESUMED, f"resumed by {user}", user)
-        try:
-            self.pause_file.resume()
-        except OSError as error:
-            raise OperatorError(f"the pause file {self.pause_file.path} cannot be removed: {error.strerror}") from error
+        async with self._switching:
+            # The record first: should it fail, nothing is resumed.
+            if self.pause_file.reason() is None:
+                raise OperatorError("exmedic is not paused")
+            await self._record(AuditKind.RESUMED, f"resumed by {user}", user)
+            try:
+                self.pause_file.resume()
+            except OSError as error:
+                raise OperatorError(
+                    f"the pause file {self.pause_file.path} cannot be removed: {error.strerror}"
+                ) from error
         return {"paused": self.pause_file.reason()}
 
     async def _release(self, user: str, request: Request) -> dict[str, Any]:
@@ -228,6 +227,19 @@ class Operators:
         await self.store.commit(
             Commit(at=now, audit=(AuditEntry(kind=kind, at=now, message=message, fields={"user": user}),))
         )
+
+    COMMANDS: ClassVar[Mapping[str, Command]] = {
+        "status": Command(OperatorRole.VIEWER, _status),
+        "pause": Command(None, _pause),  # the safe act: nobody who is here has to look for somebody else
+        "resume": Command(OperatorRole.ADMIN, _resume),  # it gives everything back at once, and waiting is safe
+        "release": Command(OperatorRole.OPERATOR, _release),
+        "close": Command(OperatorRole.OPERATOR, _close),
+        "undo": Command(OperatorRole.OPERATOR, _undo),
+        "approve": Command(OperatorRole.OPERATOR, _answer),
+        "decline": Command(OperatorRole.OPERATOR, _answer),
+        "add_window": Command(OperatorRole.OPERATOR, _window),
+        "end_window": Command(OperatorRole.OPERATOR, _window),
+    }
 
 
 def _restless(incident_id: str) -> OperatorError:

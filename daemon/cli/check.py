@@ -1,6 +1,7 @@
 """`exmedic check`: configuration, inventory and runbooks."""
 
 import typer
+from rich.markup import escape
 
 from daemon.app import check_everything
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, print_mistakes, site
@@ -9,6 +10,7 @@ from daemon.errors import ConfigError
 from daemon.gates import modes_of
 from daemon.guardrail_settings import ActionClass, Safety
 from daemon.inventory import Inventory
+from daemon.roles import doubts
 
 
 def check(config: Config = DEFAULT_CONFIG) -> None:
@@ -26,6 +28,8 @@ def check(config: Config = DEFAULT_CONFIG) -> None:
     )
     if settings.notify.urls is None:
         out.print("[yellow]no notification channel is configured[/]: escalations reach only the bus and the journal")
+    for doubt in doubts(settings.roles):
+        out.print(f"[yellow]roles[/]: {escape(doubt)}", soft_wrap=True)
     _print_modes(inventory, settings.safety)
 
 

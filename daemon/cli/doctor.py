@@ -13,6 +13,7 @@ from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
 from daemon.doctor import Report
 from daemon.errors import OperatorError
 from daemon.fitness import Finding, Holds
+from daemon.roles import doubts
 
 _MARKS = {Holds.YES: "[green]yes[/]", Holds.NO: "[bold red]NO[/]", Holds.OPEN: "[yellow]?[/]"}
 _TOPICS = {
@@ -47,6 +48,9 @@ def doctor(
         reports.append(asyncio.run(app.doctor(settings, name)))
         if not as_json:
             print_report(reports[-1])
+    if not as_json:
+        for doubt in doubts(settings.roles):
+            out.print(f"[yellow]roles[/]: {escape(doubt)}", soft_wrap=True)
     if as_json:
         typer.echo(json.dumps([report.told for report in reports], indent=2))
     if not all(report.good for report in reports):

@@ -132,7 +132,7 @@ async def path(config: Path, store: MemoryStore) -> AsyncIterator[Path]:
         pause_file=PauseFile(config.parent / "pause"),
         wake=lambda: None,
     )
-    async with ControlSocket(settings.socket, operators).serving():
+    async with ControlSocket(settings.socket, operators, None).serving():
         yield settings.socket
     assert not settings.socket.exists()
 
@@ -221,5 +221,5 @@ async def test_a_socket_file_left_by_a_killed_daemon_is_replaced(config: Path, s
         pause_file=PauseFile(config.parent / "pause"),
         wake=lambda: None,
     )
-    async with ControlSocket(settings.socket, operators).serving():
+    async with ControlSocket(settings.socket, operators, None).serving():
         assert "bus" in await asyncio.to_thread(ask, settings.socket, {"command": "status"})

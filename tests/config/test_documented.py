@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from daemon import config, guardrail_settings, inventory, window_settings
+from daemon import config, guardrail_settings, inventory, roles, window_settings
 from tests.config.site import Site
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8")
@@ -24,10 +24,11 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "## `[budgets]`": guardrail_settings.Budgets,
     "## `[[windows]]`": window_settings.WindowSettings,
     "## `[notify]`": config.NotifySettings,
+    "## `[roles]`": roles.Roles,
     "## `[lab]`": config.LabClock,
     '## The inventory: `[servers."NAME"]`': inventory._Entry,  # noqa: SLF001 - the shape of a row is documented
 }
-TABLES = {"bus", "credentials", "winrm", "safety", "timing", "budgets", "windows", "notify", "lab"}
+TABLES = {"bus", "credentials", "winrm", "safety", "timing", "budgets", "windows", "notify", "roles", "lab"}
 
 
 def _documented(heading: str) -> dict[str, str]:
