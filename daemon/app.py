@@ -224,7 +224,7 @@ def _outer(settings: Settings, inventory: Inventory) -> Outer:
         resend=RESEND if journal else 0,
         notifier=_notifier(settings),
         outside=Pop3Client(inventory, settings.credentials, read_secret),
-        pause=PauseFile(settings.safety.pause_file),
+        pause=PauseFile(settings.safety.pause_file, inventory),
         service=ServiceManager(),
         new_id=_new_id,
     )

@@ -33,9 +33,9 @@ async def quarantined(parts: Parts, _case: Case, server: Server) -> Refuse | Non
     return not_quarantined(await parts.store.quarantine(server.name))
 
 
-async def paused(parts: Parts, case: Case, _server: Server) -> Hold | None:
-    """The kill switch is on; putting back waits no longer than its state."""
-    hold = not_paused(parts.pause.reason(), parts.settings.timing)
+async def paused(parts: Parts, case: Case, server: Server) -> Hold | None:
+    """The kill switch is on, for everything, its DAG or the server; putting back waits no longer than its state."""
+    hold = not_paused(parts.pause.reason(server.name), parts.settings.timing)
     if hold is None or case.state.action.name != "undo":
         return hold
     return replace(hold, after=RETRY, deadline=case.state.deadline)

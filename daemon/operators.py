@@ -13,7 +13,8 @@ from daemon.domain import AuditEntry, AuditKind, Channel, Incident, IncidentStat
 from daemon.errors import Conflict, OperatorError
 from daemon.inventory import Inventory
 from daemon.opening import about
-from daemon.ports import Bus, Clock, KillSwitch, Store
+from daemon.pause_orders import PauseOrders
+from daemon.ports import EVERYTHING, Bus, Clock, KillSwitch, Store
 from daemon.roles import OperatorRole
 from daemon.window import Window
 from daemon.window_orders import WindowOrders
@@ -68,6 +69,7 @@ class Operators:
         return {
             "bus": "connected" if self.bus.connected else "not connected",
             "paused": self.pause_file.reason(),
+            "paused_scopes": self._pause_orders.parts(),
             "quarantined": [quarantine.server for quarantine in await self.store.quarantines()],
             "waiting": waiting,
             **await self._window_orders.standing(),
@@ -86,31 +88,22 @@ class Operators:
             return await (orders.add if request["command"] == "add_window" else orders.end)(user, request)
 
     async def _pause(self, user: str, request: Request) -> dict[str, Any]:
-        reason = f"by {user}: {request.get('reason') or 'no reason given'}"
         async with self._switching:
-            try:
-                # The file first: should the record fail, the pause stands.
-                await self.pause_file.engage(reason)
-            except OSError as error:
-                raise OperatorError(
-                    f"the pause file {self.pause_file.path} cannot be written: {error.strerror}"
-                ) from error
-            await self._record(AuditKind.PAUSED, f"paused {reason}", user)
-        return {"paused": reason}
+            return await self._pause_orders.pause(user, request)
 
     async def _resume(self, user: str, _request: Request) -> dict[str, Any]:
         async with self._switching:
-            # The record first: should it fail, nothing is resumed.
-            if self.pause_file.reason() is None:
-                raise OperatorError("exmedic is not paused")
-            await self._record(AuditKind.RESUMED, f"resumed by {user}", user)
-            try:
-                self.pause_file.resume()
-            except OSError as error:
-                raise OperatorError(
-                    f"the pause file {self.pause_file.path} cannot be removed: {error.strerror}"
-                ) from error
-        return {"paused": self.pause_file.reason()}
+            return await self._pause_orders.resume(user, EVERYTHING)
+
+    async def _resume_scope(self, user: str, request: Request) -> dict[str, Any]:
+        orders = self._pause_orders
+        async with self._switching:
+            # Nothing named is not everything: that is another command, with another role.
+            return await orders.resume(user, orders.scope(request) or None)
+
+    @property
+    def _pause_orders(self) -> PauseOrders:
+        return PauseOrders(switch=self.pause_file, store=self.store, clock=self.clock, inventory=self.inventory)
 
     async def _release(self, user: str, request: Request) -> dict[str, Any]:
         name = str(request.get("server", ""))
@@ -222,16 +215,11 @@ class Operators:
             raise OperatorError(f"there is no incident {incident_id}; `exmedic incidents` lists them")
         return incident
 
-    async def _record(self, kind: AuditKind, message: str, user: str) -> None:
-        now = self.clock.now()
-        await self.store.commit(
-            Commit(at=now, audit=(AuditEntry(kind=kind, at=now, message=message, fields={"user": user}),))
-        )
-
     COMMANDS: ClassVar[Mapping[str, Command]] = {
         "status": Command(OperatorRole.VIEWER, _status),
         "pause": Command(None, _pause),  # the safe act: nobody who is here has to look for somebody else
         "resume": Command(OperatorRole.ADMIN, _resume),  # it gives everything back at once, and waiting is safe
+        "resume_scope": Command(OperatorRole.OPERATOR, _resume_scope),
         "release": Command(OperatorRole.OPERATOR, _release),
         "close": Command(OperatorRole.OPERATOR, _close),
         "undo": Command(OperatorRole.OPERATOR, _undo),

@@ -1,90 +1,198 @@
-"""The kill switch: a file. While it exists, or cannot be looked for, no effect starts.
+"""The kill switch: files. While one exists, or cannot be looked for, no effect starts on what it is about.
 
-An administrator may create the file by hand, with anything or nothing in it; `exmedic pause` creates it through the
-daemon. Resuming is a local act: remove the file, or `exmedic resume`.
+The pause file pauses everything. Beside it, in a directory of its name with `.d` at the end, an entry named after a
+server of the inventory pauses that server, and `dag.NAME` a DAG. An entry that names neither pauses everything: whoever
+made it wanted something to stop. Administrators may create them by hand, with anything or nothing in them;
+`exmedic pause` creates them through the daemon. Resuming is a local act: remove the file, or `exmedic resume`.
 """
 
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-REASON_LIMIT = 200  #: characters of the file that are shown
+from daemon.inventory import Inventory
+from daemon.ports import EVERYTHING
+
+REASON_LIMIT = 200  #: characters of a file that are shown
+_DAG = "dag."
+
+
+def scope_of(inventory: Inventory, server: str, dag: str) -> str | None:
+    """What a pause of a server or a DAG is called, or of everything when both are empty; None: nothing has that name."""
+    if dag:
+        known = [each.dag for each in inventory if each.dag and each.dag.lower() == dag.strip().lower()]
+        return f"{_DAG}{known[0]}" if known and not server else None
+    found = inventory.find(server)
+    return EVERYTHING if not server else found.name if found else None
+
+
+def covered(inventory: Inventory, scope: str) -> frozenset[str]:
+    """The names of the servers that a scope is about; none: it names nothing that the inventory knows."""
+    found = inventory.find(scope)
+    dag = scope[len(_DAG) :].lower() if scope.lower().startswith(_DAG) else None
+    # A server may be called dag.contoso.com: then both are meant.
+    return frozenset(
+        each.name for each in inventory if each == found or (dag and each.dag is not None and each.dag.lower() == dag)
+    )
+
+
+def reason_for(standing: Mapping[str, str], inventory: Inventory, server: str) -> str | None:
+    """Why no effect may start on a server, by all the pauses that stand; None when it may."""
+    if EVERYTHING in standing:
+        return standing[EVERYTHING]
+    if not server:
+        return None
+    return next((f"{scope} {why}" for scope, why in standing.items() if server in covered(inventory, scope)), None)
 
 
 class PauseFile:
     """The kill switch at `path`. Threads ask it before they send; `pause` waits for those that are sending."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, inventory: Inventory) -> None:
         self.path = path
-        self._sending = 0
+        self.directory = path.with_name(path.name + ".d")
+        self._inventory = inventory
+        self._latched: dict[str, str] = {}  # pauses that could not be written, or not yet
+        self._sending: Counter[str] = Counter()  # by server
         self._changed = threading.Condition()
 
-    def reason(self) -> str | None:
-        """Why no effect may start; None when effects may start."""
+    def reason(self, server: str = EVERYTHING) -> str | None:
+        """See `ports.KillSwitch.reason`."""
+        return reason_for(self.standing(), self._inventory, server)
+
+    def standing(self) -> Mapping[str, str]:
+        """See `ports.KillSwitch.standing`."""
+        standing = dict(self._latched)
+        everything = self._whole()
+        if everything is not None:
+            standing[EVERYTHING] = everything
         try:
-            text = self.path.read_text("utf-8", errors="replace").strip()
-        except FileNotFoundError:
-            # Not there, or its directory is not: only the first means "not paused".
-            return None if self.path.parent.is_dir() else f"the directory of the pause file {self.path} is missing"
+            entries = self._entries()
         except OSError as error:
-            return f"the pause file {self.path} cannot be read: {error.strerror}"
-        return text[:REASON_LIMIT] or f"the pause file {self.path} exists"
+            standing.setdefault(EVERYTHING, f"the directory {self.directory} cannot be read: {error.strerror}")
+            entries = []
+        for entry in entries:
+            why = _text(self.directory / entry)
+            if why is not None:
+                scope, why = self._meant(entry, why)
+                standing.setdefault(scope, why)
+        return standing
+
+    def _whole(self) -> str | None:
+        """Why everything is paused, by the pause file itself."""
+        why = _text(self.path)
+        if why is None and not self.path.parent.is_dir():
+            # Not there, or its directory is not: only the first means "not paused".
+            return f"the directory of the pause file {self.path} is missing"
+        return why
+
+    def _entries(self) -> list[str]:
+        try:
+            return sorted(os.listdir(self.directory))  # noqa: PTH208 - names are what is wanted
+        except FileNotFoundError:
+            return []
+
+    def _meant(self, entry: str, why: str) -> tuple[str, str]:
+        """The scope of an entry in the directory, and why."""
+        server, dag = (entry, "") if self._inventory.find(entry) else ("", entry.removeprefix(_DAG))
+        scope = scope_of(self._inventory, server, dag) if server or entry.startswith(_DAG) else None
+        if scope:
+            return scope, why
+        name = str(self.directory / entry).encode("utf-8", "backslashreplace").decode()
+        return EVERYTHING, f"{name} names no server of the inventory and no DAG (dag.NAME), so it pauses everything"
 
     @contextmanager
-    def permit(self) -> Iterator[bool]:
-        """Entered around sending an effect; yields whether it may be sent."""
+    def permit(self, server: str) -> Iterator[bool]:
+        """See `ports.KillSwitch.permit`."""
         with self._changed:
             # Asked under the lock: after `pause` has written the file, nobody passes here any more.
-            allowed = self.reason() is None
-            self._sending += allowed
+            allowed = self.reason(server) is None
+            self._sending[server] += allowed
         try:
             yield allowed
         finally:
             with self._changed:
-                self._sending -= allowed
+                self._sending[server] -= allowed
                 self._changed.notify_all()
 
-    def pause(self, reason: str) -> None:
-        """Write the file, then wait until no effect is just being sent. After it returns, none starts.
+    def pause(self, reason: str, scope: str = EVERYTHING) -> None:
+        """Write the file, then wait until no effect is just being sent there. After it returns, none starts.
 
         Raises:
-            OSError: the file cannot be written.
+            OSError: the file cannot be written. It is paused all the same, until `resume` or the end of this process.
         """
         with self._changed:
-            self._write(reason)
-            self._changed.wait_for(lambda: self._sending == 0)
+            self._latched[scope] = reason[:REASON_LIMIT]
+            try:
+                self._write(reason, scope)
+                # From here on the file alone decides, so that removing it by hand resumes.
+                del self._latched[scope]
+            finally:
+                self._changed.wait_for(lambda: not self._sends_in(scope))
 
-    async def engage(self, reason: str) -> None:
+    async def engage(self, reason: str, scope: str = EVERYTHING) -> None:
         """`pause` in a thread, since it waits for those that are sending.
 
         Raises:
-            OSError: the file cannot be written.
+            OSError: as `pause`.
         """
-        await asyncio.to_thread(self.pause, reason)
+        await asyncio.to_thread(self.pause, reason, scope)
 
-    def _write(self, reason: str) -> None:
+    def _sends_in(self, scope: str) -> bool:
+        about = None if scope == EVERYTHING else covered(self._inventory, scope)
+        return any(number and (about is None or server in about) for server, number in self._sending.items())
+
+    def _write(self, reason: str, scope: str) -> None:
         """On the disk when it returns, file and name: after a power cut it still pauses."""
-        with self.path.open("w", encoding="utf-8") as file:
+        path = self.path
+        if scope != EVERYTHING:
+            self.directory.mkdir(mode=0o750, exist_ok=True)
+            _sync(self.path.parent)
+            path = self.directory / scope
+        with path.open("w", encoding="utf-8") as file:
             file.write(reason + "\n")
             file.flush()
             os.fsync(file.fileno())
-        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync(path.parent)
 
-    def resume(self) -> bool:
-        """Remove the file; False when there was none.
+    def resume(self, scope: str = EVERYTHING) -> bool:
+        """Remove the file, and others that mean the same; False when there was none.
 
         Raises:
             OSError: it cannot be removed.
         """
-        try:
-            self.path.unlink()
-        except FileNotFoundError:
-            return False
-        return True
+        with self._changed:
+            entries = [self.directory / each for each in self._entries() if self._meant(each, "")[0] == scope]
+            removed = [_removed(path) for path in (*entries, *((self.path,) if scope == EVERYTHING else ()))]
+            return self._latched.pop(scope, None) is not None or any(removed)
+
+
+def _text(path: Path) -> str | None:
+    """Why a file pauses; None when it is not there."""
+    try:
+        text = path.read_text("utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"the pause file {path} cannot be read: {error.strerror}"
+    return text[:REASON_LIMIT] or f"the pause file {path} exists"
+
+
+def _sync(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True

@@ -3,7 +3,7 @@
 One contract suite per port runs against every implementation, so that a fake cannot drift from the real thing.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -256,29 +256,37 @@ class Reply:
 Permit = Callable[[], AbstractContextManager[bool]]
 
 
+#: The scope of a pause of everything. The others are the name of a server in the inventory, and `dag.NAME`.
+EVERYTHING = ""
+
+
 class KillSwitch(Protocol):
-    """Whether effects may start at all. Whatever cannot be found out counts as paused."""
+    """Whether effects may start, at all and on a server. Whatever cannot be found out counts as paused."""
 
-    path: Path  #: the file that pauses while it exists
+    path: Path  #: the file that pauses everything while it exists
 
-    def reason(self) -> str | None:
-        """Why no effect may start; None when effects may start."""
+    def reason(self, server: str = EVERYTHING) -> str | None:
+        """Why no effect may start on a server, or without a name on any; None when effects may start."""
         ...
 
-    def permit(self) -> AbstractContextManager[bool]:
-        """Entered around sending an effect; yields whether it may be sent."""
+    def standing(self) -> Mapping[str, str]:
+        """What is paused now, by scope, and why."""
         ...
 
-    async def engage(self, reason: str) -> None:
-        """Pause. When it returns, no effect starts any more.
+    def permit(self, server: str) -> AbstractContextManager[bool]:
+        """Entered around sending an effect on a server; yields whether it may be sent."""
+        ...
+
+    async def engage(self, reason: str, scope: str = EVERYTHING) -> None:
+        """Pause. When it returns or raises, no effect starts there any more.
 
         Raises:
-            OSError: the pause could not be made to last.
+            OSError: the pause could not be made to last: it ends with this process, or with `resume`.
         """
         ...
 
-    def resume(self) -> bool:
-        """End the pause; False when there was none.
+    def resume(self, scope: str = EVERYTHING) -> bool:
+        """End the pause of one scope; False when there was none.
 
         Raises:
             OSError: it could not be ended.

@@ -8,6 +8,7 @@ evidence and never sent again.
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -260,7 +261,7 @@ class Turn:
             timeout=parts.settings.winrm.effect_timeout,
             read_only=False,
         )
-        await self._sent(commit.step, await parts.shell.run(call, parts.pause.permit))
+        await self._sent(commit.step, await parts.shell.run(call, partial(parts.pause.permit, self._here().name)))
 
     async def _sent(self, step: Step, reply: Reply) -> None:
         """Understand how sending an effect ended."""

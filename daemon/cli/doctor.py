@@ -50,7 +50,7 @@ def doctor(
             print_report(reports[-1])
     if not as_json:
         for doubt in doubts(settings.roles):
-            out.print(f"[yellow]roles[/]: {escape(doubt)}", soft_wrap=True)
+            out.print(f"[yellow]roles[/]: {escape(doubt)}")
     if as_json:
         typer.echo(json.dumps([report.told for report in reports], indent=2))
     if not all(report.good for report in reports):

@@ -11,48 +11,77 @@ from rich.markup import escape
 
 from daemon.app import DATABASE, reading
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
-from daemon.cli.status import print_ledger, print_status
+from daemon.cli.status import paused_in_words, print_ledger, print_status
 from daemon.config import Settings, control_socket
 from daemon.control import ask
 from daemon.errors import OperatorError
-from daemon.pause import PauseFile
+from daemon.pause import PauseFile, scope_of
 
 Reason = Annotated[str, typer.Option(help="Why; it goes on record.")]
 
 
-def pause(config: Config = DEFAULT_CONFIG, reason: Reason = "") -> None:
-    """Pause everything: once this returns, no effect starts, undo included. Reads and deadlines go on.
+Server = Annotated[str, typer.Option("--server", help="Only this server of the inventory.")]
+Dag = Annotated[str, typer.Option("--dag", help="Only this DAG of the inventory.")]
 
-    Works without a running daemon too, by writing the pause file.
+
+def pause(config: Config = DEFAULT_CONFIG, reason: Reason = "", server: Server = "", dag: Dag = "") -> None:
+    """Pause everything, a server or a DAG: once this returns, no effect starts there, undo included.
+
+    Reads and deadlines go on. Works without a running daemon too, by writing the pause file.
     """
     try:
         # Asked without reading the whole configuration: no mistake in it may keep anybody from the kill switch.
-        answer = _asked(control_socket(config), {"command": "pause", "reason": reason})
+        request = {"command": "pause", "reason": reason, "server": server, "dag": dag}
+        answer = _asked(control_socket(config), request)
     except _NotRunningError:
         # The daemon does not run; the file is what it looks for when it does.
-        settings, _ = site(config)
+        switch, scope = _switch(config, server, dag)
         try:
-            PauseFile(settings.safety.pause_file).pause(f"by {getuser()}: {reason or 'no reason given'}")
+            switch.pause(f"by {getuser()}: {reason or 'no reason given'}", scope)
         except OSError as error:
             raise OperatorError(f"the pause file {error.filename} cannot be written: {error.strerror}") from error
-        out.print(f"[yellow]paused[/]: the daemon does not run; wrote {escape(str(settings.safety.pause_file))}")
+        written = switch.directory / scope if scope else switch.path
+        out.print(f"[yellow]paused[/]: the daemon does not run; wrote {escape(str(written))}")
         return
-    out.print(f"[yellow]paused[/] {escape(str(answer['paused']))}")
+    what = f"{answer['scope']} " if answer.get("scope") else ""
+    out.print(f"[yellow]paused[/] {escape(what + str(answer['paused']))}")
 
 
-def resume(config: Config = DEFAULT_CONFIG) -> None:
-    """Resume: effects may start again."""
+def resume(config: Config = DEFAULT_CONFIG, server: Server = "", dag: Dag = "") -> None:
+    """Resume everything, or the server or DAG that was paused by itself: effects may start again.
+
+    A server or DAG that was paused by itself stays so when everything is resumed.
+    """
     settings, _ = site(config)
+    part = {"command": "resume_scope", "server": server, "dag": dag}
     try:
-        steer(settings, {"command": "resume"})
+        answer = steer(settings, part if server or dag else {"command": "resume"})
     except _NotRunningError:
+        switch, scope = _switch(config, server, dag)
         try:
-            resumed = PauseFile(settings.safety.pause_file).resume()
+            resumed = switch.resume(scope)
         except OSError as error:
             raise OperatorError(f"the pause file {error.filename} cannot be removed: {error.strerror}") from error
         if not resumed:
-            raise OperatorError(f"not paused: there is no {settings.safety.pause_file}") from None
+            missing = switch.directory / scope if scope else switch.path
+            raise OperatorError(f"not paused: there is no {missing}") from None
+        answer = {"paused": switch.reason(), "paused_scopes": switch.standing()}
     out.print("[green]resumed[/]")
+    if answer.get("paused") or answer.get("paused_scopes"):
+        out.print(f"still paused: {escape(paused_in_words(answer))}", soft_wrap=True)
+
+
+def _switch(config: Path, server: str, dag: str) -> tuple[PauseFile, str]:
+    """The kill switch of a configuration, and the scope that is meant.
+
+    Raises:
+        OperatorError: the inventory does not have it.
+    """
+    settings, inventory = site(config)
+    scope = scope_of(inventory, server, dag)
+    if scope is None:
+        raise OperatorError(f"{settings.inventory} does not have {server or dag}, or both a server and a DAG are named")
+    return PauseFile(settings.safety.pause_file, inventory), scope
 
 
 def release(

@@ -14,13 +14,20 @@ Figures = Mapping[str, Any]
 
 def print_status(answer: Figures) -> bool:
     """Print what the daemon answered; whether its ledger balances."""
-    paused, quarantined = answer.get("paused"), answer.get("quarantined") or ()
+    paused, quarantined = paused_in_words(answer), answer.get("quarantined") or ()
     out.print(f"bus: {escape(str(answer.get('bus', 'not known')))}")
-    out.print(f"paused: {f'[yellow]{escape(str(paused))}[/]' if paused else 'no'}", soft_wrap=True)
+    out.print(f"paused: {f'[yellow]{escape(paused)}[/]' if paused else 'no'}", soft_wrap=True)
     out.print(f"quarantined: {escape(', '.join(map(str, quarantined))) or 'none'}", soft_wrap=True)
     _print_windows(answer)
     out.print(f"waiting to be sent: {_waiting(answer)}", soft_wrap=True)
     return print_ledger(answer["ledger"]) if "ledger" in answer else True
+
+
+def paused_in_words(answer: Figures) -> str:
+    """What is paused, and why; empty when nothing is."""
+    parts: Mapping[str, str] = answer.get("paused_scopes") or {}
+    everything = [str(answer["paused"])] if answer.get("paused") else []
+    return "; ".join([*everything, *(f"only {scope} {why}" for scope, why in parts.items() if scope)])
 
 
 def _print_windows(answer: Figures) -> None:

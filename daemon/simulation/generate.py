@@ -110,6 +110,7 @@ def story_of(seed: int) -> Story:
         late = chance.choice(("shell.restart_service", "shell.set_activation", "shell.reboot"))
         mishaps.append(Mishap(place=late, nth=1, kind="held_up"))
     events += _windows(random.Random(f"windows of {seed}"), servers)  # noqa: S311 - of its own: the rest stays as it was
+    events += _pauses(random.Random(f"pauses of {seed}"), servers)  # noqa: S311 - reproducible on purpose
     observed = frozenset({_name(chance.choice(servers))}) if chance.random() < 0.05 else frozenset()  # noqa: PLR2004
     asking, answers, luck = _asking(random.Random(f"asks {seed}"), servers)  # noqa: S311 - reproducible on purpose
     events, mishaps = [*events, *answers], [*mishaps, *luck]
@@ -230,6 +231,17 @@ def _asking(chance: random.Random, servers: list[str]) -> tuple[frozenset[str], 
         if chance.random() < 0.4  # noqa: PLR2004 - what was approved is not done, and must be approved again
     ]
     return frozenset({_name(chance.choice(servers))}), events, mishaps
+
+
+def _pauses(chance: random.Random, servers: list[str]) -> Iterator[Event]:
+    """Somebody pauses a server or a DAG, of what is sick or of something else, and resumes it or forgets to."""
+    if chance.random() > 0.15:  # noqa: PLR2004
+        return
+    scope = chance.choice((*[_name(each) for each in servers], "dag:DAG1", "dag:dag2"))
+    at = chance.uniform(60, 4000)
+    yield Order(at=at, command="pause", server=scope)
+    if chance.random() < 0.8:  # noqa: PLR2004
+        yield Order(at=at + chance.uniform(60, 6000), command="resume", server=scope)
 
 
 def _noise(chance: random.Random) -> Iterator[Event]:

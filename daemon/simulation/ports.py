@@ -1,6 +1,6 @@
 """The ports of a simulated daemon: each use of each verb may go wrong, or be the last thing the process does."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -9,7 +9,9 @@ from typing import Any, Protocol, TypeVar, cast
 
 from daemon.domain import AuditRow
 from daemon.errors import BusDown, NotifyFailed, SinkDown, StoreError
-from daemon.ports import Call, Clock, Delivery, Permit, Reply, Store
+from daemon.inventory import Inventory
+from daemon.pause import reason_for
+from daemon.ports import EVERYTHING, Call, Clock, Delivery, Permit, Reply, Store
 from daemon.simulation.model_shell import ModelShell
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore
@@ -156,26 +158,30 @@ class MemorySwitch:
 
     path = Path("pause")
 
-    def __init__(self) -> None:
-        self._reason: str | None = None
+    def __init__(self, inventory: Inventory) -> None:
+        self._inventory = inventory
+        self._standing: dict[str, str] = {}
 
-    def reason(self) -> str | None:
+    def reason(self, server: str = EVERYTHING) -> str | None:
         """See `ports.KillSwitch.reason`."""
-        return self._reason
+        return reason_for(self._standing, self._inventory, server)
+
+    def standing(self) -> Mapping[str, str]:
+        """See `ports.KillSwitch.standing`."""
+        return dict(self._standing)
 
     @contextmanager
-    def permit(self) -> Iterator[bool]:
+    def permit(self, server: str) -> Iterator[bool]:
         """See `ports.KillSwitch.permit`."""
-        yield self._reason is None
+        yield self.reason(server) is None
 
-    async def engage(self, reason: str) -> None:
+    async def engage(self, reason: str, scope: str = EVERYTHING) -> None:
         """See `ports.KillSwitch.engage`."""
-        self._reason = reason
+        self._standing[scope] = reason
 
-    def resume(self) -> bool:
+    def resume(self, scope: str = EVERYTHING) -> bool:
         """See `ports.KillSwitch.resume`."""
-        was, self._reason = self._reason, None
-        return was is not None
+        return self._standing.pop(scope, None) is not None
 
 
 class StartClock:

@@ -18,6 +18,7 @@ from daemon.ports import Call
 from daemon.scopes import scopes
 from daemon.scripts import NAMES
 from daemon.simulation.approvals import unapproved
+from daemon.simulation.pauses import Pauses
 from daemon.simulation.story import Break, Cure
 from daemon.simulation.windows import forbidden_by, never_verified
 from daemon.simulation.world import START, Watcher, World
@@ -56,7 +57,7 @@ class Rules(Watcher):
         self._world = world
         self._seen: set[tuple[int, str]] = set()
         self._acknowledged = 0
-        self._paused = False
+        self._pauses = Pauses()
         self._done: Counter[tuple[str, str]] = Counter()  # effects by step and kind
         self._happened: defaultdict[str, list[tuple[datetime, str]]] = defaultdict(list)  # by effect
         self._spent: defaultdict[Disruption, list[tuple[datetime, str]]] = defaultdict(list)
@@ -93,8 +94,8 @@ class Rules(Watcher):
         if step is None or step.status is not StepStatus.OPEN or step.effect is Effect.READ:
             self.broken(2, f"{call.script} was sent for {call.step_id}, of which no open intent is stored")
             return
-        if self._paused:
-            self.broken(10, f"{call.script} of {call.step_id} was sent while paused")
+        if paused := self._pauses.forbid(self._world.inventory, step.server):
+            self.broken(10, f"{call.script} of {call.step_id} was sent to {step.server} while {paused} was paused")
         if step.server in state.quarantines:
             self.broken(3, f"{call.script} of {call.step_id} was sent to {step.server}, which is quarantined")
         server = self._world.inventory.find(step.server)
@@ -161,9 +162,9 @@ class Rules(Watcher):
             if incident.status is IncidentStatus.OPEN and incident.id in self._ended:
                 self._ended.discard(incident.id)  # an operator ordered an undo
 
-    def paused(self, *, now: bool) -> None:
+    def paused(self, scope: str, *, now: bool) -> None:
         """For rule 10."""
-        self._paused = now
+        self._pauses.note(scope, now=now)
 
     def fell(self, why: str) -> None:
         """A daemon that ends by itself, but for its store, is a defect."""

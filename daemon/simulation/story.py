@@ -100,7 +100,7 @@ class Order(Timed):
     """An operator's command; `about` counts among what it can be about (incidents, quarantined servers, windows).
 
     `first`: an answer to the first question of the incident, whatever it asks by now. Of a window that is added `about`
-    gives kind and length, and `server` what it is for; empty: all.
+    gives kind and length, and `server` what it is for; empty: all. A pause too is of a `server`, `dag:NAME`, or all.
     """
 
     command: Command

@@ -109,8 +109,8 @@ class Watcher:
     def acknowledged(self) -> None:
         """A message was acknowledged to the broker."""
 
-    def paused(self, *, now: bool) -> None:
-        """A command to pause has returned, or the pause is over."""
+    def paused(self, scope: str, *, now: bool) -> None:
+        """A command to pause has returned, or the pause is over. `scope` as in `ports.KillSwitch`."""
 
     def fell(self, why: str) -> None:
         """A daemon ended by itself, and not because its store failed."""
@@ -129,7 +129,7 @@ class World:
         self.inventory = _inventory(self.simulation, story.observed)
         self.store = MemoryStore(let_others_run=self._let_others_run)
         self.bus = MemoryBus()
-        self.switch = MemorySwitch()
+        self.switch = MemorySwitch(self.inventory)
         self.pages: list[tuple[str, str]] = []
         self.rows: list[AuditRow] = []
         self.away: Counter[str] = Counter()  #: outages of the journal and the notifier that last now
@@ -292,7 +292,7 @@ class World:
         if operators is None or request is None:
             return
         try:
-            await operators.carry_out("ada", request)
+            answer = await operators.carry_out("ada", request)
         except (OperatorError, StoreError) as error:
             self.note(f"refused: {error}")
             return
@@ -300,7 +300,7 @@ class World:
             self.note("the daemon died under the operator's hands")
             return
         if order.command in ("pause", "resume"):
-            self.watcher.paused(now=order.command == "pause")
+            self.watcher.paused(str(answer["scope"]), now=order.command == "pause")
 
     async def _request(self, order: Order) -> dict[str, Any] | None:
         state = self.store.contents
@@ -315,6 +315,10 @@ class World:
             "undo": [i.id for i in state.incidents.values() if i.status is IncidentStatus.ESCALATED],
         }
         request: dict[str, Any] = {"command": order.command, "reason": "as the story wants it"}
+        if order.command in ("pause", "resume") and order.server:
+            request["command"] = order.command if order.command == "pause" else "resume_scope"
+            name, _, of = order.server.partition(":")
+            request |= {"dag": of} if name == "dag" else {"server": order.server}
         fields = {"release": "server", "end_window": "name"}
         if order.command in subject:
             choice = subject[order.command]

@@ -129,7 +129,7 @@ async def path(config: Path, store: MemoryStore) -> AsyncIterator[Path]:
         bus=MemoryBus(),
         clock=ManualClock(),
         inventory=load_inventory(settings.inventory, settings),
-        pause_file=PauseFile(config.parent / "pause"),
+        pause_file=PauseFile(config.parent / "pause", load_inventory(settings.inventory, settings)),
         wake=lambda: None,
     )
     async with ControlSocket(settings.socket, operators, None).serving():
@@ -164,7 +164,7 @@ def mode(path: Path) -> int:
 async def test_who_asked_is_what_the_kernel_says_and_goes_on_record(path: Path, store: MemoryStore) -> None:
     request = {"command": "pause", "reason": "backup", "user": "somebody else"}
     answer = await asyncio.to_thread(ask, path, request)
-    assert answer == {"paused": "by root: backup"}
+    assert answer == {"paused": "by root: backup", "scope": ""}
     assert (await asyncio.to_thread(ask, path, {"command": "resume"}))["paused"] is None
     rows = [(row.entry.kind, row.entry.fields["user"]) for row in await store.audit_after(0, 10)]
     assert rows == [(AuditKind.PAUSED, "root"), (AuditKind.RESUMED, "root")]
@@ -218,7 +218,7 @@ async def test_a_socket_file_left_by_a_killed_daemon_is_replaced(config: Path, s
         bus=MemoryBus(),
         clock=ManualClock(),
         inventory=load_inventory(settings.inventory, settings),
-        pause_file=PauseFile(config.parent / "pause"),
+        pause_file=PauseFile(config.parent / "pause", load_inventory(settings.inventory, settings)),
         wake=lambda: None,
     )
     async with ControlSocket(settings.socket, operators, None).serving():

@@ -88,6 +88,21 @@ def test_pause_and_resume_without_a_daemon_write_and_remove_the_file(exmedic: Ex
     assert not file.exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "file"), [("--server", "MBX1", "mbx1.contoso.lab"), ("--dag", "dag1", "dag.DAG1")]
+)
+def test_a_server_or_dag_is_paused_and_resumed_without_a_daemon(
+    option: str, name: str, file: str, exmedic: Exmedic, config: Path
+) -> None:
+    assert exmedic("pause", option, name, "--config", str(config)).code == 0
+    assert [path.name for path in (config.parent / "pause.d").iterdir()] == [file]
+    assert "not paused" in exmedic("resume", "--config", str(config)).said
+    assert exmedic("resume", option, name, "--config", str(config)).code == 0
+    assert not list((config.parent / "pause.d").iterdir())
+    unknown = exmedic("pause", option, "unknown", "--config", str(config))
+    assert (unknown.code, "does not have unknown" in unknown.said) == (1, True)
+
+
 def test_a_pause_file_that_cannot_be_written_or_removed_is_named(exmedic: Exmedic, config: Path) -> None:
     (config.parent / "pause").mkdir()
     for command in ("pause", "resume"):

@@ -99,3 +99,8 @@ def test_without_a_daemon_it_says_so_and_reads_the_ledger_from_the_store(exmedic
     by_hand(path, "DELETE FROM alerts WHERE id = 2")
     result = exmedic("status", "--config", str(config))
     assert "mismatch 3 messages were accepted from the broker, but 1 alerts are stored" in result.said
+
+
+def test_servers_and_dags_that_are_paused_by_themselves_are_named(exmedic: Exmedic, config: Path) -> None:
+    _, text = shown(exmedic, config, {**ANSWER, "paused_scopes": {"mbx1.contoso.com": "by ada: a look [4711]"}})
+    assert "paused: only mbx1.contoso.com by ada: a look [4711]" in text.splitlines()

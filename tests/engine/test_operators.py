@@ -4,7 +4,7 @@ import pytest
 
 from daemon.domain import Channel, IncidentStatus, UndoStatus
 from daemon.errors import OperatorError
-from tests.engine.world import MBX1, Daemon, Mishap
+from tests.engine.world import ALONE, MBX1, Daemon, Mishap
 
 
 @pytest.fixture
@@ -95,3 +95,32 @@ async def test_an_escalation_tells_the_story_in_five_lines_with_evidence_raw_ans
     assert verify["raw"][0]["script"] == "invoke_probe"
     assert verify["raw"][0]["answer"]["objects"][0]["result_type"] == "Failed"
     assert escalation.message.body["left_changed"][0]["setting"] == "activation"
+
+
+async def test_a_paused_server_is_held_and_others_are_not_and_only_that_order_resumes_it(daemon: Daemon) -> None:
+    daemon.world.hosts[MBX1].sick = daemon.world.hosts[ALONE].sick = True
+    answer = await daemon.operators.carry_out("ada", {"command": "pause", "server": "MBX1", "reason": "a look"})
+    assert answer["scope"] == MBX1
+    await daemon.alert(MBX1)
+    await daemon.alert(ALONE)
+    await daemon.drive(lambda incident: incident.waiting_for.startswith("paused"))
+    held = await daemon.store.incident("i1")
+    assert held is not None
+    assert held.waiting_for == f"paused: {MBX1} by ada: a look"
+    assert not any(call.script == "restart_service" for call in daemon.world.calls)
+    for nothing in ({"server": ALONE}, {"server": "mbx9"}, {"dag": "DAG1"}, {}):
+        with pytest.raises(OperatorError, match=f"not paused by itself; paused: {MBX1}"):
+            await daemon.operators.carry_out("ada", {"command": "resume_scope", **nothing})
+    with pytest.raises(OperatorError, match="exmedic is not paused; paused"):
+        await daemon.operators.carry_out("ada", {"command": "resume"})
+    await daemon.operators.carry_out("ada", {"command": "resume_scope", "server": "mbx1"})
+    messages = [row.entry.message for row in await daemon.store.audit_after(0, 1000)]
+    assert f"paused {MBX1} by ada: a look" in messages
+    assert f"resumed {MBX1} by ada" in messages
+
+
+async def test_a_pause_of_something_unknown_says_that_nothing_was_paused(daemon: Daemon) -> None:
+    for request in ({"server": "mbx9"}, {"dag": "DAG7"}, {"server": MBX1, "dag": "DAG1"}):
+        with pytest.raises(OperatorError, match="nothing was paused"):
+            await daemon.operators.carry_out("ada", {"command": "pause", **request})
+    assert daemon.pause.standing() == {}

@@ -322,7 +322,7 @@ class Daemon:
         windows: tuple[Window, ...] = (),
     ) -> None:
         self.world, self.store, self.clock = world, store, world.clock
-        self.pause = PauseFile(folder / "pause")
+        self.pause = PauseFile(folder / "pause", servers or inventory())
         settings = Settings(safety=safety or Safety(auto_tags=("auto",)))
         ladders = Ladders(RUNBOOKS, store)
         self._ids = 0

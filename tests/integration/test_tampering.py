@@ -13,6 +13,7 @@ from daemon.adapters.sqlite import SqliteStore
 from daemon.adapters.sqlite_rows import audit_columns
 from daemon.audit import Verdict, verify_chain
 from daemon.domain import GENESIS, AuditEntry, AuditKind, AuditRow, Channel
+from daemon.inventory import Inventory
 from daemon.older_store import LOOK_BACK, missing_row, pause_if_older
 from daemon.pause import PauseFile
 from daemon.records import chained
@@ -167,7 +168,7 @@ class TestOlderStore:
 
     @pytest.fixture
     def pause(self, tmp_path: Path) -> PauseFile:
-        return PauseFile(tmp_path / "pause")
+        return PauseFile(tmp_path / "pause", Inventory(()))
 
     async def started(self, store: SqliteStore, journald: Journald, pause: PauseFile) -> None:
         """What a start does: compare, put the start on record, and copy what there is to the journal."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from daemon.intake import Intake
 from daemon.inventory import Server
 from daemon.outbox import Outbox, bus_payload
 from daemon.parts import Parts
-from daemon.ports import Call, Reply, ReplyKind
+from daemon.ports import EVERYTHING, Call, Reply, ReplyKind
 from daemon.simulation.ports import MemorySwitch
 from daemon.turn import Turn
 from daemon.wire.answers import ServerHealth, ServerState
@@ -93,7 +94,7 @@ def send_before_the_intent(patch: Patch) -> None:
             timeout=240,
             read_only=False,
         )
-        await self._parts.shell.run(call, self._parts.pause.permit)
+        await self._parts.shell.run(call, partial(self._parts.pause.permit, case.incident.server))
         await intend(self, case, prepared)
 
     patch.setattr(Turn, "_intend", hasty)
@@ -193,7 +194,11 @@ def compare_a_servers_time_with_our_clock(patch: Patch) -> None:
 
 def act_while_paused(patch: Patch) -> None:
     _without(patch, guards.paused)
-    patch.setattr(MemorySwitch, "permit", lambda _self: nullcontext(True))
+    patch.setattr(MemorySwitch, "permit", lambda *_given: nullcontext(True))
+
+
+def forget_the_pause_of_a_single_server(patch: Patch) -> None:
+    patch.setattr(MemorySwitch, "reason", lambda self, *_server: self.standing().get(EVERYTHING))
 
 
 def quarantine_nothing(patch: Patch) -> None:
@@ -281,6 +286,7 @@ BUGS: Mapping[str, Callable[[Patch], None]] = {
         climb_because_nothing_could_be_read,
         compare_a_servers_time_with_our_clock,
         act_while_paused,
+        forget_the_pause_of_a_single_server,
         quarantine_nothing,
         act_on_a_server_that_may_only_be_observed,
         forget_a_timer,
