@@ -22,7 +22,7 @@ _DAG = "dag."
 
 
 def scope_of(inventory: Inventory, server: str, dag: str) -> str | None:
-    """What a pause of a server or a DAG is called, or of everything when both are empty; None: nothing has that name."""
+    """What a pause of a server or a DAG is called, or of everything when both are empty; None: neither is known."""
     if dag:
         known = [each.dag for each in inventory if each.dag and each.dag.lower() == dag.strip().lower()]
         return f"{_DAG}{known[0]}" if known and not server else None
