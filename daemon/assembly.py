@@ -24,6 +24,7 @@ from daemon.operators import Operators
 from daemon.outbox import Outbox
 from daemon.parts import Parts
 from daemon.ports import AuditSink, Bus, Clock, KillSwitch, Notifier, Outside, Shell, Store
+from daemon.remote_pause import RemotePause
 from daemon.runner import Runner
 from statemachines.model import Definition
 
@@ -105,8 +106,15 @@ def assemble(
         committed=committed,
         poll=outer.poll,
     )
+    operators = _operators(settings, inventory, outer, work)
+    remote_pause = RemotePause(
+        bus=bus,
+        inventory=inventory,
+        prefix=settings.bus.prefix,
+        pause=lambda user, request: operators.carry_out(user, {**request, "command": "pause"}),
+    )
     daemon = Daemon(
-        taking=(("bus", outer.bus_loop), ("intake", intake.run)),
+        taking=(("bus", outer.bus_loop), ("intake", intake.run), ("remote pause", remote_pause.run)),
         working=(("dispatch", dispatch.run), ("deferral", deferral.run), ("runner", runner.run), ("ledger", watch.run)),
         flushing=(("outbox", outbox.run_bus), ("audit", follower.run), ("notifications", outbox.run_notify)),
         wake=(dispatch.nudge, deferral.nudge, runner.nudge, watch.nudge, committed),
@@ -116,7 +124,7 @@ def assemble(
         starting=lambda: watch.check(thorough=True),
         stopped=lambda: store.commit(lifecycle(AuditKind.STOPPED, clock, "stopped as told")),
     )
-    return daemon, _operators(settings, inventory, outer, work)
+    return daemon, operators
 
 
 def _operators(settings: Settings, inventory: Inventory, outer: Outer, wake: Callable[[], None]) -> Operators:

@@ -75,6 +75,8 @@ class Daemon:
             _log.info("stopping: no new alerts are taken in; running actions reach their outcome or their deadline")
             await cancel(taking["intake"])
             await self._end(working, stop_working)
+            # Until here somebody may still have to pause.
+            await cancel(taking["remote pause"])
             await self.stopped()
             _log.info("stopping: flushing")
             await self._end(flushing, stop_flushing)

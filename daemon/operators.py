@@ -1,6 +1,7 @@
 """What operators may ask of the running daemon: each command checked, attributed, on record."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -47,7 +48,8 @@ class Operators:
     windows: tuple[Window, ...] = ()  #: those of the configuration
     approval_lasts: timedelta = timedelta(hours=1)
     notifies: bool = True  #: whether a notification channel is configured
-    _switching: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)  #: a pause and a resume take turns
+    #: By scope: a pause and its resume take turns. A pause of everything waits for no other pause.
+    _switching: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock), init=False)
     _scheduling: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)  #: two windows of one name would not do
 
     async def carry_out(self, user: str, request: Request) -> dict[str, Any]:
@@ -88,18 +90,19 @@ class Operators:
             return await (orders.add if request["command"] == "add_window" else orders.end)(user, request)
 
     async def _pause(self, user: str, request: Request) -> dict[str, Any]:
-        async with self._switching:
-            return await self._pause_orders.pause(user, request)
+        orders = self._pause_orders
+        async with self._switching[orders.scope(request) or EVERYTHING]:
+            return await orders.pause(user, request)
 
     async def _resume(self, user: str, _request: Request) -> dict[str, Any]:
-        async with self._switching:
+        async with self._switching[EVERYTHING]:
             return await self._pause_orders.resume(user, EVERYTHING)
 
     async def _resume_scope(self, user: str, request: Request) -> dict[str, Any]:
         orders = self._pause_orders
-        async with self._switching:
-            # Nothing named is not everything: that is another command, with another role.
-            return await orders.resume(user, orders.scope(request) or None)
+        scope = orders.scope(request) or None  # nothing named is not everything: that is another command's
+        async with self._switching[scope or EVERYTHING]:
+            return await orders.resume(user, scope)
 
     @property
     def _pause_orders(self) -> PauseOrders:

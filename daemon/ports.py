@@ -53,6 +53,7 @@ class Delivery:
     topic: str
     payload: bytes
     ack: Callable[[], Awaitable[None]]
+    retained: bool = False  #: kept by the broker for whoever subscribes later; known of pauses
 
 
 class Bus(Protocol):
@@ -65,6 +66,10 @@ class Bus(Protocol):
 
     def deliveries(self) -> AsyncIterator[Delivery]:
         """Every message of the subscriptions, across reconnections; what is not acknowledged comes again."""
+        ...
+
+    def pauses(self) -> AsyncIterator[Delivery]:
+        """Every message on the topics of `topics.pause_topic`; they are not among the deliveries."""
         ...
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:

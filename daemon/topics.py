@@ -14,6 +14,11 @@ def filter_problem(topic_filter: str) -> str:
     return ""
 
 
+def pause_topic(prefix: str) -> str:
+    """Where people pause over the bus: on this topic with `/USER` at its end."""
+    return f"{prefix}/control/pause"
+
+
 def overlap(one: str, other: str) -> bool:
     """Whether some topic fits both filters. With a topic for one of them: whether it fits the filter."""
     return _overlap(one.split("/"), other.split("/"))

@@ -11,8 +11,8 @@ MODULES = sorted(path for folder in ("daemon", "statemachines") for path in (ROO
 
 #: Who may import a library that talks to the outside, or that is fenced for another reason.
 IMPORTERS = {
-    "aiomqtt": {"daemon/adapters/mqtt.py", "daemon/adapters/mqtt_publish.py"},
-    "paho": {"daemon/adapters/mqtt.py"},
+    "aiomqtt": {f"daemon/adapters/mqtt{part}.py" for part in ("", "_connection", "_publish")},
+    "paho": {"daemon/adapters/mqtt.py", "daemon/adapters/mqtt_connection.py"},
     "winrm": {"daemon/adapters/winrm_wire.py"},
     "requests": {"daemon/adapters/winrm_wire.py"},
     "requests_credssp": {"daemon/adapters/winrm_wire.py"},

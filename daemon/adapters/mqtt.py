@@ -1,53 +1,28 @@
-"""The alert bus over MQTT 5: the only module that knows aiomqtt and paho.
-
-aiomqtt has no manual acknowledgement and drops the reason in a PUBACK, so this module reaches through
-`Client._client` to paho's own `manual_ack_set`, `ack`, `publish` and `on_publish`. Both libraries are pinned, and
-tests/integration/test_mqtt.py fails when these change. By default paho acknowledges a message as it enters a queue
-in memory, and a process killed there loses it.
-"""
+"""The alert bus over MQTT 5: its connections, one after the other, and what arrives on them."""
 
 import asyncio
-import contextlib
-import secrets
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
-from urllib.parse import quote
+from collections.abc import AsyncIterator, Callable
 
 import aiomqtt
 import structlog
-from aiomqtt import MqttError, ProtocolVersion, Will
-from paho.mqtt.client import Client as Paho
-from paho.mqtt.enums import MQTTErrorCode
+from aiomqtt import ProtocolVersion, Will
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
-from daemon.cancelling import cancel
+from daemon.adapters.mqtt_connection import Connection, LostError
 from daemon.config import BusSettings, BusTls, Secret
 from daemon.errors import BusDown, ExmedicError
 from daemon.ports import Delivery
+from daemon.topics import overlap, pause_topic
 
 _KEEPALIVE = 30  #: seconds; a dead connection is noticed within twice this
 _RECEIVE_MAXIMUM = 500  #: unacknowledged messages the broker may send us at once; bounds our memory
-_PUBACK_DEADLINE = 30.0  #: seconds until a publication without an acknowledgement counts as not made
-_CANARY_DEADLINE = 10.0  #: seconds for our own message to come back
-_GOODBYE_DEADLINE = 2.0  #: seconds for "offline" at an orderly close
 _STABLE = 10.0  #: seconds; a connection that lasted less is a failed attempt, so that its successor waits
 
 log = structlog.get_logger(__name__)
-
-
-class _LostError(Exception):
-    """A connection failed or ended; the message says why."""
-
-
-def _publishable(text: str) -> str:
-    """A client id as one level of a topic: without `/`, `+` and `#`."""
-    return quote(text, safe="")
 
 
 def tls_context(tls: BusTls | None) -> ssl.SSLContext | None:
@@ -58,224 +33,6 @@ def tls_context(tls: BusTls | None) -> ssl.SSLContext | None:
     if tls.certificate:
         context.load_cert_chain(tls.certificate, tls.key)
     return context
-
-
-class _Connection:
-    """One connection, from CONNECT to its end. There is a new aiomqtt client for each: they are not reusable."""
-
-    def __init__(
-        self, settings: BusSettings, client: aiomqtt.Client, queue: asyncio.Queue[Delivery], refused: set[str]
-    ) -> None:
-        self._settings = settings
-        self._client = client
-        self._queue = queue
-        self._paho: Paho = client._client  # noqa: SLF001 - see the module's docstring
-        # Inside `async with client` would be too late: a resumed session sends before it is entered.
-        self._paho.manual_ack_set(True)
-        self._paho.connect_timeout = settings.connect_timeout
-        self._aiomqtt_on_publish: Callable[..., None] = self._paho.on_publish  # type: ignore[assignment]  # paho: or None
-        self._aiomqtt_on_socket_open: Callable[..., None] = self._paho.on_socket_open  # type: ignore[assignment]  # same
-        self._aiomqtt_on_disconnect: Callable[..., None] = self._paho.on_disconnect  # type: ignore[assignment]  # same
-        self._paho.on_publish = self._on_publish
-        self._paho.on_socket_open = self._on_socket_open
-        self._paho.on_disconnect = self._on_disconnect
-        self._loop = asyncio.get_running_loop()
-        self._ended = asyncio.Event()
-        self._abandoned = False
-        self._pubacks: dict[int, asyncio.Future[ReasonCode]] = {}
-        self._refused = refused
-        self._nonce = secrets.token_hex(8).encode()
-        self._canary_back = asyncio.Event()
-        self._canary_topic = f"{settings.prefix}/canary/{_publishable(settings.client_id)}"
-        self._status_topic = f"{settings.prefix}/status"
-        self.alive = False
-        self.subscribed = False
-
-    async def open(self) -> None:
-        """Connect.
-
-        Raises:
-            _LostError: not connected; nothing is left open.
-        """
-        opening = asyncio.ensure_future(self._client.__aenter__())
-        ended = asyncio.ensure_future(self._ended.wait())
-        try:
-            # paho's own time-outs end most attempts. aiomqtt does not notice a broker that hangs up before its CONNACK,
-            # as one does that misses a client certificate; and a name server may take as long as it likes.
-            limit = 3 * self._settings.connect_timeout
-            await asyncio.wait({opening, ended}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():  # a broker that refuses hangs up at once: let its reason come through
-                await asyncio.wait({opening}, timeout=1.0)
-        finally:
-            ended.cancel()
-            if not opening.done():
-                await self._abandon(opening)
-        if opening.cancelled():
-            raise _LostError("it hung up" if self._ended.is_set() else f"connecting took more than {limit:g} s")
-        error = opening.exception()
-        if error is not None:
-            self._drop()
-            raise _LostError(str(error) or type(error).__name__) from error
-        self.alive = True
-
-    async def serve(self, subscribed: Callable[[], None]) -> None:
-        """Take messages until the connection is lost, then raise `_LostError`. Calls `subscribed` once."""
-        pump = asyncio.create_task(self._pump(), name="mqtt pump")
-        greet = asyncio.create_task(self._greet(subscribed), name="mqtt greet")
-        try:
-            # On a resumed session messages arrive before the SUBACK, so both run side by side.
-            await asyncio.wait({pump, greet}, return_when=asyncio.FIRST_EXCEPTION)
-            for task in (pump, greet):
-                if task.done():
-                    task.result()
-        except (MqttError, BusDown, _LostError) as error:
-            reason = error.__cause__ if isinstance(error, MqttError) and error.__cause__ else error
-            raise _LostError(str(reason)) from error
-        finally:
-            await cancel(pump, greet)
-
-    async def close(self) -> None:
-        """Give up the connection. A live one says "offline" first: its DISCONNECT takes the last will back."""
-        if self.subscribed:
-            with contextlib.suppress(BusDown, TimeoutError):
-                async with asyncio.timeout(_GOODBYE_DEADLINE):
-                    await self.publish(self._status_topic, b"offline", retain=True)
-        self._end()
-        with contextlib.suppress(MqttError):
-            await self._client.__aexit__(None, None, None)
-        gone = self._client._disconnected  # noqa: SLF001 - see the module's docstring
-        if gone.done() and not gone.cancelled():
-            gone.exception()  # retrieved, so that asyncio does not report it as forgotten
-        self._drop()
-
-    async def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
-        """See `ports.Bus.publish`."""
-        if not self.alive:
-            raise BusDown("the broker is not connected")
-        info = self._paho.publish(topic, payload, qos=1, retain=retain)
-        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise BusDown(f"publishing on {topic} failed: {MQTTErrorCode(info.rc).name}")
-        answer = asyncio.get_running_loop().create_future()
-        self._pubacks[info.mid] = answer
-        try:
-            # `wait` and not `wait_for`: a cancelled future is a lost connection here, not our own cancellation.
-            await asyncio.wait({answer}, timeout=_PUBACK_DEADLINE)
-        finally:
-            del self._pubacks[info.mid]
-        if not answer.done():
-            raise BusDown(f"the broker did not acknowledge a message on {topic} within {_PUBACK_DEADLINE:g} s")
-        if answer.cancelled():
-            raise BusDown(f"the connection was lost before the broker acknowledged a message on {topic}")
-        if answer.result().is_failure:
-            self._log_refusal(topic, answer.result())
-            raise BusDown(f"the broker refused a message on {topic}: {answer.result()}")
-
-    def _log_refusal(self, topic: str, reason: ReasonCode) -> None:
-        # Once a topic: whoever publishes tries again for ever.
-        if topic not in self._refused:
-            self._refused.add(topic)
-            grant = f"grant the user of client {self._settings.client_id} write access to {self._settings.prefix}/#"
-            log.error("bus_refused", topic=topic, reason=str(reason), todo=grant)
-
-    async def _pump(self) -> None:
-        try:
-            async for message in self._client.messages:
-                payload = message.payload if isinstance(message.payload, bytes) else b""
-                if str(message.topic) == self._canary_topic:
-                    if payload == self._nonce:
-                        self._canary_back.set()
-                    await self._ack(message.mid, message.qos)
-                else:
-                    acknowledge = self._acknowledgement(message.mid, message.qos)
-                    self._queue.put_nowait(Delivery(topic=str(message.topic), payload=payload, ack=acknowledge))
-        except MqttError:
-            self._end()
-            raise
-
-    def _end(self) -> None:
-        self.alive = self.subscribed = False
-        for waiting in self._pubacks.values():  # they must not wait for the deadline of a connection that is gone
-            waiting.cancel()
-
-    def _acknowledgement(self, mid: int, qos: int) -> Callable[[], Awaitable[None]]:
-        async def acknowledge() -> None:
-            await self._ack(mid, qos)
-
-        return acknowledge
-
-    async def _ack(self, mid: int, qos: int) -> None:
-        # After the connection is lost, the number means nothing to the next one: the broker sends the message again.
-        if self.alive and qos:
-            self._paho.ack(mid, qos)
-
-    async def _greet(self, subscribed: Callable[[], None]) -> None:
-        await self._subscribe()
-        await self.publish(self._status_topic, b"online", retain=True)
-        self.subscribed = True
-        subscribed()
-        await self._fly_canary()
-
-    async def _subscribe(self) -> None:
-        filters = [self._settings.scom, self._settings.native, self._canary_topic]
-        codes = await self._client.subscribe(
-            [(name, SubscribeOptions(qos=1)) for name in filters],
-            timeout=self._settings.connect_timeout,
-        )
-        refused = [
-            name for name, code in zip(filters, codes, strict=True) if isinstance(code, ReasonCode) and code.is_failure
-        ]
-        if refused:
-            raise _LostError(f"the broker refused the subscription to {', '.join(refused)}: grant read access to it")
-
-    async def _fly_canary(self) -> None:
-        # A broker refuses silently: it drops what may not be written and never sends what may not be read. QoS 0,
-        # because it passes a backlog, and because mosquitto 2.0.11 hangs up on a refused publication at QoS 1.
-        await self._client.publish(self._canary_topic, self._nonce, qos=0)
-        try:
-            async with asyncio.timeout(_CANARY_DEADLINE):
-                await self._canary_back.wait()
-        except TimeoutError:
-            if self.alive:
-                log.warning(
-                    "bus_canary_lost",
-                    topic=self._canary_topic,
-                    reason=f"our own message did not come back within {_CANARY_DEADLINE:g} s",
-                    todo=f"grant the user of client {self._settings.client_id} write access to "
-                    f"{self._settings.prefix}/# and read access to {self._canary_topic}, "
-                    f"{self._settings.scom} and {self._settings.native}",
-                )
-
-    def _on_publish(self, client: Paho, userdata: Any, mid: int, reason: ReasonCode, properties: Properties) -> None:  # noqa: ANN401 - paho's signature
-        self._aiomqtt_on_publish(client, userdata, mid, reason, properties)
-        waiting = self._pubacks.get(mid)
-        if waiting and not waiting.done():
-            waiting.set_result(reason)
-
-    async def _abandon(self, opening: "asyncio.Future[aiomqtt.Client]") -> None:
-        # aiomqtt connects in a thread that nothing can stop: what it opens later is closed in `_on_socket_open`.
-        self._abandoned = True
-        opening.cancel()
-        await asyncio.wait({opening})
-        self._drop()
-
-    def _on_socket_open(self, client: Paho, userdata: Any, sock: Any) -> None:  # noqa: ANN401 - paho's signature
-        if self._abandoned:
-            sock.close()
-        else:
-            self._aiomqtt_on_socket_open(client, userdata, sock)
-
-    def _on_disconnect(self, *args: Any) -> None:  # noqa: ANN401 - passed on as they are
-        if not self._abandoned:  # aiomqtt would raise for a client whose connecting was cancelled
-            self._aiomqtt_on_disconnect(*args)
-        if self.alive:
-            self._end()
-        else:  # we may be in the connecting thread
-            self._loop.call_soon_threadsafe(self._ended.set)
-
-    def _drop(self) -> None:
-        # aiomqtt leaves the socket of a failed connection open; a DISCONNECT closes it and ends its task.
-        if self._paho.socket() is not None:
-            self._paho.disconnect()
 
 
 class _Deliveries(AsyncIterator[Delivery]):
@@ -299,7 +56,8 @@ class MqttBus:
         self._settings = settings
         self._read_secret = read_secret
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
-        self._connection: _Connection | None = None
+        self._pauses: asyncio.Queue[Delivery] = asyncio.Queue()
+        self._connection: Connection | None = None
         self._refused: set[str] = set()
         self._down_since: float | None = time.monotonic()
         self._down_logged = False
@@ -312,6 +70,14 @@ class MqttBus:
     def deliveries(self) -> AsyncIterator[Delivery]:
         """Every message of the subscriptions, across reconnections. A wait that is cancelled loses none."""
         return _Deliveries(self._queue)
+
+    def pauses(self) -> AsyncIterator[Delivery]:
+        """See `ports.Bus.pauses`. What was not taken when a connection is lost is not forgotten: twice is harmless."""
+        return _Deliveries(self._pauses)
+
+    def _take(self, delivery: Delivery) -> None:
+        is_pause = overlap(f"{pause_topic(self._settings.prefix)}/#", delivery.topic)
+        (self._pauses if is_pause else self._queue).put_nowait(delivery)
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publish at QoS 1; returns when the broker has acknowledged.
@@ -327,7 +93,7 @@ class MqttBus:
         """Keep a connection, for ever. Cancelling it says "offline" and closes it orderly."""
         while True:
             async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(_LostError),
+                retry=retry_if_exception_type(LostError),
                 wait=wait_exponential_jitter(multiplier=0.2, max=30, jitter=1),
             ):
                 with attempt:
@@ -337,9 +103,9 @@ class MqttBus:
         """Hold one connection to its end. Returns if it was stable, so that the waits begin anew.
 
         Raises:
-            _LostError: it failed, or ended soon.
+            LostError: it failed, or ended soon.
         """
-        connection: _Connection | None = None
+        connection: Connection | None = None
         began = time.monotonic()
         try:
             connection = self._new_connection()
@@ -347,17 +113,17 @@ class MqttBus:
             self._connection = connection
             began = time.monotonic()
             await connection.serve(self._log_up)
-        except (_LostError, ExmedicError, OSError) as error:  # the last two: a certificate or password file
+        except (LostError, ExmedicError, OSError) as error:  # the last two: a certificate or password file
             self._log_down(str(error))
             if self._connection is None or time.monotonic() - began < _STABLE:
-                raise _LostError(str(error)) from error
+                raise LostError(str(error)) from error
         finally:
             if connection is not None and self._connection is connection:
                 await connection.close()
             self._connection = None
             self._forget_unacknowledged()
 
-    def _new_connection(self) -> _Connection:
+    def _new_connection(self) -> Connection:
         settings = self._settings
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         properties.SessionExpiryInterval = settings.session_expiry
@@ -376,7 +142,7 @@ class MqttBus:
             properties=properties,
             tls_context=tls_context(settings.tls),
         )
-        return _Connection(settings, client, self._queue, self._refused)
+        return Connection(settings, client, self._take, self._refused)
 
     def _forget_unacknowledged(self) -> None:
         # They come again from the broker; handling them from here as well would only double the work.

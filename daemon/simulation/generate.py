@@ -110,7 +110,8 @@ def story_of(seed: int) -> Story:
         late = chance.choice(("shell.restart_service", "shell.set_activation", "shell.reboot"))
         mishaps.append(Mishap(place=late, nth=1, kind="held_up"))
     events += _windows(random.Random(f"windows of {seed}"), servers)  # noqa: S311 - of its own: the rest stays as it was
-    events += _pauses(random.Random(f"pauses of {seed}"), servers)  # noqa: S311 - reproducible on purpose
+    pauses, losses = _pauses(random.Random(f"pauses of {seed}"), servers)  # noqa: S311 - reproducible on purpose
+    events, mishaps = [*events, *pauses], [*mishaps, *losses]
     observed = frozenset({_name(chance.choice(servers))}) if chance.random() < 0.05 else frozenset()  # noqa: PLR2004
     asking, answers, luck = _asking(random.Random(f"asks {seed}"), servers)  # noqa: S311 - reproducible on purpose
     events, mishaps = [*events, *answers], [*mishaps, *luck]
@@ -233,15 +234,25 @@ def _asking(chance: random.Random, servers: list[str]) -> tuple[frozenset[str], 
     return frozenset({_name(chance.choice(servers))}), events, mishaps
 
 
-def _pauses(chance: random.Random, servers: list[str]) -> Iterator[Event]:
-    """Somebody pauses a server or a DAG, of what is sick or of something else, and resumes it or forgets to."""
-    if chance.random() > 0.15:  # noqa: PLR2004
-        return
+def _pauses(chance: random.Random, servers: list[str]) -> tuple[list[Event], list[Mishap]]:
+    """Somebody pauses a server or a DAG, by command or over the bus, and resumes it or forgets to."""
+    if chance.random() > 0.2:  # noqa: PLR2004
+        return [], []
     scope = chance.choice((*[_name(each) for each in servers], "dag:DAG1", "dag:dag2"))
-    at = chance.uniform(60, 4000)
-    yield Order(at=at, command="pause", server=scope)
+    at, luck = chance.uniform(60, 4000), []
+    paused: Event = Order(at=at, command="pause", server=scope)
+    if chance.random() < 0.5:  # noqa: PLR2004
+        name, _, of = scope.partition(":")
+        wanted = json.dumps({"dag": of} if of else {"server": name}).encode()
+        payload = chance.choice((wanted, wanted, b"", b"{", b'{"resume": true}'))
+        scope = scope if payload == wanted else ""
+        copies = chance.choice((1, 1, 2))
+        paused = Publish(at=at, topic="exmedic/control/pause/ada", payload=payload, copies=copies)
+        kinds = ("fails before", "fails after", "dies before", "dies after")
+        luck = [Mishap(place="bus.ack_pause", nth=1, kind=chance.choice(kinds))] if chance.random() < 0.5 else []  # noqa: PLR2004
     if chance.random() < 0.8:  # noqa: PLR2004
-        yield Order(at=at + chance.uniform(60, 6000), command="resume", server=scope)
+        return [paused, Order(at=at + chance.uniform(60, 6000), command="resume", server=scope)], luck
+    return [paused], luck
 
 
 def _noise(chance: random.Random) -> Iterator[Event]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -76,10 +77,10 @@ class ShellPort:
         """See `ports.Shell.close`."""
 
 
-class BusPort(AsyncIterator[Delivery]):
-    """A bus as one daemon sees it. `acknowledged` is called after each acknowledgement."""
+class BusPort:
+    """A bus as one daemon sees it. `acknowledged` is called after each acknowledgement: was it a pause's?"""
 
-    def __init__(self, bus: MemoryBus, use: Use, acknowledged: Callable[[], None]) -> None:
+    def __init__(self, bus: MemoryBus, use: Use, acknowledged: Callable[[bool], None]) -> None:
         self._bus = bus
         self._use = use
         self._acknowledged = acknowledged
@@ -91,28 +92,40 @@ class BusPort(AsyncIterator[Delivery]):
 
     def deliveries(self) -> AsyncIterator[Delivery]:
         """See `ports.Bus.deliveries`."""
-        return self
+        return _Acknowledged(self._bus.deliveries(), self._ack, pause=False)
 
-    def __aiter__(self) -> "BusPort":
-        return self
-
-    async def __anext__(self) -> Delivery:
-        delivery = await self._bus.next_delivery()
-        return Delivery(topic=delivery.topic, payload=delivery.payload, ack=self._ack(delivery))
+    def pauses(self) -> AsyncIterator[Delivery]:
+        """See `ports.Bus.pauses`."""
+        return _Acknowledged(self._bus.pauses(), self._ack, pause=True)
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """See `ports.Bus.publish`."""
         await self._use("bus.publish", lambda _mishap: self._bus.publish(topic, payload, retain=retain), BusDown)
 
-    def _ack(self, delivery: Delivery) -> Callable[[], Awaitable[None]]:
+    def _ack(self, delivery: Delivery, *, pause: bool) -> Callable[[], Awaitable[None]]:
         async def acknowledge(_mishap: str) -> None:
             await delivery.ack()
-            self._acknowledged()
+            self._acknowledged(pause)
 
         async def ack() -> None:
-            await self._use("bus.ack", acknowledge, BusDown)
+            await self._use("bus.ack_pause" if pause else "bus.ack", acknowledge, BusDown)
 
         return ack
+
+
+class _Acknowledged(AsyncIterator[Delivery]):
+    """Deliveries whose acknowledgements go through the port."""
+
+    def __init__(
+        self, deliveries: AsyncIterator[Delivery], ack: Callable[..., Callable[[], Awaitable[None]]], *, pause: bool
+    ) -> None:
+        self._deliveries = deliveries
+        self._ack = ack
+        self._pause = pause
+
+    async def __anext__(self) -> Delivery:
+        delivery = await anext(self._deliveries)
+        return replace(delivery, ack=self._ack(delivery, pause=self._pause))
 
 
 class NotifierPort:
@@ -158,8 +171,9 @@ class MemorySwitch:
 
     path = Path("pause")
 
-    def __init__(self, inventory: Inventory) -> None:
+    def __init__(self, inventory: Inventory, engaged: Callable[[str, str], None]) -> None:
         self._inventory = inventory
+        self._engaged = engaged  #: told the scope and the reason of each pause that stands
         self._standing: dict[str, str] = {}
 
     def reason(self, server: str = EVERYTHING) -> str | None:
@@ -178,6 +192,7 @@ class MemorySwitch:
     async def engage(self, reason: str, scope: str = EVERYTHING) -> None:
         """See `ports.KillSwitch.engage`."""
         self._standing[scope] = reason
+        self._engaged(scope, reason)
 
     def resume(self, scope: str = EVERYTHING) -> bool:
         """See `ports.KillSwitch.resume`."""

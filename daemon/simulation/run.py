@@ -83,7 +83,9 @@ async def _play(story: Story, definitions: tuple[Definition, ...]) -> Outcome:
             await asyncio.sleep(_LOOK)
         if not rules.violations:
             imbalance = (await world.store.ledger(thorough=True)).imbalance if world.store.is_open else ""
-            rules.finish(len({(e.topic, e.payload) for e in story.events if isinstance(e, Publish)}), imbalance)
+            rules.finish(
+                len({(e.topic, e.payload) for e in story.events if isinstance(e, Publish) and not e.pauses}), imbalance
+            )
     finally:
         supervision.cancel()
         await world.end()
@@ -111,6 +113,13 @@ class _Bounded(Rules):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._bounded = world
+        self._pauses_acknowledged = 0
+
+    def pause_acknowledged(self, engaged: int) -> None:
+        """Rule 10: none is acknowledged before it stands."""
+        self._pauses_acknowledged += 1
+        if self._pauses_acknowledged > engaged:
+            self.broken(10, f"{self._pauses_acknowledged} pauses are acknowledged, only {engaged} were carried out")
 
     def changed(self) -> None:
         """See `Rules.changed`."""

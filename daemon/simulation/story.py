@@ -35,6 +35,11 @@ class Publish(Timed):
     payload: bytes
     copies: int = 1
 
+    @property
+    def pauses(self) -> bool:
+        """Whether it is a pause, and no alert."""
+        return "/control/pause" in self.topic
+
     def __str__(self) -> str:
         times = "" if self.copies == 1 else f", {self.copies} times"
         return f"publishes on {self.topic}{times}: {self.payload.decode(errors='replace')[:160]}"

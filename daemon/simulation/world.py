@@ -112,6 +112,9 @@ class Watcher:
     def paused(self, scope: str, *, now: bool) -> None:
         """A command to pause has returned, or the pause is over. `scope` as in `ports.KillSwitch`."""
 
+    def pause_acknowledged(self, engaged: int) -> None:
+        """A pause was acknowledged to the broker; so many that came over the bus have been carried out by now."""
+
     def fell(self, why: str) -> None:
         """A daemon ended by itself, and not because its store failed."""
 
@@ -129,12 +132,13 @@ class World:
         self.inventory = _inventory(self.simulation, story.observed)
         self.store = MemoryStore(let_others_run=self._let_others_run)
         self.bus = MemoryBus()
-        self.switch = MemorySwitch(self.inventory)
+        self.switch = MemorySwitch(self.inventory, self._engaged)
         self.pages: list[tuple[str, str]] = []
         self.rows: list[AuditRow] = []
         self.away: Counter[str] = Counter()  #: outages of the journal and the notifier that last now
         self.wrong_by = 0.0  #: seconds that the system's clock is ahead
         self.most_wrong = 0.0  #: the most it ever was, either way
+        self.bus_pauses = 0  #: pauses over the bus that were carried out
         self.calm = False
         self.suffered: Counter[str] = Counter()  #: mishaps that struck, by kind
         self.struck: list[tuple[float, Mishap]] = []  #: when which mishap came about
@@ -175,7 +179,7 @@ class World:
         life = self.lives
         use = self._user(lambda: self._dead or self.lives != life)
         store = StorePort.of(self.store, use, self.watcher.changed)
-        bus = BusPort(self.bus, use, self.watcher.acknowledged)
+        bus = BusPort(self.bus, use, self._acknowledged)
         outer = Outer(
             store=store,
             clock=clock,
@@ -264,6 +268,16 @@ class World:
         self.struck.append((self.truth.monotonic(), mishap))
         self.note(f"mishap: {mishap}")
         return mishap.kind
+
+    def _acknowledged(self, pause: bool) -> None:
+        if pause:
+            self.watcher.pause_acknowledged(self.bus_pauses)
+        else:
+            self.watcher.acknowledged()
+
+    def _engaged(self, scope: str, reason: str) -> None:
+        self.bus_pauses += reason.startswith("by bus:")
+        self.watcher.paused(scope, now=True)
 
     def _effect(self, entry: RecordedEffect) -> None:
         self.watcher.effect(entry)

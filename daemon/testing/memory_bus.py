@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from daemon.errors import BusDown
 from daemon.ports import Delivery
-from daemon.topics import overlap
+from daemon.topics import overlap, pause_topic
+
+_PAUSES = f"{pause_topic('exmedic')}/#"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,12 @@ class MemoryBus:
         self.published: list[Published] = []
         self.retained: dict[str, bytes] = {}
         self._filters = filters
-        self._session: dict[int, tuple[str, bytes]] = {}  # not acknowledged, in order
+        self._session: dict[int, tuple[str, bytes, bool]] = {}  # not acknowledged, in order
         self._number = 0
         self._connection = 1  # counts up; an acknowledgement of an earlier one means nothing
         self._up = True
-        self._queue: deque[Delivery] = deque()
-        self._arrived = asyncio.Event()
+        self._queue = _Queue()
+        self._pauses = _Queue()
 
     @property
     def connected(self) -> bool:
@@ -52,7 +54,11 @@ class MemoryBus:
 
     def deliveries(self) -> AsyncIterator[Delivery]:
         """See `ports.Bus.deliveries`."""
-        return _Deliveries(self)
+        return self._queue
+
+    def pauses(self) -> AsyncIterator[Delivery]:
+        """See `ports.Bus.pauses`."""
+        return self._pauses
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """See `ports.Bus.publish`."""
@@ -68,30 +74,30 @@ class MemoryBus:
     def go_down(self) -> None:
         """Lose the connection."""
         self._up = False
-        self._queue.clear()
+        self._queue.waiting.clear()
 
     def go_up(self) -> None:
         """Connect again: what was not acknowledged comes again, in order, before anything new."""
         self._up = True
         self._connection += 1
-        for number, (topic, payload) in self._session.items():
-            self._deliver(number, topic, payload)
+        for number, (topic, payload, retained) in self._session.items():
+            self._deliver(number, topic, payload, retained=retained)
 
     def _broker_takes(self, topic: str, payload: bytes, *, retain: bool) -> None:
         if retain:
             self.retained[topic] = payload
             if not payload:
                 del self.retained[topic]
-        if any(overlap(each, topic) for each in self._filters):
+        if any(overlap(each, topic) for each in (*self._filters, _PAUSES)):
             self._number += 1
-            self._session[self._number] = (topic, payload)
+            self._session[self._number] = (topic, payload, retain)
             if self._up:
-                self._deliver(self._number, topic, payload)
+                self._deliver(self._number, topic, payload, retained=retain)
 
-    def _deliver(self, number: int, topic: str, payload: bytes) -> None:
+    def _deliver(self, number: int, topic: str, payload: bytes, *, retained: bool) -> None:
         acknowledge = self._acknowledgement(number, self._connection)
-        self._queue.append(Delivery(topic=topic, payload=payload, ack=acknowledge))
-        self._arrived.set()
+        queue = self._pauses if overlap(_PAUSES, topic) else self._queue
+        queue.put(Delivery(topic=topic, payload=payload, ack=acknowledge, retained=retained))
 
     def _acknowledgement(self, number: int, connection: int) -> Callable[[], Awaitable[None]]:
         async def acknowledge() -> None:
@@ -100,19 +106,20 @@ class MemoryBus:
 
         return acknowledge
 
-    async def next_delivery(self) -> Delivery:
-        """The next message, waited for."""
-        while not self._queue:
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self._queue.popleft()
 
-
-class _Deliveries(AsyncIterator[Delivery]):
+class _Queue(AsyncIterator[Delivery]):
     """Not a generator, so that a consumer may cancel one wait and go on."""
 
-    def __init__(self, bus: MemoryBus) -> None:
-        self._bus = bus
+    def __init__(self) -> None:
+        self.waiting: deque[Delivery] = deque()
+        self._arrived = asyncio.Event()
+
+    def put(self, delivery: Delivery) -> None:
+        self.waiting.append(delivery)
+        self._arrived.set()
 
     async def __anext__(self) -> Delivery:
-        return await self._bus.next_delivery()
+        while not self.waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self.waiting.popleft()

@@ -97,6 +97,26 @@ async def test_pause_works_without_a_daemon_and_holds_the_one_that_is_started_ne
     assert site.effects("mbx1") == []
 
 
+async def test_a_pause_over_the_bus_outlasts_a_restart_and_only_somebody_on_this_machine_ends_it(site: Site) -> None:
+    site.lab.break_server("mbx1", Fault.RESTART_CURES)
+    first = await site.daemon()
+    paused, topic = site.directory / "pause.d" / fqdn("mbx1"), "exmedic/control/pause/ada"
+    await site.broker.publish(topic, b'{"server": "mbx1", "reason": "smoke"}')
+    await eventually(lambda: paused.exists() and paused.read_text() == "by bus:ada: smoke\n", "it is paused", 30)
+    assert await first.stop() == 0
+    await site.daemon()
+    await site.alert("mbx1")
+    await site.until(lambda store: waits(store, "paused: mbx1.contoso.lab by bus:ada: smoke"), "it is held")
+    code, text = await site.command("status")
+    assert (code, "paused: only mbx1.contoso.lab by bus:ada: smoke" in " ".join(text.split())) == (0, True), text
+    assert site.effects("mbx1") == []
+    code, text = await site.command("resume", "--server", "mbx1")
+    assert code == 0, text
+    await site.until_ended("mbx1")
+    assert site.effects("mbx1") == ["restart"]
+    await site.agrees()
+
+
 async def test_release_after_a_quarantine_and_close_in_the_operators_name(site: Site) -> None:
     # The restart is carried out, its answer is lost, and from then on the server tells nothing: no evidence.
     site.configure(latch_recheck=86400.0)

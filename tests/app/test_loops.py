@@ -17,7 +17,7 @@ from daemon.testing.clock import ManualClock
 from tests.realparts.waiting import eventually
 
 Beat = Callable[[], None]
-LOOPS = ("bus", "intake", "dispatch", "runner", "outbox", "audit")
+LOOPS = ("bus", "intake", "remote pause", "dispatch", "runner", "outbox", "audit")
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class Site:
 
     def daemon(self, progress: Progress | None = None) -> Daemon:
         return Daemon(
-            taking=(("bus", self.taking("bus")), ("intake", self.taking("intake"))),
+            taking=tuple((name, self.taking(name)) for name in ("bus", "intake", "remote pause")),
             working=(("dispatch", self.loop("dispatch")), ("runner", self.loop("runner"))),
             flushing=(("outbox", self.loop("outbox")), ("audit", self.loop("audit"))),
             wake=(),
@@ -108,9 +108,9 @@ async def test_a_stop_ends_intake_then_work_then_the_flush_and_the_bus_last(want
     assert site.about_loops() == ["STOPPING", "intake ended", "dispatch ended"], "an action still runs, so nothing more"
     site.acting.set()
     await running
-    assert site.about_loops()[3:5] == ["runner ended", "stop recorded"]
-    assert set(site.about_loops()[5:7]) == {"outbox ended", "audit ended"}
-    assert site.about_loops()[7:] == ["bus ended"], "what is flushed needs the bus"
+    assert site.about_loops()[3:6] == ["runner ended", "remote pause ended", "stop recorded"], "somebody may pause it"
+    assert set(site.about_loops()[6:8]) == {"outbox ended", "audit ended"}
+    assert site.about_loops()[8:] == ["bus ended"], "what is flushed needs the bus"
 
 
 async def test_a_second_signal_changes_nothing_about_the_stop() -> None:

@@ -28,7 +28,7 @@ class World(Protocol):
     def bus(self) -> Bus:
         """The bus under test."""
 
-    async def inject(self, topic: str, payload: bytes) -> None:
+    async def inject(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publish as somebody else."""
 
     async def go_down(self) -> None:
@@ -45,8 +45,8 @@ class MemoryWorld:
     def __init__(self) -> None:
         self.bus = MemoryBus()
 
-    async def inject(self, topic: str, payload: bytes) -> None:
-        self.bus.inject(topic, payload)
+    async def inject(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        self.bus.inject(topic, payload, retain=retain)
 
     async def go_down(self) -> None:
         self.bus.go_down()
@@ -64,8 +64,8 @@ class MosquittoWorld:
         self.bus = MqttBus(BusSettings(port=broker.port), no_secret)
         self._running: asyncio.Task[None] | None = None
 
-    async def inject(self, topic: str, payload: bytes) -> None:
-        await self.broker.publish(topic, payload)
+    async def inject(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        await self.broker.publish(topic, payload, retain=retain)
 
     async def go_down(self) -> None:
         if self._running:
@@ -198,6 +198,52 @@ async def test_many_publications_at_once_are_all_acknowledged(world: World) -> N
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
         for number in range(200):
             group.create_task(world.bus.publish(f"exmedic/x/{number}", b"", retain=True))
+
+
+PAUSE = "exmedic/control/pause/ada"
+
+
+async def test_a_pause_comes_beside_the_alerts_and_not_among_them(world: World) -> None:
+    await world.inject("alerts/scom/x", b"alert")
+    await world.inject(PAUSE, b"pause")
+    await world.inject("exmedic/control/pause", b"nobody's")
+    pauses = await take(world.bus.pauses(), 2)
+    assert [(each.topic, each.payload, each.retained) for each in pauses] == [
+        (PAUSE, b"pause", False),
+        ("exmedic/control/pause", b"nobody's", False),
+    ]
+    await world.inject("alerts/scom/x", b"another")
+    assert [each.payload for each in await take(world.bus.deliveries(), 2)] == [b"alert", b"another"]
+
+
+async def test_a_pause_that_was_not_acknowledged_comes_again_also_over_an_outage(world: World) -> None:
+    await world.inject(PAUSE, b"done")
+    await world.inject(PAUSE, b"not done")
+    done, _ = await take(world.bus.pauses(), 2)
+    await done.ack()
+    await world.go_down()
+    await world.inject(PAUSE, b"meanwhile")
+    await world.go_up()
+    assert [each.payload for each in await take(world.bus.pauses(), 2)] == [b"not done", b"meanwhile"]
+
+
+async def test_a_retained_pause_says_so_and_so_does_taking_it_off_the_broker(world: World) -> None:
+    await world.inject(PAUSE, b"kept", retain=True)
+    await world.inject(PAUSE, b"", retain=True)
+    await world.inject(PAUSE, b"")
+    pauses = await take(world.bus.pauses(), 3)
+    assert [(each.payload, each.retained) for each in pauses] == [(b"kept", True), (b"", True), (b"", False)]
+
+
+async def test_a_retained_pause_that_was_acknowledged_does_not_come_with_each_reconnection(world: World) -> None:
+    await world.inject(PAUSE, b"kept", retain=True)
+    (kept,) = await take(world.bus.pauses(), 1)
+    await kept.ack()
+    await world.go_down()
+    await world.go_up()
+    await world.inject(PAUSE, b"later")
+    (later,) = await take(world.bus.pauses(), 1)
+    assert later.payload == b"later"
 
 
 levels = st.lists(st.sampled_from(["a", "b", ""]), min_size=1, max_size=4)

@@ -240,7 +240,7 @@ async def test_a_broker_that_silently_drops_what_we_may_not_read_is_found_by_the
     rules = "topic readwrite exmedic/status\ntopic write exmedic/#\ntopic read alerts/#\n"
     broker = start_mosquitto(_access(tmp_path, rules))
     with capture_logs() as logs, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("daemon.adapters.mqtt._CANARY_DEADLINE", 0.2)
+        patch.setattr("daemon.adapters.mqtt_connection._CANARY_DEADLINE", 0.2)
         async with running(MqttBus(BusSettings(port=broker.port), read_secret)) as bus:
             await eventually(lambda: len(logs) >= 2, "the canary's warning")
             assert bus.connected

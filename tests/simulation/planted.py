@@ -25,7 +25,8 @@ from daemon.intake import Intake
 from daemon.inventory import Server
 from daemon.outbox import Outbox, bus_payload
 from daemon.parts import Parts
-from daemon.ports import EVERYTHING, Call, Reply, ReplyKind
+from daemon.ports import EVERYTHING, Call, Delivery, Reply, ReplyKind
+from daemon.remote_pause import RemotePause
 from daemon.simulation.ports import MemorySwitch
 from daemon.turn import Turn
 from daemon.wire.answers import ServerHealth, ServerState
@@ -197,6 +198,16 @@ def act_while_paused(patch: Patch) -> None:
     patch.setattr(MemorySwitch, "permit", lambda *_given: nullcontext(True))
 
 
+def acknowledge_a_pause_before_it_stands(patch: Patch) -> None:
+    paused = RemotePause._paused
+
+    async def hasty(self: RemotePause, delivery: Delivery) -> bool:
+        await delivery.ack()
+        return await paused(self, delivery)
+
+    patch.setattr(RemotePause, "_paused", hasty)
+
+
 def forget_the_pause_of_a_single_server(patch: Patch) -> None:
     patch.setattr(MemorySwitch, "reason", lambda self, *_server: self.standing().get(EVERYTHING))
 
@@ -287,6 +298,7 @@ BUGS: Mapping[str, Callable[[Patch], None]] = {
         compare_a_servers_time_with_our_clock,
         act_while_paused,
         forget_the_pause_of_a_single_server,
+        acknowledge_a_pause_before_it_stands,
         quarantine_nothing,
         act_on_a_server_that_may_only_be_observed,
         forget_a_timer,
