@@ -160,3 +160,13 @@ def test_the_kill_switch_finds_the_daemon_in_spite_of_mistakes(site: Site) -> No
     site.write(settings='socket = "control.sock"\nthis is broken\n[buss]\n')
     assert control_socket(site.settings) == site.directory / "control.sock"
     assert control_socket(site.directory / "absent.toml") == Settings().socket
+
+
+def test_roles_are_groups_by_name_and_a_table_without_any_is_a_mistake(site: Site) -> None:
+    site.write(settings='[roles]\nviewer = ["helpdesk"]\nadmin = ["exchange-admins"]')
+    roles = load_settings(site.settings).roles
+    assert roles is not None
+    assert (roles.viewer, roles.operator, roles.admin) == (("helpdesk",), (), ("exchange-admins",))
+    site.write(settings="[roles]")
+    with pytest.raises(ConfigError, match="names no group"):
+        load_settings(site.settings)

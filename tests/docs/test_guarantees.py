@@ -23,7 +23,7 @@ def test_each_way_of_breaking_is_told_for_each_thing(thing: str) -> None:
     assert [row[0] for row in rows(DOCUMENT, thing)][: len(BREAKING)] == BREAKING
 
 
-@pytest.mark.parametrize("heading", [*THINGS, "The store"])
+@pytest.mark.parametrize("heading", [*THINGS, "The store", "The pause"])
 def test_every_promise_has_tests_that_exist(heading: str) -> None:
     for when, promise, _, cell in rows(DOCUMENT, heading):
         assert promise, when
@@ -35,7 +35,7 @@ def test_every_promise_has_tests_that_exist(heading: str) -> None:
             assert test in functions_in(file), f"{heading}, {when}: {name} does not exist"
 
 
-@pytest.mark.parametrize("heading", [*THINGS, "The store"])
+@pytest.mark.parametrize("heading", [*THINGS, "The store", "The pause"])
 def test_what_runs_with_make_chaos_only_is_said_so(heading: str) -> None:
     for _, _, _, cell in rows(DOCUMENT, heading):
         for name, chaos in named_in(cell):

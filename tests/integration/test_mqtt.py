@@ -311,3 +311,64 @@ async def test_a_missing_certificate_file_is_an_outage_and_not_the_end(mosquitto
             await eventually(lambda: bool(logs), "the outage is logged")
             assert not bus.connected
     assert [entry["event"] for entry in logs] == ["bus_down"]
+
+
+@contextlib.asynccontextmanager
+async def refusing_broker(port: int, refused: str) -> AsyncIterator[None]:
+    """Answers CONNECT, PUBLISH and SUBSCRIBE (MQTT 5.0, chapter 3), and refuses one topic filter.
+
+    mosquitto never refuses a subscription because of its acl_file; other brokers do.
+    """
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                kind = (await reader.readexactly(1))[0]
+                length = shift = 0
+                more = True
+                while more:
+                    part = (await reader.readexactly(1))[0]
+                    length, shift, more = length | (part & 0x7F) << shift, shift + 7, bool(part & 0x80)
+                body = await reader.readexactly(length)
+                if kind == 0x10:
+                    writer.write(b"\x20\x03\x00\x00\x00")
+                elif kind == 0x82:
+                    codes, rest = b"", body[3:]
+                    while rest:
+                        end = 2 + int.from_bytes(rest[:2])
+                        codes += b"\x87" if rest[2:end].decode() == refused else b"\x01"
+                        rest = rest[end + 1 :]
+                    writer.write(b"\x90" + bytes([3 + len(codes)]) + body[:2] + b"\x00" + codes)
+                elif kind & 0xF6 == 0x32:
+                    end = 2 + int.from_bytes(body[:2])
+                    writer.write(b"\x40\x02" + body[end : end + 2])
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+async def test_a_broker_that_refuses_the_pause_is_told_in_the_log_and_alerts_come_all_the_same() -> None:
+    port = free_port()
+    with capture_logs() as logs:
+        async with (
+            refusing_broker(port, "exmedic/control/pause/#"),
+            running(MqttBus(BusSettings(port=port), read_secret)),
+        ):
+            pass
+    (refusal,) = [entry for entry in logs if entry["event"] == "bus_pause_refused"]
+    assert refusal["reason"] == "nobody can pause over the bus"
+    assert "bus_up" in [entry["event"] for entry in logs]
+
+
+async def test_a_broker_that_refuses_the_alerts_is_no_bus() -> None:
+    port = free_port()
+    bus = MqttBus(BusSettings(port=port), read_secret)
+    with capture_logs() as logs:
+        async with refusing_broker(port, "alerts/scom/#"), running(bus, connected=False):
+            await eventually(lambda: bool(logs), "the refusal is told")
+            assert not bus.connected
+    assert "refused the subscription to alerts/scom/#: grant read access" in logs[0]["reason"]
