@@ -33,7 +33,7 @@ CMDLETS: Mapping[str, tuple[str, str]] = {
 #: What Windows must allow on the server itself, by the script that needs it.
 WINDOWS: Mapping[str, tuple[str, str]] = {
     "server_state": (
-        "read services, processes and the System log",
+        "read services, processes, logons, pending reboots and the System log",
         "Remote Enable on root\\cimv2, and Event Log Readers",
     ),
     "recovery_log": (
@@ -210,6 +210,10 @@ def _roles(seen: Examination) -> Iterator[Finding]:
         answer = f"the server answers {' and '.join(sorted(found)) or 'neither role'}, {exchange.version}"
         advice = f"correct roles of {server.name} in the inventory; until then every effect is refused there"
         yield _finding("server", "roles as in the inventory", listed == found, answer, advice)
+        held, advice = exchange.site.lower() == server.site.lower(), f"correct site of {server.name} in the inventory"
+        yield _finding(
+            "server", "site as in the inventory", held, f"Exchange has it in {exchange.site or 'none'}", advice
+        )
     if seen.mailbox:
         dag = seen.dag.answer
         holds = None if dag is None else (dag.dag or "").lower() == (server.dag or "").lower()

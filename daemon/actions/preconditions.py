@@ -28,6 +28,7 @@ from daemon.gates.dag import members_operational, node_not_paused, quorum_surviv
 from daemon.gates.neighbours import another_serves, holds_no_copies
 from daemon.gates.recovery import HOURS_READ, recovery_over, recovery_rested
 from daemon.gates.server import inventory_agrees, proxy_active, server_online, service_automatic, transport_active
+from daemon.gates.standing_down import no_reboot_pending, nobody_logged_on
 from daemon.inventory import Inventory, Role, Server
 from daemon.wire.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
 
@@ -49,10 +50,13 @@ STANDING: Asked = (
 )
 #: The service that is to be healed is meant to run, and can: somebody may have changed that since the rung before.
 WANTED: Asked = (service_automatic, proxy_active)
-RESTART: Asked = (*STANDING, *WANTED)
-PROTOCOL_LOG: Asked = STANDING
+#: Asked last: what is refused anyway must not wait for hours until somebody has logged off.
+ALONE: Asked = (nobody_logged_on,)
+RESTART: Asked = (*STANDING, *WANTED, *ALONE)
+PROTOCOL_LOG: Asked = (*STANDING, *ALONE)
 #: What a DAG must look like to spare one of its servers.
 SPARED: Asked = (
+    no_reboot_pending,
     recovery_rested,
     in_a_dag,
     members_operational,
@@ -61,9 +65,17 @@ SPARED: Asked = (
     copies_known,
     no_seeding,
 )
-MOVE: Asked = (*STANDING, *WANTED, *SPARED, refuges_exist)
-REBOOT_MAILBOX: Asked = (*STANDING, *WANTED, activation_held, *SPARED, nothing_active)
-REBOOT_CLIENT_ACCESS: Asked = (*STANDING, *WANTED, recovery_rested, holds_no_copies, another_serves)
+MOVE: Asked = (*STANDING, *WANTED, *SPARED, refuges_exist, *ALONE)
+REBOOT_MAILBOX: Asked = (*STANDING, *WANTED, activation_held, *SPARED, nothing_active, *ALONE)
+REBOOT_CLIENT_ACCESS: Asked = (
+    *STANDING,
+    *WANTED,
+    no_reboot_pending,
+    recovery_rested,
+    holds_no_copies,
+    another_serves,
+    *ALONE,
+)
 #: Putting back is never held up by the state of the server: only pause and quarantine stop it, in `daemon.turn`.
 UNDO: Asked = ()
 
@@ -146,6 +158,7 @@ async def _known(ctx: Context, service: str, *, neighbours: bool) -> Met:
         copies=_noted(copies, times),
         dag=_noted(dag, times),
         neighbours=tuple(neighbour for neighbour, _ in around),
+        timing=ctx.timing,
     )
     return Met(facts=facts, executor=about.executor, clock=about.clock, heard_at=min(times), figures={})
 

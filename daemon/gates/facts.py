@@ -1,8 +1,9 @@
 """What the gates judge: the answers of the servers, read seconds before an effect."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from daemon.guardrail_settings import Timing
 from daemon.inventory import Role, Server
 from daemon.wire.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
 
@@ -36,6 +37,7 @@ class Facts:
     copies: DatabaseCopies | None = None
     dag: DagHealth | None = None
     neighbours: tuple[Neighbour, ...] = ()
+    timing: Timing = field(default_factory=Timing)
 
     @property
     def mailbox(self) -> bool:

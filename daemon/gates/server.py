@@ -16,7 +16,7 @@ PATIENCE = timedelta(minutes=30)  #: how long Managed Availability is waited for
 
 
 def inventory_agrees(facts: Facts) -> Verdict:
-    """The roles and the DAG of the inventory are those that the server has."""
+    """The roles, the DAG and the site of the inventory are those that the server has."""
     name, exchange = facts.server.name, facts.exchange
     if not same_server(exchange.server, name):
         return CannotTell(reason=f"asked about {name}, Exchange answered about {exchange.server}")
@@ -35,6 +35,12 @@ def inventory_agrees(facts: Facts) -> Verdict:
                 f"the inventory puts {name} in {facts.server.dag or 'no DAG'}, Exchange in {facts.dag.dag or 'no DAG'}"
             )
             return Refuse(reason=reason, figures=figures)
+    figures["site"] = exchange.site
+    if exchange.site.lower() != facts.server.site.lower():
+        # The limit of one Client Access server of a site at a time, and the site's budget, go by the inventory.
+        found_in = f"Exchange in {exchange.site}" if exchange.site else "Exchange in none"
+        reason = f"the inventory puts {name} in the site {facts.server.site}, {found_in}"
+        return Refuse(reason=reason, figures=figures)
     return Allow(figures=figures)
 
 

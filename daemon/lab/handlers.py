@@ -182,7 +182,7 @@ async def set_activation(call: ScriptCall) -> Result:
 
 
 async def server_state(call: ScriptCall) -> Result:
-    """Boot time, event User32/1074 and services of the executing server itself."""
+    """Boot time, event User32/1074, services, logons and what waits for a reboot, of the executing server itself."""
     names = call.args.get("services")
     if not isinstance(names, list):
         raise Refusal("failed", "The argument services must be a list of names.")
@@ -192,7 +192,21 @@ async def server_state(call: ScriptCall) -> Result:
         "boot_time": shown(machine, machine.boot_time),
         "restart_requested_at": shown(machine, machine.restart_requested_at),
         "services": [_service_state(machine, service) for service in found if service is not None],
+        "logons": {"count": len(people := list(_people(machine))), "people": people},
+        "reboot_pending": {
+            "servicing": False,
+            "windows_update": Fault.REBOOT_PENDING in machine.faults,
+            "file_renames": Fault.REBOOT_PENDING in machine.faults,
+        },
     }
+
+
+def _people(machine: Machine) -> Iterator[Result]:
+    logged_on = machine.faults.get(Fault.LOGGED_ON)
+    if logged_on is not None:
+        # A reboot logs everybody off, and this administrator comes back.
+        since = max(logged_on.at, machine.boot_time)
+        yield {"account": logged_on.account, "how": "console", "since": shown(machine, since)}
 
 
 def _service(machine: Machine, name: str) -> Service | None:

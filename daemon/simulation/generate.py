@@ -109,6 +109,7 @@ def story_of(seed: int) -> Story:
     if chance.random() < 0.1:  # noqa: PLR2004 - the subtlest: reported as not sent, and done a while later after all
         late = chance.choice(("shell.restart_service", "shell.set_activation", "shell.reboot"))
         mishaps.append(Mishap(place=late, nth=1, kind="held_up"))
+    events += _others_at_work(random.Random(f"others of {seed}"), servers)  # noqa: S311 - reproducible on purpose
     events += _windows(random.Random(f"windows of {seed}"), servers)  # noqa: S311 - of its own: the rest stays as it was
     pauses, losses = _pauses(random.Random(f"pauses of {seed}"), servers)  # noqa: S311 - reproducible on purpose
     events, mishaps = [*events, *pauses], [*mishaps, *losses]
@@ -185,6 +186,16 @@ def _bad_luck(chance: random.Random) -> Event:
         case _:
             commands: tuple[Command, ...] = ("pause", "pause", "resume", "release", "close", "undo")
             return Order(at=chance.uniform(0, 5400), command=chance.choice(commands), about=chance.randrange(4))
+
+
+def _others_at_work(chance: random.Random, servers: list[str]) -> Iterator[Event]:
+    """Somebody is logged on to a sick server, or an update waits for its reboot, for a while or for good."""
+    for fault in (Fault.LOGGED_ON, Fault.REBOOT_PENDING):
+        if chance.random() < 0.08:  # noqa: PLR2004
+            server, at = _name(chance.choice(servers)), chance.uniform(0, 3600)
+            yield Break(at=at, server=server, fault=fault)
+            if chance.random() < 0.7:  # noqa: PLR2004 - else somebody has forgotten to log off
+                yield Cure(at=at + chance.uniform(300, 7200), server=server, fault=fault)
 
 
 def _windows(chance: random.Random, servers: list[str]) -> Iterator[Event]:

@@ -17,10 +17,10 @@ from daemon.lab.record import RecordedEffect
 from daemon.ports import Call
 from daemon.scopes import scopes
 from daemon.scripts import NAMES
-from daemon.simulation.approvals import unapproved
+from daemon.simulation.objections import objections
 from daemon.simulation.pauses import Pauses
 from daemon.simulation.story import Break, Cure
-from daemon.simulation.windows import forbidden_by, never_verified
+from daemon.simulation.windows import never_verified
 from daemon.simulation.world import START, Watcher, World
 from statemachines.actions import ACTIONS, Disruption, Effect
 
@@ -102,10 +102,8 @@ class Rules(Watcher):
         if server is None or self._world.inventory.find(call.executor) is None:
             self.broken(5, f"{call.script} of {call.step_id} concerns a server that is not in the inventory")
             return
-        if why := unapproved(self._world.story.asking, state, step):
+        for why in objections(self._world, step, server):
             self.broken(0, f"{call.script} of {call.step_id} was sent to {step.server}: {why}")
-        if window := forbidden_by(state, self._world.inventory, step, server):
-            self.broken(0, f"{call.script} of {call.step_id} was sent in the {window.title}")
         for scope in scopes(server, dag_wide=ACTIONS[step.action].dag_wide):
             if state.claims.get(scope) != step.incident_id:
                 self.broken(6, f"{call.script} of {call.step_id} was sent without a claim on {scope}")

@@ -188,12 +188,40 @@ class ServiceState(_Answer):
     started_at: Moment | None = None
 
 
+class LoggedOn(_Answer):
+    """Somebody logged on interactively: Win32_LogonSession of type 2 or 11 (console), 10 or 12 (Remote Desktop)."""
+
+    account: str  #: DOMAIN\\name
+    how: str  #: console, remote
+    since: Moment | None = None
+
+
+class Logons(_Answer):
+    """Who is logged on interactively; `count` so that a truncated list shows."""
+
+    count: int
+    people: tuple[LoggedOn, ...]
+
+
+class RebootPending(_Answer):
+    """What waits for a restart, from the registry: RebootPending, RebootRequired, PendingFileRenameOperations."""
+
+    servicing: bool = Field(strict=True)
+    windows_update: bool = Field(strict=True)
+    file_renames: bool = Field(strict=True)
+
+
 class ServerState(_Answer):
-    """The Windows side of a server. `restart_requested_at`: its latest event User32/1074 since it booted."""
+    """The Windows side of a server. `restart_requested_at`: its latest event User32/1074 since it booted.
+
+    `logons` and `reboot_pending` None: it does not say.
+    """
 
     boot_time: Moment
     restart_requested_at: Moment | None = None
     services: tuple[ServiceState, ...]
+    logons: Logons | None = None
+    reboot_pending: RebootPending | None = None
 
 
 class RestartedService(_Answer):

@@ -24,6 +24,11 @@ LEFT_ALONE: Mapping[str, tuple[Fault, dict[str, object], str]] = {
 
 KEPT: Mapping[str, tuple[Fault, dict[str, object], str]] = {
     "mbx1": (Fault.REPLICATION_FAILED, {}, "reboot.move: refused: Test-ReplicationHealth"),
+    "mbx2": (
+        Fault.REBOOT_PENDING,
+        {},
+        "reboot.move: refused: a reboot of mbx2.contoso.lab is pending for Windows Update",
+    ),
     "mbx4": (Fault.RECOVERY_RECENT, {"action": "ForceReboot"}, "reboot.move: refused: Managed Availability acted"),
 }
 

@@ -15,6 +15,7 @@ class Surroundings:
     mailbox: bool
     client_access: bool
     dag: tuple[str, ...] = ()  # the names of all members
+    site: str = "Lyon"
     version: str = "Version 15.0 (Build 1497.2)"
     components: dict[str, tuple[str, str]] = field(default_factory=dict)  # component: state, requester
     operational: bool = True
@@ -37,7 +38,7 @@ class Surroundings:
             "mailbox_role": self.mailbox,
             "client_access_role": self.client_access,
             "version": self.version,
-            "site": "contoso.lab/Configuration/Sites/Lyon",
+            "site": self.site,
             "components": components,
         }
 

@@ -68,6 +68,8 @@ def two_members(world: World) -> None:
 
 BEFORE_ANYTHING: Mapping[str, tuple[Change, str]] = {
     "roles": (around(MBX1, "client_access", True), "the server answers client_access and mailbox"),
+    "site": (around(MBX1, "site", "Nantes"), "in the site Lyon, Exchange in Nantes"),
+    "no site": (around(MBX1, "site", ""), "in the site Lyon, Exchange in none"),
     "offline": (component(MBX1, "ServerWideOffline", "Inactive", "Maintenance"), "requested by Maintenance: somebody"),
     "transport": (
         component(MBX1, "HubTransport", "Draining", "Maintenance"),
@@ -87,6 +89,10 @@ BEFORE_THE_MOVE: Mapping[str, tuple[Change, str]] = {
     "quorum": (two_members, "without mbx1.contoso.lab, DAG1 keeps 1 of 2 votes: no quorum"),
     "replication": (around(MBX1, "failed_checks", ("ReplayService",)), "did not pass: ReplayService"),
     "seeding": (copy_is(MBX3, "Seeding"), "the copy of DB1 on mbx3.contoso.lab is being seeded from mbx1.contoso.lab"),
+    "update": (
+        host(MBX1, "reboot_pending", True),
+        "a reboot of mbx1.contoso.lab is pending for Component Based Servic",
+    ),
     "rebooted": (
         recovered(MBX1, "ForceReboot", 11),
         "Managed Availability acted on mbx1.contoso.lab already: ForceReb",
@@ -304,6 +310,45 @@ async def test_a_client_access_server_that_turns_out_to_hold_mailboxes_refuses_i
     incident = await daemon.drive()
     assert incident.reason.startswith("reboot.reboot: refused: ")
     assert done(daemon) == [("restart", CAS1)]
+
+
+@pytest.mark.parametrize("state", ["restart", "reboot.move", "reboot.reboot"])
+async def test_nothing_is_done_while_somebody_is_logged_on_and_then_the_problem_is_verified_afresh(
+    daemon: Daemon, state: str
+) -> None:
+    await sick_mailbox(daemon)
+    await daemon.drive(lambda incident: at(incident, state))
+    before = list(done(daemon))
+    daemon.world.hosts[MBX1].logged_on = ("CONTOSO\\ann",)
+    incident = await daemon.drive(lambda incident: at(incident, f"{state}.recheck"))
+    assert incident.waiting_for.startswith("logged on to mbx1.contoso.lab: CONTOSO\\ann (remote); nothing is done")
+    for _ in range(3):
+        await daemon.turn()
+    assert done(daemon) == before
+    daemon.world.hosts[MBX1].logged_on = ()
+    incident = await daemon.drive()
+    assert incident.status is IncidentStatus.RESOLVED, incident.reason
+    assert [effect for effect, _ in done(daemon)] == ["restart", "stop_activation", "reboot", "allow_activation"]
+
+
+async def test_somebody_who_never_logs_off_is_left_alone_and_a_human_is_told(daemon: Daemon) -> None:
+    daemon.world.hosts[MBX1].logged_on = ("CONTOSO\\ann", "MBX1\\Administrator")
+    await sick_mailbox(daemon)
+    incident = await daemon.drive()
+    assert incident.status is IncidentStatus.ESCALATED
+    assert "CONTOSO\\ann (remote), MBX1\\Administrator (remote)" in incident.reason
+    assert incident.ended_at is not None
+    assert timedelta(hours=8) <= incident.ended_at - incident.opened_at < timedelta(hours=9)
+    assert done(daemon) == []
+
+
+async def test_an_answer_that_does_not_say_who_is_logged_on_allows_nothing(daemon: Daemon) -> None:
+    daemon.world.hosts[MBX1].says_who = False
+    await sick_mailbox(daemon)
+    incident = await daemon.drive()
+    assert incident.reason.startswith("restart: unknown: waited since")
+    assert "does not say who is logged on" in incident.reason
+    assert done(daemon) == []
 
 
 # Client Access servers

@@ -75,6 +75,9 @@ class Host:
     up_at: datetime | None = None  # down until then
     stuck: set[str] = field(default_factory=set)
     comes_back: bool = True
+    logged_on: tuple[str, ...] = ()
+    reboot_pending: bool = False
+    says_who: bool = True  # False: an older script, which does not tell who is logged on
 
 
 class World:
@@ -250,7 +253,10 @@ class World:
             }
             for name in call.args["services"]
         ]
-        return {"boot_time": timestamp((host.booted or self.clock.now()) + host.skew), "services": services}
+        people = [{"account": name, "how": "remote"} for name in host.logged_on]
+        waits = {"servicing": host.reboot_pending, "windows_update": False, "file_renames": True}
+        told = {"logons": {"count": len(people), "people": people}, "reboot_pending": waits} if host.says_who else {}
+        return {"boot_time": timestamp((host.booted or self.clock.now()) + host.skew), "services": services, **told}
 
     def _restart(self, call: Call) -> dict[str, Any]:
         host = self.hosts[call.executor]

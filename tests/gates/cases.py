@@ -18,19 +18,23 @@ from daemon.gates.dag import members_operational, node_not_paused, quorum_surviv
 from daemon.gates.neighbours import another_serves, holds_no_copies
 from daemon.gates.recovery import recovery_over, recovery_rested
 from daemon.gates.server import inventory_agrees, proxy_active, server_online, service_automatic, transport_active
+from daemon.gates.standing_down import no_reboot_pending, nobody_logged_on
 from tests.gates.known import (
     client_access,
     copies,
     copy_changed,
     dag,
     exchange,
+    logons,
     mailbox,
     member_changed,
     moved,
     neighbour,
+    pending,
     pop_health,
     recovery,
     settings_changed,
+    state,
     windows,
     with_component,
     without_component,
@@ -53,7 +57,7 @@ class Row:
 ROWS = (
     Row(
         precondition=inventory_agrees,
-        good=("roles and DAG are those of the inventory", mailbox()),
+        good=("roles, DAG and site are those of the inventory", mailbox()),
         bad=(("they differ", mailbox(exchange=exchange(cas=True))),),
         unclear=("Exchange answers about another server", mailbox(exchange=exchange("MBX2"))),
     ),
@@ -111,6 +115,12 @@ ROWS = (
         ),
         bad=(("it is not any more", mailbox(blocked_by_us=True)),),
         unclear=("its settings are not shown", mailbox(copies=copies(members=[]))),
+    ),
+    Row(
+        precondition=no_reboot_pending,
+        good=("no update waits for a reboot; files to be renamed at the next start are noted", mailbox()),
+        bad=(("one does", mailbox(state=state(reboot_pending=pending(windows_update=True)))),),
+        unclear=("it does not say", mailbox(state=state(reboot_pending=None))),
     ),
     Row(
         precondition=recovery_rested,
@@ -198,6 +208,12 @@ ROWS = (
             "one cannot be read, or shows stale monitors or none",
             client_access(neighbours=(neighbour(health=None, silence="no answer"),)),
         ),
+    ),
+    Row(
+        precondition=nobody_logged_on,
+        good=("nobody is logged on at the console or by Remote Desktop", mailbox()),
+        bad=(("somebody is", mailbox(state=state(logons=logons("CONTOSO\\ann")))),),
+        unclear=("it does not say who is", mailbox(state=state(logons=None))),
     ),
 )
 

@@ -117,7 +117,26 @@ def without_component(known: ExchangeServer, name: str) -> ExchangeServer:
 
 def windows(service: str = "MSExchangePOP3BE", start_type: str = "Automatic") -> ServerState:
     found = {"name": service, "status": "Running", "start_type": start_type, "pid": 7}
-    return ServerState.model_validate({"boot_time": NOW - timedelta(days=2), "services": [found]})
+    answer = {
+        "boot_time": NOW - timedelta(days=2),
+        "services": [found],
+        "logons": logons(),
+        "reboot_pending": pending(),
+    }
+    return ServerState.model_validate(answer)
+
+
+def state(**changes: Changes) -> ServerState:
+    return ServerState.model_validate({**windows().model_dump(), **changes})
+
+
+def logons(*accounts: str, since: datetime | None = NOW - timedelta(hours=1)) -> dict[str, Changes]:
+    people = [{"account": account, "how": "console", "since": since} for account in accounts]
+    return {"count": len(people), "people": people}
+
+
+def pending(**changes: bool) -> dict[str, Changes]:
+    return {"servicing": False, "windows_update": False, "file_renames": False, **changes}
 
 
 def recovery(

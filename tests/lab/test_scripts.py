@@ -13,8 +13,10 @@ from daemon.lab.organisation import Power
 from daemon.wire.answers import (
     Activation,
     DatabaseCopies,
+    Logons,
     ProbeRun,
     Rebooting,
+    RebootPending,
     RestartedService,
     ServerHealth,
     ServerState,
@@ -113,6 +115,24 @@ def test_server_state_tells_boot_time_and_the_services_that_exist(client: Client
     assert service.pid > 0
     assert service.started_at is not None
     assert service.started_at > state.boot_time
+
+
+def test_server_state_tells_who_is_logged_on_since_when_and_whether_a_reboot_is_pending(
+    client: Client, lab: Lab
+) -> None:
+    quiet = client.call("mbx2", "server_state", services=[]).result(ServerState)
+    assert quiet.logons == Logons(count=0, people=())
+    assert quiet.reboot_pending == RebootPending(servicing=False, windows_update=False, file_renames=False)
+    lab.break_server("mbx2", Fault.LOGGED_ON, account="CONTOSO\\ann")
+    lab.break_server("mbx2", Fault.REBOOT_PENDING)
+    state = client.call("mbx2", "server_state", services=[]).result(ServerState)
+    assert state.logons is not None
+    (person,) = state.logons.people
+    assert (person.account, person.how) == ("CONTOSO\\ann", "console")
+    machine = machine_of(lab, "mbx2")
+    assert person.since == machine.faults[Fault.LOGGED_ON].at + machine.skew
+    assert state.reboot_pending is not None
+    assert state.reboot_pending.windows_update
 
 
 def test_times_of_a_server_are_on_its_own_clock(client: Client, lab: Lab) -> None:

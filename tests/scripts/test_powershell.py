@@ -152,6 +152,12 @@ def test_a_reading_script_runs_reading_cmdlets_only(name: str) -> None:
     assert not verbs & {"Set", "Restart", "Move", "Remove", "Suspend", "Resume", "Start", "Enable", "Disable"}
 
 
+def test_logons_of_services_batches_and_the_network_are_not_those_of_people() -> None:
+    text = own_text("server_state")
+    assert "$how = @{ 2 = 'console'; 10 = 'remote'; 11 = 'console'; 12 = 'remote' }" in text
+    assert r"'\\(DWM|UMFD)-[0-9]+\z'" in text, "what draws windows and fonts is logged on interactively"
+
+
 def test_no_script_changes_a_start_type() -> None:
     for name in scripts.NAMES:
         assert "Set-Service" not in own_text(name)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from daemon import approval, asking, budget, dispatch, engine, guards, in_window, turn
-from daemon.actions import EFFECTS, verify
+from daemon.actions import EFFECTS, preconditions, verify
 from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard, Withdrawn
 from daemon.actions.restart import RestartService
 from daemon.audit import AuditFollower
@@ -21,6 +21,7 @@ from daemon.commit import Commit, OutboxRow
 from daemon.domain import AuditRow, Mode, Quarantine, Received, Step
 from daemon.engine import Engine
 from daemon.errors import BusDown, SinkDown, StoreError
+from daemon.gates.standing_down import nobody_logged_on
 from daemon.intake import Intake
 from daemon.inventory import Server
 from daemon.outbox import Outbox, bus_payload
@@ -272,6 +273,16 @@ def come_back_at_once_on_the_way_out(patch: Patch) -> None:
     patch.setattr(Engine, "hold", restless)
 
 
+def act_under_the_hands_of_somebody_who_is_logged_on(patch: Patch) -> None:
+    careless = preconditions.met
+
+    async def met(ctx: Context, asked: preconditions.Asked, service: str = "") -> object:
+        return await careless(ctx, tuple(each for each in asked if each is not nobody_logged_on), service)
+
+    for action in ("restart", "activation", "reboot", "protocol_log"):
+        patch.setattr(f"daemon.actions.{action}.met", met)
+
+
 def _without(patch: Patch, guard: guards.Guard) -> None:
     for name in ("GUARDS", "PUTTING_BACK"):
         patch.setattr(guards, name, tuple(each for each in getattr(guards, name) if each is not guard))
@@ -297,6 +308,7 @@ BUGS: Mapping[str, Callable[[Patch], None]] = {
         climb_because_nothing_could_be_read,
         compare_a_servers_time_with_our_clock,
         act_while_paused,
+        act_under_the_hands_of_somebody_who_is_logged_on,
         forget_the_pause_of_a_single_server,
         acknowledge_a_pause_before_it_stands,
         quarantine_nothing,
