@@ -17,7 +17,7 @@ from daemon.actions import EFFECTS, READS
 from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn, last_of
 from daemon.actions.heal import others
 from daemon.approval import approved_at
-from daemon.budget import reserved
+from daemon.budget import beside_others, reserved
 from daemon.case import Case
 from daemon.commit import Commit
 from daemon.domain import AuditKind, Incident, IncidentStatus, Json, Step
@@ -221,6 +221,8 @@ class Turn:
         prepared = await action.prepare(self._context(case, step_id, case.params(), await self._avoid(case)))
         if isinstance(prepared, Unready):
             return self._retry(case, prepared.detail, prepared.if_late)
+        if isinstance(prepared, Prepared):
+            return await beside_others(self._parts, case, self._here(), prepared)
         return prepared
 
     async def _avoid(self, case: Case) -> frozenset[str]:
@@ -241,7 +243,7 @@ class Turn:
             stale = self._retry(case, "the facts were too old by the time they were complete", "unknown")
             await self._commit(lambda case: parts.engine.hold(case, stale))
             return
-        budget = reserved(parts, case, self._here())
+        budget = reserved(parts, case, self._here(), prepared.others)
         commit = replace(parts.engine.intend(case, prepared, self._scopes(case)), limits=budget)
         commit = asking.intended(case, commit)
         try:

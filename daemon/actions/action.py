@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from daemon.domain import Incident, Json, Step, UndoItem, canonical, moment, timestamp
 from daemon.gates import Hold, Refuse
+from daemon.gates.foreign import Foreign
 from daemon.guardrail_settings import Timing
 from daemon.inventory import Inventory, Server
 from daemon.ports import Call, Clock, Outside, Reply, ReplyKind, Shell
@@ -110,6 +111,7 @@ class Prepared:
     baseline: Json
     figures: Json
     heard_at: float  #: Clock.monotonic() when the oldest fact was read
+    others: tuple[Foreign, ...] = ()  #: moves and reboots that the servers tell of
     changes: tuple[Change, ...] = ()  #: in the order of the changes; put back in reverse
 
 

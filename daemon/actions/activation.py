@@ -63,6 +63,7 @@ class StopActivation:
             baseline={"databases": known.databases(), "not_after": not_after},
             figures=known.figures,
             heard_at=known.heard_at,
+            others=known.others,
             changes=(Change(SETTING, {"blocked": False}, {"blocked": True}),),
         )
 

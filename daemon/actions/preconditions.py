@@ -25,6 +25,8 @@ from daemon.gates.copies import (
     refuges_exist,
 )
 from daemon.gates.dag import members_operational, node_not_paused, quorum_survives, replication_clean
+from daemon.gates.facts import Member
+from daemon.gates.foreign import Foreign, foreign, others_known
 from daemon.gates.neighbours import another_serves, holds_no_copies
 from daemon.gates.recovery import HOURS_READ, recovery_over, recovery_rested
 from daemon.gates.server import inventory_agrees, proxy_active, server_online, service_automatic, transport_active
@@ -64,6 +66,7 @@ SPARED: Asked = (
     replication_clean,
     copies_known,
     no_seeding,
+    others_known,
 )
 MOVE: Asked = (*STANDING, *WANTED, *SPARED, refuges_exist, *ALONE)
 REBOOT_MAILBOX: Asked = (*STANDING, *WANTED, activation_held, *SPARED, nothing_active, *ALONE)
@@ -99,6 +102,7 @@ class Met:
     clock: datetime  #: the executor's own time
     heard_at: float  #: when the oldest of the facts was read
     figures: Json  #: what allowed it, by precondition
+    others: tuple[Foreign, ...]  #: what was done there and on the other members of its DAG
 
     def databases(self) -> list[str]:
         """The databases that are active on the server."""
@@ -108,7 +112,7 @@ class Met:
 async def met(ctx: Context, asked: Asked, service: str = "") -> Met | Hold | Refuse | Unready:
     """Read all facts about the server, and ask what an effect needs. `service`: the one that is to be healed."""
     try:
-        known = await _known(ctx, service, neighbours=another_serves in asked)
+        known = await _known(ctx, service, neighbours=another_serves in asked, members=others_known in asked)
     except _Silence as silence:
         return Unready(detail=silence.unheard.detail, if_late=silence.unheard.outcome)
     figures: dict[str, Any] = {}
@@ -131,26 +135,29 @@ class _Silence(Exception):  # noqa: N818 - not an error of the program: a server
         self.unheard = unheard
 
 
-async def _known(ctx: Context, service: str, *, neighbours: bool) -> Met:
+async def _known(ctx: Context, service: str, *, neighbours: bool, members: bool) -> Met:
     """All facts. The first finds a peer that answers; the others are read side by side, or they would get too old."""
     mailbox = Role.MAILBOX in ctx.server.roles
     about = _answered(await ctx.peer("exchange_server", {}, ExchangeServer))
     others = frozenset(server.name for server in ctx.ask.inventory if server.name != about.executor)
     through = replace(ctx, ask=replace(ctx.ask, avoid=others))
-    state, recovery, copies, dag, around = await asyncio.gather(
+    state, recovery, copies, dag, around, beside = await asyncio.gather(
         ctx.itself("server_state", {"services": [service] if service else []}, ServerState),
         ctx.itself("recovery_log", {"hours": HOURS_READ}, RecoveryLog),
         through.peer("database_copies", {}, DatabaseCopies) if mailbox or neighbours else _unasked(),
         _dag_health(through) if mailbox else _unasked(),
         _neighbours(ctx) if neighbours else _nobody(),
+        _members(ctx) if members else _nobody_else(),
     )
     windows, log = _answered(state), _answered(recovery)
-    times = [windows.heard_at, about.heard_at, log.heard_at, *(at for _, at in around)]
+    times = [windows.heard_at, about.heard_at, log.heard_at, *(at for _, at in around), *(at for _, at in beside)]
+    # The later one: what began between the two answers began before the effect.
+    itself = Member(server=ctx.server, clock=max(windows.clock, log.clock), state=windows.answer, recovery=log.answer)
+    told, now = tuple(member for member, _ in beside), ctx.ask.clock.now()
     facts = Facts(
         server=ctx.server,
         service=service,
         blocked_by_us=ctx.item is not None and ctx.item.setting == ACTIVATION,
-        # The later one: what began between the two answers began before the effect.
         clock=max(windows.clock, log.clock),
         state=windows.answer,
         exchange=about.answer,
@@ -158,9 +165,11 @@ async def _known(ctx: Context, service: str, *, neighbours: bool) -> Met:
         copies=_noted(copies, times),
         dag=_noted(dag, times),
         neighbours=tuple(neighbour for neighbour, _ in around),
+        members=told,
         timing=ctx.timing,
     )
-    return Met(facts=facts, executor=about.executor, clock=about.clock, heard_at=min(times), figures={})
+    done = tuple(each for member in (itself, *told) for each in foreign(member, now))
+    return Met(facts=facts, executor=about.executor, clock=about.clock, heard_at=min(times), figures={}, others=done)
 
 
 def _noted(heard: Heard[T] | Unheard | None, times: list[float]) -> T | None:
@@ -183,6 +192,31 @@ async def _unasked() -> None:
 
 async def _nobody() -> list[tuple[Neighbour, float]]:
     return []
+
+
+async def _nobody_else() -> list[tuple[Member, float]]:
+    return []
+
+
+async def _members(ctx: Context) -> list[tuple[Member, float]]:
+    """The other members of the DAG by the inventory; each with when it was asked."""
+    dag, everybody = ctx.server.dag, ctx.ask.inventory
+    others = [server for server in everybody if dag is not None and server.dag == dag and server != ctx.server]
+    return await asyncio.gather(*(_member(ctx, server) for server in others))
+
+
+async def _member(ctx: Context, server: Server) -> tuple[Member, float]:
+    asked_at = ctx.ask.clock.monotonic()
+    state, log = await asyncio.gather(
+        ctx.ask.ask(server.name, "server_state", {"services": []}, ServerState, ctx.step_id),
+        ctx.ask.ask(server.name, "recovery_log", {"hours": HOURS_READ}, RecoveryLog, ctx.step_id),
+    )
+    if isinstance(state, Unheard):
+        return Member(server=server, silence=state.detail), asked_at
+    if isinstance(log, Unheard):
+        return Member(server=server, silence=log.detail), asked_at
+    clock = max(state.clock, log.clock)
+    return Member(server=server, clock=clock, state=state.answer, recovery=log.answer), asked_at
 
 
 async def _dag_health(ctx: Context) -> Heard[DagHealth] | Unheard:

@@ -52,6 +52,7 @@ class Reboot:
             },
             figures=known.figures,
             heard_at=known.heard_at,
+            others=known.others,
         )
 
     def accept(self, step: Step, result: Json) -> Done | Again:

@@ -20,6 +20,17 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """What a server tells of itself about what was done there; `silence` says why an answer is missing."""
+
+    server: Server
+    clock: datetime | None = None  #: the server's own time, with the answers
+    state: ServerState | None = None
+    recovery: RecoveryLog | None = None
+    silence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All that is known of a server before an effect.
 
@@ -37,6 +48,7 @@ class Facts:
     copies: DatabaseCopies | None = None
     dag: DagHealth | None = None
     neighbours: tuple[Neighbour, ...] = ()
+    members: tuple[Member, ...] = ()  #: the others of its DAG, before a move or a reboot
     timing: Timing = field(default_factory=Timing)
 
     @property

@@ -7,7 +7,7 @@ from daemon.gates.server import PATIENCE, RECHECK
 from daemon.gates.verdicts import Allow, Hold, Refuse, Verdict
 from daemon.wire.answers import RecoveryAction
 
-HOURS_READ = 12  #: how far back its log is read: the longest of the rests below
+HOURS_READ = 24  #: how far back its log is read: the longest span of a budget
 #: How long a server rests after what Managed Availability did there, as after what we do ourselves.
 RESTS = {
     "forcereboot": timedelta(hours=12),

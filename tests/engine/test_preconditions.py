@@ -8,7 +8,7 @@ import pytest
 
 from daemon.domain import Incident, IncidentStatus
 from daemon.inventory import Inventory
-from daemon.ports import Call, Permit, Reply
+from daemon.ports import Call, Permit, Reply, ReplyKind
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.world import ALONE, CAS1, CAS2, DAG, MBX1, MBX2, MBX3, Daemon, Mishap, World, inventory
@@ -349,6 +349,68 @@ async def test_an_answer_that_does_not_say_who_is_logged_on_allows_nothing(daemo
     assert incident.reason.startswith("restart: unknown: waited since")
     assert "does not say who is logged on" in incident.reason
     assert done(daemon) == []
+
+
+# What others did
+
+
+@pytest.mark.parametrize("spent", [True, False])
+async def test_failovers_of_other_members_count_for_the_moves_of_a_dag(daemon: Daemon, spent: bool) -> None:
+    daemon.world.hosts[MBX2].skew = timedelta(hours=-5)
+    # Two that follow one another closely are one; alone1 is in no DAG, so nobody asks it.
+    moves = [(MBX2, 23.5), (MBX3, 9.0), (MBX3, 8.95), (MBX3, 4.0), (ALONE, 7.0), *([(MBX2, 15.0)] if spent else [])]
+    for server, ago in moves:
+        recovered(server, "DatabaseFailover", ago)(daemon.world)
+    await sick_mailbox(daemon)
+    incident = await daemon.drive()
+    if not spent:
+        assert incident.status is IncidentStatus.RESOLVED, incident.reason
+        return
+    assert incident.reason.startswith(
+        "reboot.move: refused: the budget is spent: 4 of 4 moves within DAG1 in a day, others' included "
+    ), incident.reason
+    assert "move of mbx3.contoso.lab by Managed Availability at " in incident.reason
+
+
+async def test_a_server_that_somebody_has_just_rebooted_is_not_rebooted_again(daemon: Daemon) -> None:
+    daemon.world.hosts[MBX1].booted = daemon.clock.now() - timedelta(hours=11)
+    await sick_mailbox(daemon)
+    incident = await daemon.drive()
+    assert incident.status is IncidentStatus.ESCALATED
+    assert incident.reason.startswith(
+        "reboot.reboot: refused: the budget is spent: 1 of 1 reboots of mbx1.contoso.lab in 12 hours, others' included "
+        "(reboot of mbx1.contoso.lab by somebody at "
+    )
+    assert [effect for effect, _ in done(daemon)] == ["restart", "stop_activation", "allow_activation"]
+
+
+async def test_a_boot_of_ours_is_not_counted_a_second_time(daemon: Daemon) -> None:
+    await sick_mailbox(daemon)
+    assert (await daemon.drive()).status is IncidentStatus.RESOLVED
+    daemon.clock.advance(13 * 3600)
+    for name in (MBX2, MBX3):
+        daemon.world.hosts[name].booted = daemon.clock.now() - timedelta(hours=2)
+    await sick_mailbox(daemon)
+    while (await daemon.incident(2)).status is IncidentStatus.OPEN:
+        await daemon.turn()
+    assert (await daemon.incident(2)).status is IncidentStatus.RESOLVED, (await daemon.incident(2)).reason
+    assert [effect for effect, _ in done(daemon)].count("reboot") == 2  # the fourth of four within the DAG
+
+
+async def test_a_member_of_the_dag_that_does_not_tell_stops_a_move_and_not_a_restart(daemon: Daemon) -> None:
+    run = daemon.world.run
+
+    async def run_without(call: Call, permit: Permit | None = None) -> Reply:
+        if call.executor == MBX3 and call.script == "recovery_log":
+            return Reply(kind=ReplyKind.UNKNOWN, result={}, detail="no answer")
+        return await run(call, permit)
+
+    daemon.world.run = run_without  # type: ignore[method-assign]
+    await sick_mailbox(daemon)
+    incident = await daemon.drive()
+    assert incident.reason.startswith("reboot.move: unknown: waited since")
+    assert "what others did on mbx3.contoso.lab is not known: " in incident.reason
+    assert done(daemon) == [("restart", MBX1)]
 
 
 # Client Access servers

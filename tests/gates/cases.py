@@ -15,6 +15,7 @@ from daemon.gates.copies import (
     refuges_exist,
 )
 from daemon.gates.dag import members_operational, node_not_paused, quorum_survives, replication_clean
+from daemon.gates.foreign import others_known
 from daemon.gates.neighbours import another_serves, holds_no_copies
 from daemon.gates.recovery import recovery_over, recovery_rested
 from daemon.gates.server import inventory_agrees, proxy_active, server_online, service_automatic, transport_active
@@ -27,6 +28,7 @@ from tests.gates.known import (
     exchange,
     logons,
     mailbox,
+    member,
     member_changed,
     moved,
     neighbour,
@@ -170,6 +172,12 @@ ROWS = (
         good=("no copy is being seeded from here", mailbox()),
         bad=(("one is", mailbox(copies=copy_changed(2, status="Seeding"))),),
         unclear=("the copies are not known", mailbox(copies=None)),
+    ),
+    Row(
+        precondition=others_known,
+        good=("every other member of the DAG tells what was done there", mailbox(members=(member(),))),
+        bad=(),
+        unclear=("one does not answer", mailbox(members=(member(silence="no answer"),))),
     ),
     Row(
         precondition=refuges_exist,

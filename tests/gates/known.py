@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from daemon.gates import Facts, Neighbour
+from daemon.gates.facts import Member
 from daemon.inventory import Role, Server
 from daemon.wire.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
 
@@ -163,6 +164,11 @@ def mailbox(**changes: Changes) -> Facts:
         "dag": dag(),
     }
     return Facts(**{**known, **changes})
+
+
+def member(**changes: Changes) -> Member:
+    known = {"server": server("mbx2.contoso.com"), "clock": NOW, "state": windows(), "recovery": recovery()}
+    return Member(**{**known, **changes})
 
 
 def client_access(**changes: Changes) -> Facts:

@@ -15,7 +15,7 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 def test_service_restarts_of_managed_availability_are_noted_and_hold_nothing_up() -> None:
     verdict = recovery_over(mailbox())
     assert verdict == Allow(
-        figures={"service_restarts": ["RestartService of MSExchangePOP3BE at 2026-01-15 01:00"], "hours": 12}
+        figures={"service_restarts": ["RestartService of MSExchangePOP3BE at 2026-01-15 01:00"], "hours": 24}
     )
     assert isinstance(recovery_rested(mailbox()), Allow)
     assert isinstance(recovery_over(mailbox(recovery=RecoveryLog(actions=()))), Allow)
