@@ -64,6 +64,7 @@ def assemble(
         new_id=outer.new_id,
         prefix=settings.bus.prefix,
         windows=windows_of(settings),
+        storms=settings.storms,
     )
 
     def committed() -> None:

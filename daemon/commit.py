@@ -21,9 +21,9 @@ from daemon.window import Window
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
-    """What became of a pending alert."""
+    """What became of pending alerts: of all of them the same."""
 
-    alert_id: int
+    alert_ids: tuple[int, ...]
     status: AlertStatus
     reason: str = ""
     incident_id: str | None = None
@@ -58,6 +58,17 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """A ceiling: at most `most` incidents opened on these servers after `since`, up to `until`."""
+
+    what: str  #: in words, such as `in the fleet`
+    servers: tuple[str, ...]
+    since: datetime
+    until: datetime
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
     """A message to send once the commit that carries it is durable. The outbox adds its number as `seq`."""
 
@@ -87,8 +98,9 @@ class Commit:
     the incident, `release` gives back all it holds, `release_wide` all but its own server.
     `quarantine` and `lift` set and end a server's quarantine.
     `ledger_told` replaces what `Ledger.told` says. `limits` are asked before the step is written, in the same
-    transaction: two incidents can never both get the last of a budget. `undefer` forgets what was deferred, before
-    `defer` adds to it; of a key that is deferred already the earlier `since` and the earlier `not_before` stay.
+    transaction: two incidents can never both get the last of a budget. So is `room`, before a new incident.
+    `undefer` forgets what was deferred, before `defer` adds to it; of a key that is deferred already the earlier
+    `since` and the earlier `not_before` stay.
     `window` is inserted, or replaces the one of that name that was added at the same moment.
     """
 
@@ -102,6 +114,7 @@ class Commit:
     quarantine: Quarantine | None = None
     lift: str | None = None
     limits: tuple[Limit, ...] = ()
+    room: tuple[Room, ...] = ()
     routing: Routing | None = None
     undefer: tuple[Key, ...] = ()
     defer: tuple[Deferred, ...] = ()

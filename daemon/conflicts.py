@@ -3,7 +3,7 @@
 What the invariants are is in `daemon.ports.Store.commit`; each store enforces them in its own way.
 """
 
-from daemon.commit import Limit
+from daemon.commit import Limit, Room
 from daemon.domain import Incident, Key, Step
 from daemon.errors import Conflict
 
@@ -97,6 +97,11 @@ def not_claimed(step: Step, holder: str | None) -> Conflict:
 def spent(limit: Limit, count: int) -> Conflict:
     """A budget is used up."""
     return Conflict(f"{count} of {limit.most} {limit.what} are spent")
+
+
+def no_room(room: Room, count: int) -> Conflict:
+    """Too many incidents were opened within a minute."""
+    return Conflict(f"{count} of {room.most} incidents a minute {room.what} are open already; defer this one")
 
 
 def quarantined_already(server: str, step_id: str) -> Conflict:

@@ -14,9 +14,11 @@ from daemon.commit import Commit, Deferred
 from daemon.domain import AuditEntry, AuditKind
 from daemon.errors import Conflict
 from daemon.family import Family
+from daemon.gates.storms import asks_again, rooms
 from daemon.nudge import POLL, Nudge
 from daemon.opening import Opening, about, lets_go, opened
 from daemon.schedule import asked_again, maintenance
+from daemon.storm import no_room
 
 BATCH = 20
 ROUNDS = 100  #: how often one is decided anew because something else was committed first
@@ -82,6 +84,9 @@ class Deferral:
             entry = about(AuditKind.ALERT_JOINED, current, now, message, {"reason": deferred.reason})
             # Committed though unchanged: a verification that began before the alerts cannot end it now.
             return Commit(at=now, incident=current, undefer=(deferred.key,), audit=(entry,))
+        room = rooms(server, self._family.inventory, self._family.storms, now)
+        if await no_room(self._family.store, room):
+            return _postponed(deferred, now, asks_again(deferred.key, deferred.since, now))
         opening = Opening(
             incident_id=self._family.new_id(),
             key=deferred.key,
@@ -91,7 +96,7 @@ class Deferral:
             because=f"alerts that were set aside {since}",
             facts={"reason": deferred.reason},
         )
-        return replace(opened(opening, now, self._family.prefix), undefer=(deferred.key,))
+        return replace(opened(opening, now, self._family.prefix), undefer=(deferred.key,), room=room)
 
 
 def _postponed(deferred: Deferred, now: datetime, until: datetime) -> Commit:

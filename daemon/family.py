@@ -1,11 +1,12 @@
 """How one incident lets another run: joined if its key has one, opened if not."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from daemon.actions.action import Sick
 from daemon.domain import Incident, Key
 from daemon.errors import Conflict
+from daemon.guardrail_settings import Storms
 from daemon.inventory import Inventory
 from daemon.ladders import Ladders
 from daemon.opening import Opening, opened
@@ -24,6 +25,7 @@ class Family:
     new_id: Callable[[], str]
     prefix: str
     windows: tuple[Window, ...] = ()  #: those of the configuration
+    storms: Storms = field(default_factory=Storms)
 
     async def ensure(self, sick: Sick, opener: Incident, parent: str) -> str | None:
         """The incident of a sick monitor, opened if there is none; None when the server is not in the inventory.

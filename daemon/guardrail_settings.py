@@ -1,4 +1,4 @@
-"""The settings that keep exmedic from doing too much: modes, waits and budgets."""
+"""The settings that keep exmedic from doing too much: modes, waits, budgets and storms."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -99,3 +99,14 @@ class Budgets(Section):
     reboots_a_day_dag: _Most = 4
     reboots_a_day_site: _Most = 4
     reboots_a_day_fleet: _Most = 8
+
+
+_AMinute = Annotated[int, Field(strict=True, ge=1, le=1000)]
+
+
+class Storms(Section):
+    """How many incidents alerts may open a minute; what comes beyond that is verified later."""
+
+    fleet: _AMinute = 30
+    site: _AMinute = 15
+    dag: _AMinute = 10

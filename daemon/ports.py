@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from daemon.commit import Commit, Deferred, Limit, OutboxRow
+from daemon.commit import Commit, Deferred, Limit, OutboxRow, Room
 from daemon.domain import (
     AuditRow,
     Channel,
@@ -116,8 +116,8 @@ class Store(Protocol):
 
         Raises:
             Conflict: the incident has moved on, its key is taken, the server is claimed by another incident or
-                quarantined (for a step that is not a read), another step is open, or a limit is reached. Nothing
-                was written.
+                quarantined (for a step that is not a read), another step is open, a limit is reached, or there
+                is no room for a new incident. Nothing was written.
         """
         ...
 
@@ -179,6 +179,10 @@ class Store(Protocol):
 
     async def deferred(self, now: datetime, limit: int) -> list[Deferred]:
         """What was set aside and may be verified by `now`, the longest due first."""
+        ...
+
+    async def opened(self, room: Room) -> int:
+        """How many incidents were opened within a room."""
         ...
 
     async def windows(self, since: datetime) -> list[Window]:

@@ -168,6 +168,10 @@ WHERE server = :server AND health_set_key = :health_set_key AND monitor_key = :m
 SELECT * FROM deferred WHERE not_before <= :now
 ORDER BY not_before, server, health_set_key, monitor_key LIMIT :limit;
 
+-- name: opened
+SELECT count(*) AS count FROM incidents
+WHERE opened_at > :since AND opened_at <= :until AND server IN (SELECT value FROM json_each(:servers));
+
 -- name: put_window
 INSERT INTO windows (name, added_at, kind, begins, ends, servers, dags, sites, added_by, reason, ended_by)
 VALUES (:name, :added_at, :kind, :begins, :ends, :servers, :dags, :sites, :added_by, :reason, :ended_by)

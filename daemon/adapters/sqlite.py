@@ -17,7 +17,7 @@ from daemon.adapters import sqlite_file, sqlite_writes
 from daemon.adapters import sqlite_guard_rows as guard_rows
 from daemon.adapters import sqlite_rows as rows
 from daemon.adapters.sqlite_file import queries
-from daemon.commit import Commit, Deferred, Limit, OutboxRow
+from daemon.commit import Commit, Deferred, Limit, OutboxRow, Room
 from daemon.errors import StoreError
 from daemon.ledger import Ledger
 from daemon.window import Window
@@ -218,6 +218,10 @@ class SqliteStore:
     async def deferred(self, now: datetime, limit: int) -> list[Deferred]:
         """See `ports.Store.deferred`."""
         return await self._all("deferred", guard_rows.deferred, now=domain.timestamp(now), limit=limit)
+
+    async def opened(self, room: Room) -> int:
+        """See `ports.Store.opened`."""
+        return await self._one("opened", lambda row: int(row["count"]), **guard_rows.room_row(room)) or 0
 
     async def windows(self, since: datetime) -> list[Window]:
         """See `ports.Store.windows`."""

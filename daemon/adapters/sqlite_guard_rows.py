@@ -4,7 +4,7 @@ import json
 import sqlite3
 
 from daemon.adapters.sqlite_rows import Row
-from daemon.commit import Deferred
+from daemon.commit import Deferred, Room
 from daemon.domain import Key, moment, timestamp
 from daemon.window import Span, Window, WindowKind
 
@@ -75,3 +75,8 @@ def window(row: sqlite3.Row) -> Window:
         reason=row["reason"],
         ended_by=row["ended_by"],
     )
+
+
+def room_row(room: Room) -> dict[str, str]:
+    """What a room counts."""
+    return {"servers": json.dumps(room.servers), "since": timestamp(room.since), "until": timestamp(room.until)}

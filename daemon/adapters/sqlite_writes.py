@@ -47,6 +47,7 @@ def commit(connection: Connection, work: Commit) -> domain.Incident | None:
         if work.runbook is not None:
             book = work.runbook
             _do(connection, "insert_runbook", {"hash": book.hash, "name": book.name, "text": book.text})
+        _has_room(connection, work)
         if work.incident is not None:
             _put_incident(connection, work.incident)
         for scope in work.claim:
@@ -79,6 +80,14 @@ def _stay_within(connection: Connection, work: Commit) -> None:
         count = 0 if row is None else int(row["ladders" if limit.of_ladders else "steps"])
         if count >= limit.most:
             raise conflicts.spent(limit, count)
+
+
+def _has_room(connection: Connection, work: Commit) -> None:
+    for room in work.room:
+        row = _one(connection, "opened", {**guard_rows.room_row(room)})
+        count = 0 if row is None else int(row["count"])
+        if count >= room.most:
+            raise conflicts.no_room(room, count)
 
 
 def _do(connection: Connection, query: str, row: rows.Row) -> int:
@@ -227,27 +236,32 @@ def _quarantine(connection: Connection, quarantine: domain.Quarantine) -> None:
 
 
 def _route(connection: Connection, routing: Routing) -> None:
+    for alert_id in routing.alert_ids:
+        _route_one(connection, routing, alert_id)
+    _tally(connection, f"alerts {domain.AlertStatus.PENDING.value}", -len(routing.alert_ids))
+    _tally(connection, f"alerts {routing.status.value}", len(routing.alert_ids))
+
+
+def _route_one(connection: Connection, routing: Routing, alert_id: int) -> None:
     row: rows.Row = {
-        "alert_id": routing.alert_id,
+        "alert_id": alert_id,
         "status": routing.status.value,
         "reason": routing.reason,
         "incident_id": routing.incident_id,
     }
-    with _explained(lambda: _why_not_route(connection, routing)):
+    with _explained(lambda: _why_not_route(connection, routing, alert_id)):
         changed = _do(connection, "route", row)
     if not changed:
-        raise conflicts.not_stored("alert", str(routing.alert_id), "the routing")
-    _tally(connection, f"alerts {domain.AlertStatus.PENDING.value}", -1)
-    _tally(connection, f"alerts {routing.status.value}", 1)
+        raise conflicts.not_stored("alert", str(alert_id), "the routing")
 
 
-def _why_not_route(connection: Connection, routing: Routing) -> Conflict | None:
-    found = _one(connection, "alert_status", {"id": routing.alert_id})
+def _why_not_route(connection: Connection, routing: Routing, alert_id: int) -> Conflict | None:
+    found = _one(connection, "alert_status", {"id": alert_id})
     if found is not None and found["status"] != domain.AlertStatus.PENDING:
-        return conflicts.routed_already(routing.alert_id, found["status"])
+        return conflicts.routed_already(alert_id, found["status"])
     if not records.decides(routing):
-        return conflicts.routed_nowhere(routing.alert_id, routing.status)
-    return _missing(connection, "incident", routing.incident_id or "", f"the routing of alert {routing.alert_id}")
+        return conflicts.routed_nowhere(alert_id, routing.status)
+    return _missing(connection, "incident", routing.incident_id or "", f"the routing of alert {alert_id}")
 
 
 def _defer(connection: Connection, work: Commit) -> None:

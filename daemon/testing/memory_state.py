@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from daemon import conflicts, records
-from daemon.commit import Commit, Deferred, Limit, OutboxRow, Outgoing, Routing
+from daemon.commit import Commit, Deferred, Limit, OutboxRow, Outgoing, Room, Routing
 from daemon.domain import (
     GENESIS,
     AlertStatus,
@@ -76,6 +76,11 @@ class State:
         ]
         return len({*counted} - {incident_id}) if limit.of_ladders else len(counted)
 
+    def opened_in(self, room: Room) -> int:
+        """How many incidents were opened within a room."""
+        found = (each for each in self.incidents.values() if each.server in room.servers)
+        return sum(room.since < each.opened_at <= room.until for each in found)
+
     def windows_since(self, since: datetime) -> list[Window]:
         """The windows that end after a moment, in the order they begin."""
         found = [
@@ -132,6 +137,7 @@ def commit(state: State, work: Commit) -> Incident | None:
     """Carry out a unit of work; see `ports.Store.commit`. A Conflict leaves the state half changed: throw it away."""
     if work.runbook is not None:
         state.runbooks.setdefault(work.runbook.hash, work.runbook)
+    _has_room(state, work)
     incident = None if work.incident is None else _put_incident(state, work.incident)
     for scope in work.claim:
         _claim(state, work.incident, scope)
@@ -235,6 +241,13 @@ def _may_begin(state: State, step: Step, others: Sequence[Step]) -> None:
         raise conflicts.not_claimed(step, holder)
 
 
+def _has_room(state: State, work: Commit) -> None:
+    for room in work.room:
+        count = state.opened_in(room)
+        if count >= room.most:
+            raise conflicts.no_room(room, count)
+
+
 def _quarantine(state: State, quarantine: Quarantine) -> None:
     earlier = state.quarantines.get(quarantine.server)
     if earlier is not None and earlier.step_id != quarantine.step_id:
@@ -246,9 +259,14 @@ def _quarantine(state: State, quarantine: Quarantine) -> None:
 
 
 def _route(state: State, routing: Routing) -> None:
-    alert = state.alerts.get(routing.alert_id)
+    for alert_id in routing.alert_ids:
+        _route_one(state, routing, alert_id)
+
+
+def _route_one(state: State, routing: Routing, alert_id: int) -> None:
+    alert = state.alerts.get(alert_id)
     if alert is None:
-        raise conflicts.not_stored("alert", str(routing.alert_id), "the routing")
+        raise conflicts.not_stored("alert", str(alert_id), "the routing")
     if alert.status is not AlertStatus.PENDING:
         raise conflicts.routed_already(alert.id, alert.status)
     if not records.decides(routing):

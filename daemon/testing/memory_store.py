@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from daemon import records
-from daemon.commit import Commit, Deferred, Limit, OutboxRow
+from daemon.commit import Commit, Deferred, Limit, OutboxRow, Room
 from daemon.domain import (
     AlertStatus,
     AuditRow,
@@ -179,6 +179,10 @@ class MemoryStore:
         due = [each for each in (await self._read()).deferred.values() if each.not_before <= now]
         due.sort(key=lambda each: (each.not_before, each.key.server, each.key.health_set, each.key.monitor))
         return due[:limit]
+
+    async def opened(self, room: Room) -> int:
+        """See `ports.Store.opened`."""
+        return (await self._read()).opened_in(room)
 
     async def windows(self, since: datetime) -> list[Window]:
         """See `ports.Store.windows`."""

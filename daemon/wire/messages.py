@@ -163,6 +163,26 @@ _LEDGER_NEXT = (
 )
 
 
+def storm_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, Outgoing]:
+    """One page for a whole storm, to the same places as an escalation; it belongs to no incident."""
+    lines = [
+        "More monitors fall ill at once than exmedic opens incidents for.",
+        f"- {reason}",
+        "The rest is counted and stored, and verified as soon as there is room. No other page comes of it.",
+        "",
+        "Next:",
+        "  look for what they have in common: network, Active Directory, storage, a change",
+        "  exmedic status     how many monitors wait",
+        "  exmedic incidents  what was opened",
+    ]
+    text = "\n".join(lines)
+    body = {"at": timestamp(now), "incident": "", "reason": reason, "text": text}
+    return (
+        Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
+        Outgoing(channel=Channel.NOTIFY, topic="exmedic: a storm of alerts", body={"text": text, "incident": ""}),
+    )
+
+
 def ledger_messages(prefix: str, mismatches: Sequence[Mismatch], now: datetime) -> tuple[Outgoing, Outgoing]:
     """An escalation about the ledger, to the same places as one about an incident; it belongs to none."""
     lines = [

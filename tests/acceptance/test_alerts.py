@@ -129,6 +129,19 @@ async def test_the_same_change_of_a_scom_alert_is_one_alert_and_a_new_one_joins(
         assert (await store.ledger()).imbalance == ""
 
 
+async def test_two_thousand_alerts_of_one_server_are_one_incident_and_a_few_rows_of_joins(site: Site) -> None:
+    site.lab.break_server("mbx2", Fault.INCURABLE)
+    await site.daemon()
+    for _ in range(20):
+        await site.alert(*["mbx2"] * 100)
+    await site.until(alerts(2000, joined=2000), "all are routed")
+    await site.incident("mbx2")
+    joins = await site.audit(AuditKind.ALERT_JOINED)
+    assert len(joins) <= 20
+    assert joins[-1].entry.fields["joined"] == 1000
+    await site.agrees()
+
+
 async def test_a_closed_alert_makes_an_incident_verify_again_and_the_latch_holds_until_it_is_healthy(
     site: Site,
 ) -> None:

@@ -88,7 +88,7 @@ def test_without_a_daemon_it_says_so_and_reads_the_ledger_from_the_store(exmedic
         store = SqliteStore(path)
         await store.open()
         await store.ingest([samples.received("k1"), samples.received("k1"), samples.received("k2")])
-        await store.commit(samples.work(routing=Routing(alert_id=1, status=AlertStatus.SUPPRESSED, reason="x")))
+        await store.commit(samples.work(routing=Routing(alert_ids=(1,), status=AlertStatus.SUPPRESSED, reason="x")))
         await store.close()
 
     asyncio.run(fill())

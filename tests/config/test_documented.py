@@ -22,13 +22,14 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "### `[[safety.modes]]`": guardrail_settings.ModeRule,
     "## `[timing]`": guardrail_settings.Timing,
     "## `[budgets]`": guardrail_settings.Budgets,
+    "## `[storms]`": guardrail_settings.Storms,
     "## `[[windows]]`": window_settings.WindowSettings,
     "## `[notify]`": config.NotifySettings,
     "## `[roles]`": roles.Roles,
     "## `[lab]`": config.LabClock,
     '## The inventory: `[servers."NAME"]`': inventory._Entry,  # noqa: SLF001 - the shape of a row is documented
 }
-TABLES = {"bus", "credentials", "winrm", "safety", "timing", "budgets", "windows", "notify", "roles", "lab"}
+TABLES = {"bus", "credentials", "winrm", "safety", "timing", "budgets", "storms", "windows", "notify", "roles", "lab"}
 
 
 def _documented(heading: str) -> dict[str, str]:

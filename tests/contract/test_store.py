@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from daemon.adapters.sqlite import SqliteStore
-from daemon.commit import Commit, Limit, Routing
+from daemon.commit import Commit, Limit, Room, Routing
 from daemon.domain import (
     GENESIS,
     AlertStatus,
@@ -133,7 +133,7 @@ class TestIngest:
 class TestRouting:
     async def test_a_joined_alert_belongs_to_its_incident_and_is_no_longer_pending(self, store: Store) -> None:
         await store.ingest([samples.received("k1"), samples.received("k2")])
-        joins = Routing(alert_id=2, status=AlertStatus.JOINED, incident_id="i1")
+        joins = Routing(alert_ids=(2,), status=AlertStatus.JOINED, incident_id="i1")
         await store.commit(work(incident=samples.incident(), routing=joins))
         assert [alert.id for alert in await store.pending_alerts(10)] == [1]
         [joined] = await store.alerts_of("i1")
@@ -141,25 +141,37 @@ class TestRouting:
 
     async def test_a_suppressed_alert_keeps_the_reason(self, store: Store) -> None:
         await store.ingest([samples.received("k1")])
-        await store.commit(work(routing=Routing(alert_id=1, status=AlertStatus.SUPPRESSED, reason="not in inventory")))
+        await store.commit(
+            work(routing=Routing(alert_ids=(1,), status=AlertStatus.SUPPRESSED, reason="not in inventory"))
+        )
         [again] = await store.ingest([samples.received("k1")])
         assert (again.status, again.reason, again.seen) == (AlertStatus.SUPPRESSED, "not in inventory", 2)
         assert (await store.ledger()).alerts == {"pending": 0, "joined": 0, "suppressed": 1, "rejected": 0}
 
     async def test_an_alert_is_routed_only_once(self, store: Store) -> None:
         await store.ingest([samples.received("k1"), samples.unreadable("k2")])
-        suppress = Routing(alert_id=1, status=AlertStatus.SUPPRESSED, reason="x")
+        suppress = Routing(alert_ids=(1,), status=AlertStatus.SUPPRESSED, reason="x")
         await store.commit(work(routing=suppress))
         await refused(store, work(routing=suppress), "alert 1", "suppressed already")
-        await refused(store, work(routing=replace(suppress, alert_id=2)), "alert 2", "rejected already")
+        await refused(store, work(routing=replace(suppress, alert_ids=(2,))), "alert 2", "rejected already")
+
+    async def test_several_alerts_are_routed_at_once_or_none_of_them(self, store: Store) -> None:
+        await store.ingest([samples.received("k1"), samples.received("k2"), samples.received("k3")])
+        suppress = Routing(alert_ids=(1,), status=AlertStatus.SUPPRESSED, reason="x")
+        await store.commit(work(routing=suppress))
+        await refused(store, work(routing=replace(suppress, alert_ids=(2, 3, 1))), "alert 1", "suppressed already")
+        assert [alert.id for alert in await store.pending_alerts(10)] == [2, 3]
+        await store.commit(work(routing=replace(suppress, alert_ids=(2, 3))))
+        ledger = await store.ledger()
+        assert (ledger.alerts["suppressed"], ledger.alerts["pending"], ledger.imbalance) == (3, 0, "")
 
     @pytest.mark.parametrize(
         ("routing", "words"),
         [
-            (Routing(alert_id=1, status=AlertStatus.JOINED), "joins an incident"),
-            (Routing(alert_id=1, status=AlertStatus.PENDING), "ends the waiting"),
-            (Routing(alert_id=1, status=AlertStatus.JOINED, incident_id="nobody"), "incident nobody"),
-            (Routing(alert_id=9, status=AlertStatus.SUPPRESSED), "alert 9"),
+            (Routing(alert_ids=(1,), status=AlertStatus.JOINED), "joins an incident"),
+            (Routing(alert_ids=(1,), status=AlertStatus.PENDING), "ends the waiting"),
+            (Routing(alert_ids=(1,), status=AlertStatus.JOINED, incident_id="nobody"), "incident nobody"),
+            (Routing(alert_ids=(9,), status=AlertStatus.SUPPRESSED), "alert 9"),
         ],
     )
     async def test_a_routing_that_leads_nowhere_is_refused(self, store: Store, routing: Routing, words: str) -> None:
@@ -718,12 +730,34 @@ class TestTransients:
         assert await store.transients(replace(key, monitor="another"), later(0)) == 0
 
 
+class TestRoom:
+    async def test_where_there_is_no_room_no_incident_is_opened_and_nothing_is_written(self, store: Store) -> None:
+        first, second = samples.on("a", "i1"), samples.on("b", "i2")
+        now, minute = first.opened_at, timedelta(minutes=1)
+        await put(store, first)
+        servers = (first.server, second.server)
+        room = Room(what="in the fleet", servers=servers, since=now - minute, until=now, most=1)
+        assert await store.opened(room) == 1
+        await refused(store, work(incident=second, room=(room,)), "1 of 1 incidents a minute in the fleet")
+        assert await store.incident("i2") is None
+        await store.commit(work(incident=second, room=(replace(room, most=2),)))
+        assert await store.opened(room) == 2
+
+    async def test_only_its_servers_and_its_span_are_counted(self, store: Store) -> None:
+        first = await put(store, samples.on("a", "i1"))
+        now, minute = first.opened_at, timedelta(minutes=1)
+        room = Room(what="here", servers=(first.server,), since=now - minute, until=now, most=1)
+        assert await store.opened(replace(room, servers=("another.contoso.com",))) == 0
+        assert await store.opened(replace(room, since=now, until=now + minute)) == 0
+        assert await store.opened(replace(room, until=now - minute / 2)) == 0
+
+
 class TestLedger:
     async def test_every_status_is_counted_as_it_is_committed_beside_the_rows_themselves(self, store: Store) -> None:
         await store.ingest([samples.received("k1"), samples.received("k2"), samples.unreadable("k3")])
         opened = await put(store, samples.incident())
-        await store.commit(work(routing=Routing(alert_id=1, status=AlertStatus.JOINED, incident_id="i1")))
-        await store.commit(work(routing=Routing(alert_id=2, status=AlertStatus.SUPPRESSED, reason="x")))
+        await store.commit(work(routing=Routing(alert_ids=(1,), status=AlertStatus.JOINED, incident_id="i1")))
+        await store.commit(work(routing=Routing(alert_ids=(2,), status=AlertStatus.SUPPRESSED, reason="x")))
         again = await put(store, replace(opened, state="restart"))
         ended = await put(store, replace(again, status=IncidentStatus.ESCALATED))
         await put(store, replace(ended, status=IncidentStatus.OPEN))

@@ -17,7 +17,7 @@ from daemon.dispatch import Dispatch
 from daemon.domain import Alert, AuditRow, Incident, IncidentStatus, Received, Source, Step, moment, timestamp
 from daemon.engine import Engine
 from daemon.family import Family
-from daemon.guardrail_settings import Safety
+from daemon.guardrail_settings import Safety, Storms
 from daemon.inventory import Inventory, Role, Server
 from daemon.ladders import Ladders
 from daemon.operators import Operators
@@ -326,6 +326,7 @@ class Daemon:
         safety: Safety | None = None,
         *,
         windows: tuple[Window, ...] = (),
+        storms: Storms | None = None,
     ) -> None:
         self.world, self.store, self.clock = world, store, world.clock
         self.pause = PauseFile(folder / "pause", servers or inventory())
@@ -340,6 +341,7 @@ class Daemon:
             new_id=self._new_id,
             prefix="exmedic",
             windows=windows,
+            storms=storms or Storms(),
         )
         self.dispatch = Dispatch(family, lambda: None)
         self.operators = Operators(

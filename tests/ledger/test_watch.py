@@ -60,13 +60,13 @@ async def fill(store: Store) -> None:
     opened = await store.commit(
         work(
             incident=samples.on("a", "i1"),
-            routing=Routing(alert_id=1, status=AlertStatus.JOINED, incident_id="i1"),
+            routing=Routing(alert_ids=(1,), status=AlertStatus.JOINED, incident_id="i1"),
         )
     )
     assert opened is not None
     await store.commit(work(incident=samples.on("b", "i2", status=IncidentStatus.RESOLVED)))
-    await store.commit(work(routing=Routing(alert_id=2, status=AlertStatus.JOINED, incident_id="i2")))
-    await store.commit(work(routing=Routing(alert_id=3, status=AlertStatus.SUPPRESSED, reason="not in inventory")))
+    await store.commit(work(routing=Routing(alert_ids=(2,), status=AlertStatus.JOINED, incident_id="i2")))
+    await store.commit(work(routing=Routing(alert_ids=(3,), status=AlertStatus.SUPPRESSED, reason="not in inventory")))
     await store.commit(work(incident=samples.on("c", "i3"), step=None))
 
 
@@ -202,7 +202,7 @@ async def test_a_store_with_wrong_figures_goes_on_taking_in_routing_and_opening(
     async with opened(path) as watched:
         await watched.store.ingest([samples.received("later")])
         for alert in await watched.store.pending_alerts(EVERYTHING):
-            await watched.store.commit(work(routing=Routing(alert_id=alert.id, status=AlertStatus.SUPPRESSED)))
+            await watched.store.commit(work(routing=Routing(alert_ids=(alert.id,), status=AlertStatus.SUPPRESSED)))
         await watched.store.commit(work(incident=samples.on("z", "i7")))
 
 

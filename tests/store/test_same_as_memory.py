@@ -69,7 +69,7 @@ undo_items = st.builds(
 quarantines = st.builds(samples.quarantine, server=servers, incident_id=incident_ids, step_id=st.sampled_from(STEPS))
 routings = st.builds(
     Routing,
-    alert_id=st.integers(1, 4),
+    alert_ids=st.lists(st.integers(1, 4), min_size=1, max_size=3, unique=True).map(tuple),
     status=st.sampled_from(AlertStatus),
     reason=st.sampled_from(["", "not in inventory"]),
     incident_id=st.none() | incident_ids,
