@@ -24,6 +24,7 @@ Loc = tuple[str | int, ...]  #: a place in a document: keys and array indexes, f
 
 MAX_SYNTAX_MISTAKES = 20  #: beyond that, what follows from one mistake is no longer told from the next one
 
+_LINE_END = "\r\n"  #: tomllib makes "\n" of it, once; of a "\n" after a stray "\r", which is a mistake, it would do so too
 _KEYS = ("bare_key", "quoted_key", "dotted_key")
 _WHERE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
 _STATEMENT = re.compile(r"""\s*(?:\[[^,=]*$|(?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*\s*=)""")
@@ -85,7 +86,7 @@ def _parse(file: Path, text: str) -> TomlSource:
         lines = _without(lines, start, end)
     if complaint:
         lines = []
-    remaining = "\n".join(lines)
+    remaining = _LINE_END.join(lines)
     positions = dict(_positions(remaining))
     mistakes = tuple(
         Mistake(file, start + 1, _sentence(complaint, original, start, positions))
@@ -96,7 +97,7 @@ def _parse(file: Path, text: str) -> TomlSource:
 
 def _complaint(lines: list[str]) -> _Complaint | None:
     try:
-        tomllib.loads("\n".join(lines))
+        tomllib.loads(_LINE_END.join(lines))
     except tomllib.TOMLDecodeError as error:
         # tomllib of Python 3.11 gives the place only in its text.
         text = str(error)

@@ -61,7 +61,8 @@ class VirtualProcess(Process):
 class ModelShell:
     """`ports.Shell` for every daemon of one world. `spawn` runs what outlives a daemon.
 
-    `sent` is told of each effect, and what befalls it, at the moment its command goes out.
+    `sent` is told of each effect, and what befalls it, at the moment its command goes out; `asked` at each moment in
+    which a server has answered or done something.
     """
 
     def __init__(
@@ -70,11 +71,13 @@ class ModelShell:
         chance: random.Random,
         spawn: Spawn,
         sent: Callable[[Call, str], None],
+        asked: Callable[[], None],
     ) -> None:
         self._simulation = simulation
         self._chance = chance
         self._spawn = spawn
         self._sent = sent
+        self._asked = asked
         self._processes: dict[str, list[VirtualProcess]] = {}
         simulation.windows.on_power.append(self._power_changed)
 
@@ -168,6 +171,7 @@ class ModelShell:
             )
         except Refusal as refusal:
             error = {"kind": refusal.kind, "message": refusal.message}
+        self._asked()
         clock = self._simulation.timeline.now() + machine.skew
         envelope = {
             "exmedic": 1,

@@ -144,7 +144,7 @@ class Rules(Watcher):
             self._opened = len(state.incidents)
             for incident in state.incidents.values():
                 self._watch(incident)
-        self._look()
+        self.asked()
         for row in state.audit[self._audited :]:
             self._world.note(f"audit {row.seq}: {row.entry.message}")
             if "internal error" in row.entry.message:
@@ -170,7 +170,7 @@ class Rules(Watcher):
 
     # Looked at
 
-    def _look(self) -> None:
+    def asked(self) -> None:
         """Write down which monitors are ill now, whatever anybody says of them."""
         self._world.simulation.timeline.run_due()
         now = self._world.simulation.timeline.now()
@@ -211,7 +211,7 @@ class Rules(Watcher):
         incident = self._world.store.contents.incidents[step.incident_id]
         if step.action == "undo" or not incident.monitor:
             return
-        self._look()
+        self.asked()
         opened = self._true(incident.opened_at)
         if not self._was(incident.server, incident.key.monitor, ill=True, since=opened):
             self.broken(4, f"{step.action} of {step.id}, although {incident.key} was never ill")

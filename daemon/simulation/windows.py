@@ -31,7 +31,7 @@ def forbidden_by(state: State, inventory: Inventory, step: Step, server: Server)
     action = ACTIONS[step.action]
     others = [each for each in inventory if share(server, each)] if action.dag_wide else []
     for window in state.windows.values():
-        known = window.added_at is not None and window.added_at < step.started_at
+        known = window.added_at is not None and window.added_at < step.started_at and not window.ended_by
         strict = window.kind is not WindowKind.BUSINESS_HOURS and forbids(window.kind, action)
         beside = window.kind is WindowKind.MAINTENANCE and any(covers(window, other) for other in others)
         if known and strict and (beside or covers(window, server)) and holding([window], step.started_at):

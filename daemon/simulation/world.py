@@ -103,6 +103,9 @@ class Watcher:
     def sent(self, call: Call) -> None:
         """A command that may change something, and was allowed, goes out."""
 
+    def asked(self) -> None:
+        """A server has answered, or done what it was told: the answer is of this moment."""
+
     def changed(self) -> None:
         """A verb of the store has ended."""
 
@@ -155,7 +158,9 @@ class World:
         self._halted = False
         self._stop: asyncio.Event | None = None
         self._operators: Operators | None = None
-        self._shell = ModelShell(self.simulation, self._chance, self.spawn, self._sent)
+        self._shell = ModelShell(
+            self.simulation, self._chance, self.spawn, self._sent, asked=lambda: self.watcher.asked()
+        )
 
     # The daemons
 

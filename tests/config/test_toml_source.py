@@ -3,7 +3,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from daemon.toml_source import MAX_SYNTAX_MISTAKES, TomlSource, read_toml
@@ -123,6 +123,8 @@ _PIECES = st.sampled_from(
 
 
 @given(st.lists(_PIECES, max_size=40).map("".join))
+@example("\r\r\n")
+@example("a = 1\r\r\n")
 def test_tomllib_decides_what_is_a_mistake_and_what_the_values_are(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:

@@ -150,6 +150,8 @@ CREATE INDEX incidents_due ON incidents (due_at) WHERE due_at IS NOT NULL;
 CREATE UNIQUE INDEX incidents_one_current_per_key ON incidents (server, health_set_key, monitor_key)
 WHERE status = 'open' OR latched = 1;
 
+CREATE INDEX incidents_opened ON incidents (opened_at);
+
 CREATE INDEX incidents_transient ON incidents (server, health_set_key, monitor_key, ended_at) WHERE transient = 1;
 
 CREATE TABLE ledger_told (
