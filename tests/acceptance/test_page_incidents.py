@@ -36,6 +36,7 @@ async def test_killed_after_the_protocol_log_was_switched_on_and_again_after_it_
     for effect, action in (("protocol_log_on", "protocol_log_on"), ("protocol_log_off", "undo")):
         # It is carried out, and its answer comes later than the daemon waits.
         site.lab.break_server("cas1", Fault.LATE_ANSWER, script="set_protocol_log", count=1, timeouts=100)
+        # the default keeps this round's value; mypy cannot tell the type of such a lambda
         await eventually(lambda effect=effect: effect in site.effects("cas1"), f"{effect} is in the lab's record", 60)  # type: ignore[misc]
         daemon.kill()
         (incident,) = [found for found in await site.incidents() if found.monitor == CTP]
@@ -64,6 +65,7 @@ async def test_a_problem_that_comes_and_goes_escalates_the_third_time_and_an_und
         await site.alert("mbx4")
         for time in range(3):
             await site.alert("mbx1")
+            # the default keeps this round's value; mypy cannot tell the type of such a lambda
             await site.until(lambda store, wanted=time + 1: ended(store, "mbx1", wanted), "it has ended")  # type: ignore[misc]
         first, second, third = [found for found in await site.incidents() if found.key == key("mbx1", DEEP)]
         for transient in (first, second):

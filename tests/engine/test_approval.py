@@ -178,11 +178,11 @@ async def test_an_approval_that_comes_between_the_last_look_and_the_wait_is_not_
     run = asking.world.run
 
     async def approve_first(*args: object) -> object:
-        asking.world.run = run  # type: ignore[method-assign]
+        asking.world.run = run  # type: ignore[method-assign]  # the test stands in between
         await order(asking, "approve")
-        return await run(*args)  # type: ignore[arg-type]
+        return await run(*args)  # type: ignore[arg-type]  # handed through as it came
 
-    asking.world.run = approve_first  # type: ignore[method-assign, assignment]
+    asking.world.run = approve_first  # type: ignore[method-assign, assignment]  # the test stands in between
     granted = asking.clock.now()
     assert (await asking.drive()).status is IncidentStatus.RESOLVED
     assert asking.clock.now() - granted < timedelta(minutes=20), "it did not wait for the next look"

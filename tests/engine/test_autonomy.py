@@ -147,9 +147,9 @@ async def test_a_look_that_cannot_be_taken_ends_nothing_and_is_not_known(make: M
     async def silent_for_the_look(call: Call, *given: object) -> object:
         if call.step_id == "i1-look":
             daemon.world.befall(call.script, Mishap.UNREACHABLE)
-        return await run(call, *given)  # type: ignore[arg-type]
+        return await run(call, *given)  # type: ignore[arg-type]  # handed through as it came
 
-    daemon.world.run = silent_for_the_look  # type: ignore[method-assign, assignment]
+    daemon.world.run = silent_for_the_look  # type: ignore[method-assign, assignment]  # the test stands in between
     assert (await daemon.drive()).status is IncidentStatus.RESOLVED
     assert (await verdict(daemon)).how is How.UNKNOWN
     assert any(call.step_id == "i1-look" for call in daemon.world.calls)

@@ -99,7 +99,7 @@ async def test_an_alert_that_opens_the_incident_first_is_joined(daemon: Daemon) 
             await daemon.alert(MBX1)
         return await commit(work)
 
-    daemon.store.commit = behind_an_alert  # type: ignore[method-assign, assignment]
+    daemon.store.commit = behind_an_alert  # type: ignore[method-assign, assignment]  # the test stands in between
     await deferral(daemon).take_up()
     (incident,) = await daemon.store.incidents()
     assert incident.version == 2
@@ -114,9 +114,9 @@ async def test_one_that_always_conflicts_is_tried_again_at_the_next_look(daemon:
     async def busy(_work: Commit) -> object:
         raise Conflict("somebody else")
 
-    daemon.store.commit = busy  # type: ignore[method-assign, assignment]
+    daemon.store.commit = busy  # type: ignore[method-assign, assignment]  # the test stands in between
     assert await deferral(daemon).take_up() == 0
-    daemon.store.commit = commit  # type: ignore[method-assign]
+    daemon.store.commit = commit  # type: ignore[method-assign]  # the test stands in between
     assert await deferral(daemon).take_up() == 1
 
 

@@ -65,10 +65,10 @@ async def test_a_pause_that_comes_between_intent_and_send_withholds_the_effect(d
         committed = await commit(unit)
         if unit.claim:
             daemon.pause.pause("by ada: now")
-            daemon.store.commit = commit  # type: ignore[method-assign]
+            daemon.store.commit = commit  # type: ignore[method-assign]  # the test stands in between
         return committed
 
-    daemon.store.commit = commit_then_pause  # type: ignore[method-assign, assignment]
+    daemon.store.commit = commit_then_pause  # type: ignore[method-assign, assignment]  # the test stands in between
     await daemon.alert(MBX1)
     await daemon.drive(lambda incident: incident.state == "restart.recheck")
     assert daemon.world.effects == []
@@ -152,7 +152,7 @@ async def test_a_verification_that_began_before_an_alert_does_not_end_the_incide
     joined = asyncio.Event()
 
     async def alert_during_the_probe(*args: object) -> object:
-        reply = await run(*args)  # type: ignore[arg-type]
+        reply = await run(*args)  # type: ignore[arg-type]  # handed through as it came
         if not joined.is_set():
             joined.set()
             daemon.world.hosts[MBX1].sick = True
@@ -160,7 +160,7 @@ async def test_a_verification_that_began_before_an_alert_does_not_end_the_incide
             await daemon.alert(MBX1, key="another")
         return reply
 
-    daemon.world.run = alert_during_the_probe  # type: ignore[method-assign, assignment]
+    daemon.world.run = alert_during_the_probe  # type: ignore[method-assign, assignment]  # the test stands in between
     incident = await daemon.drive()
     assert incident.status is IncidentStatus.RESOLVED
     assert daemon.world.effects == [("restart", MBX1)]

@@ -83,7 +83,7 @@ async def test_alerts_that_join_at_each_look_do_not_extend_a_verification_beyond
         return await run(call, permit)
 
     await daemon.alert(MBX1)
-    daemon.world.run = run_among_alerts  # type: ignore[method-assign]
+    daemon.world.run = run_among_alerts  # type: ignore[method-assign]  # the test stands in between
     incident = await daemon.drive()
     assert incident.status is IncidentStatus.ESCALATED
     assert incident.reason.startswith("verify: unknown: alerts kept coming in while it was asked")

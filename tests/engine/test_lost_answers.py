@@ -82,7 +82,7 @@ async def test_a_new_process_that_got_the_id_of_the_old_one_is_a_new_process(
             host.pid -= 1  # the world counts it up
         return await run(call, permit)
 
-    daemon.world.run = run_with_ids_given_out_again  # type: ignore[method-assign]
+    daemon.world.run = run_with_ids_given_out_again  # type: ignore[method-assign]  # the test stands in between
     if mishap is not None:
         daemon.world.befall("restart_service", mishap)
     await daemon.alert(MBX1)
@@ -105,7 +105,7 @@ async def test_a_server_clock_that_is_set_back_over_an_effect_never_makes_it_hap
             daemon.world.hosts[MBX1].skew -= timedelta(days=4)
         return reply
 
-    daemon.world.run = run_while_the_clock_is_set_back  # type: ignore[method-assign]
+    daemon.world.run = run_while_the_clock_is_set_back  # type: ignore[method-assign]  # the test stands in between
     daemon.world.befall(script, Mishap.ANSWER_LOST)
     incident = await daemon.drive()
     assert incident.status is IncidentStatus.ESCALATED
@@ -207,7 +207,7 @@ async def test_an_effect_that_happens_between_the_looks_of_a_settlement_is_not_d
             daemon.clock.advance(600)  # past the moment after which it may not begin
         return reply
 
-    daemon.world.run = reboot_after_the_evidence  # type: ignore[method-assign]
+    daemon.world.run = reboot_after_the_evidence  # type: ignore[method-assign]  # the test stands in between
     incident = await daemon.drive()
     assert incident.status is IncidentStatus.RESOLVED, incident.reason
     assert done(daemon) == UNDISTURBED

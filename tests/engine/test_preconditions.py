@@ -218,7 +218,7 @@ async def test_facts_that_took_too_long_to_gather_are_not_acted_on(daemon: Daemo
             daemon.clock.advance(20)
         return await run(call, permit)
 
-    daemon.world.run = slowly  # type: ignore[method-assign]
+    daemon.world.run = slowly  # type: ignore[method-assign]  # the test stands in between
     await sick_mailbox(daemon)
     incident = await daemon.drive()
     assert "the facts were too old by the time they were complete" in incident.reason
@@ -285,7 +285,7 @@ async def test_what_changes_between_the_facts_and_the_command_is_seen_by_the_com
                 daemon.world.hosts[MBX1].blocked = False
         return await run(call, permit)
 
-    daemon.world.run = run_late  # type: ignore[method-assign]
+    daemon.world.run = run_late  # type: ignore[method-assign]  # the test stands in between
     await sick_mailbox(daemon)
     incident = await daemon.drive()
     assert incident.status is IncidentStatus.ESCALATED
@@ -305,7 +305,7 @@ async def test_a_client_access_server_that_turns_out_to_hold_mailboxes_refuses_i
             daemon.world.around[CAS1].mailbox = True
         return await run(call, permit)
 
-    daemon.world.run = run_late  # type: ignore[method-assign]
+    daemon.world.run = run_late  # type: ignore[method-assign]  # the test stands in between
     await sick_cas(daemon)
     incident = await daemon.drive()
     assert incident.reason.startswith("reboot.reboot: refused: ")
@@ -405,7 +405,7 @@ async def test_a_member_of_the_dag_that_does_not_tell_stops_a_move_and_not_a_res
             return Reply(kind=ReplyKind.UNKNOWN, result={}, detail="no answer")
         return await run(call, permit)
 
-    daemon.world.run = run_without  # type: ignore[method-assign]
+    daemon.world.run = run_without  # type: ignore[method-assign]  # the test stands in between
     await sick_mailbox(daemon)
     incident = await daemon.drive()
     assert incident.reason.startswith("reboot.move: unknown: waited since")

@@ -32,7 +32,7 @@ def only_sees(daemon: Daemon, executor: str) -> None:
         seen.blocked = blocked
         return reply
 
-    daemon.world.run = run_on_old_views  # type: ignore[method-assign]
+    daemon.world.run = run_on_old_views  # type: ignore[method-assign]  # the test stands in between
 
 
 async def item(daemon: Daemon) -> UndoStatus:

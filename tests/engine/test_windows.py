@@ -142,9 +142,9 @@ async def test_a_maintenance_that_begins_while_the_facts_are_read_holds_the_effe
         if not begun:
             begun = True
             await maintain(daemon)
-        return await run(*args)  # type: ignore[arg-type]
+        return await run(*args)  # type: ignore[arg-type]  # handed through as it came
 
-    daemon.world.run = slow  # type: ignore[method-assign, assignment]
+    daemon.world.run = slow  # type: ignore[method-assign, assignment]  # the test stands in between
     await daemon.turn()
     assert begun
     assert daemon.world.effects == []

@@ -141,13 +141,16 @@ async def test_a_broker_killed_in_a_burst_and_a_ladder_loses_nothing_older_and_t
             await older_than_the_window(source)
             heard = len(follower.heard)
             await site.alert(server)
+            # the default keeps this round's value; mypy cannot tell the type of such a lambda
             await eventually(lambda heard=heard: len(follower.heard) > heard, "the ladder begins", 60)  # type: ignore[misc]
             outages = daemon.words().count("bus_down")
             site.broker.kill()
             killed = time.monotonic()
+            # the default keeps this round's value; mypy cannot tell the type of such a lambda
             await eventually(lambda outages=outages: daemon.words().count("bus_down") > outages, "it is noticed")  # type: ignore[misc]
             site.broker.restart()
             safe = {name for name, at in source.acknowledged.items() if at < killed - WINDOW}
+            # the default keeps this round's value; mypy cannot tell the type of such a lambda
             await eventually(lambda safe=safe: safe <= stored(site), "what was acknowledged is stored", 60)  # type: ignore[misc]
         await site.until_ended(*LADDERS)
         incidents = [await site.incident(server) for server in LADDERS]

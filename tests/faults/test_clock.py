@@ -65,6 +65,7 @@ async def test_a_clock_that_is_set_while_a_ladder_runs_changes_nothing_in_it(sit
     daemon = await site.daemon()
     await site.alert(server)
     for effect, offset in (("restart", HOUR), ("stop_activation", -HOUR), ("reboot", HOUR)):
+        # the default keeps this round's value; mypy cannot tell the type of such a lambda
         await eventually(lambda effect=effect: effect in site.effects(server), f"{effect} was sent", 60)  # type: ignore[misc]
         system.set_by(offset)
     await site.until_ended(server, seconds=90)

@@ -224,7 +224,7 @@ def test_a_window_forbids_every_effect_but_these_never_a_read_and_never_putting_
 def test_a_window_is_for_the_servers_it_names_and_those_of_its_dags_and_sites(
     scope: dict[str, tuple[str, ...]], is_for: bool
 ) -> None:
-    assert covers(replace(once(FREEZE), **scope), SERVER) is is_for  # type: ignore[arg-type]
+    assert covers(replace(once(FREEZE), **scope), SERVER) is is_for  # type: ignore[arg-type]  # a table of fields
 
 
 def asked(

@@ -218,7 +218,7 @@ def test_faults_of_the_answer_strike_calls_about_the_server_too(lab: Lab, client
 def test_faults_combine_are_listed_and_cleared(lab: Lab) -> None:
     lab.break_server("mbx1", "incurable")
     lab.break_server("MBX1.contoso.lab", Fault.PROBE_CANNOT_RUN)
-    assert set(lab.servers()[MBX1]["faults"]) == {"incurable", "probe_cannot_run"}  # type: ignore[call-overload]
+    assert set(lab.servers()[MBX1]["faults"]) == {"incurable", "probe_cannot_run"}  # type: ignore[call-overload]  # it is JSON
     lab.cure("mbx1")
     assert lab.servers()[MBX1]["faults"] == {}
 

@@ -59,7 +59,7 @@ def forget_what_was_set_aside(patch: Patch) -> None:
     suppress = dispatch._suppress
 
     def for_good(*args: object) -> Commit:
-        return replace(suppress(*args), defer=())  # type: ignore[arg-type]
+        return replace(suppress(*args), defer=())  # type: ignore[arg-type]  # handed through as it came
 
     patch.setattr(dispatch, "_suppress", for_good)
 
