@@ -24,7 +24,7 @@ Loc = tuple[str | int, ...]  #: a place in a document: keys and array indexes, f
 
 MAX_SYNTAX_MISTAKES = 20  #: beyond that, what follows from one mistake is no longer told from the next one
 
-_LINE_END = "\r\n"  #: tomllib makes "\n" of it, once; of a "\n" after a stray "\r", which is a mistake, it would do so too
+_LINE_END = "\r\n"  #: tomllib makes it "\n", once; of "\n" after a stray "\r" it would hide the mistake
 _KEYS = ("bare_key", "quoted_key", "dotted_key")
 _WHERE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
 _STATEMENT = re.compile(r"""\s*(?:\[[^,=]*$|(?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*\s*=)""")

@@ -158,9 +158,7 @@ class World:
         self._halted = False
         self._stop: asyncio.Event | None = None
         self._operators: Operators | None = None
-        self._shell = ModelShell(
-            self.simulation, self._chance, self.spawn, self._sent, asked=lambda: self.watcher.asked()
-        )
+        self._shell = ModelShell(self.simulation, self._chance, self.spawn, self._sent, self._asked)
 
     # The daemons
 
@@ -286,6 +284,9 @@ class World:
 
     def _effect(self, entry: RecordedEffect) -> None:
         self.watcher.effect(entry)
+
+    def _asked(self) -> None:
+        self.watcher.asked()
 
     def _sent(self, call: Call, mishap: str) -> None:
         self.watcher.sent(call)
