@@ -15,18 +15,27 @@ from tests.simulation.planted import BUGS, retry_what_was_lost
 RUNBOOKS = load_runbooks(shipped_directory())
 pytestmark = pytest.mark.timeout(600)  # some bugs need a hundred nights, and the machine may be busy
 NIGHTS = 200
+#: The first night that notices these bugs is a late one: it is played first, to save playing all before it every time.
+LATE = {
+    "climb because nothing could be read": 148,
+    "act under the hands of somebody who is logged on": 98,
+    "forget the moment after which it is too late": 63,
+    "trust an empty answer": 55,
+    "spend more than the budget": 46,
+}
 
 
-def broken() -> Iterator[Outcome]:
+def broken(first: int = 1) -> Iterator[Outcome]:
     hush()
-    nights = (play(story_of(seed), RUNBOOKS) for seed in range(1, NIGHTS + 1))
+    seeds = (first, *(seed for seed in range(1, NIGHTS + 1) if seed != first))
+    nights = (play(story_of(seed), RUNBOOKS) for seed in seeds)
     return (outcome for outcome in nights if outcome.violations)
 
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_it_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     BUGS[bug](monkeypatch)
-    assert next(broken(), None) is not None, f"{NIGHTS} nights, and nobody noticed: {bug}"
+    assert next(broken(LATE.get(bug, 1)), None) is not None, f"{NIGHTS} nights, and nobody noticed: {bug}"
 
 
 def test_a_failing_night_is_told_as_a_short_story_that_still_fails(monkeypatch: pytest.MonkeyPatch) -> None:
