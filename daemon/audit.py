@@ -63,6 +63,8 @@ LABELS: Mapping[AuditKind, Label] = MappingProxyType(
         AuditKind.NOT_NOTIFIED: Label("a078a0c6df22ec9119f35dbed65b5282", _WARNING),
         AuditKind.QUARANTINED: Label("988fc1906dabebce4f6188ea786dce13", _CRITICAL),
         AuditKind.QUARANTINE_LIFTED: Label("1ec741294ae4e0d352fc3202939b3b58", _WARNING),
+        AuditKind.CAUSE_FOUND: Label("5d1c0e7f2b8a4c63a0f49e6d73b1c582", _CRITICAL),
+        AuditKind.CAUSE_OVER: Label("b7a3f6092c4d4e18935c1de08f62a7d4", _NOTICE),
         AuditKind.PAUSED: Label("60609c486068da74e17603bcf7b1200d", _WARNING),
         AuditKind.RESUMED: Label("2a83d89a22563dae5219e30e1a581c06", _WARNING),
         AuditKind.WINDOW_ADDED: Label("a0f7dd846e3b0645b3a2702b05893289", _NOTICE),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from daemon.cause import Cause
 from daemon.domain import (
     AlertStatus,
     AuditEntry,
@@ -101,6 +102,7 @@ class Commit:
     transaction: two incidents can never both get the last of a budget. So is `room`, before a new incident.
     `undefer` forgets what was deferred, before `defer` adds to it; of a key that is deferred already the earlier
     `since` and the earlier `not_before` stay.
+    `cause` is inserted when its version is 0, otherwise it replaces the stored one of that same version.
     `window` is inserted, or replaces the one of that name that was added at the same moment.
     """
 
@@ -118,6 +120,7 @@ class Commit:
     routing: Routing | None = None
     undefer: tuple[Key, ...] = ()
     defer: tuple[Deferred, ...] = ()
+    cause: Cause | None = None
     window: Window | None = None
     runbook: StoredRunbook | None = None
     ledger_told: Mapping[str, int] | None = None

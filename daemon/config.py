@@ -20,7 +20,7 @@ from pydantic import (
 
 from daemon.complaints import validated
 from daemon.errors import ConfigError, Mistake
-from daemon.guardrail_settings import Budgets, Safety, Storms, Timing
+from daemon.guardrail_settings import Budgets, Safety, SharedCause, Storms, Timing
 from daemon.roles import Roles
 from daemon.section import Name, Seconds, Section
 from daemon.site_paths import PrivateFile, SiteDirectory, SiteFile, SitePath
@@ -198,6 +198,7 @@ class Settings(Section):
     timing: Timing = Timing()
     budgets: Budgets = Budgets()
     storms: Storms = Storms()
+    shared_cause: SharedCause = SharedCause()
     windows: tuple[WindowSettings, ...] = ()
     notify: NotifySettings = NotifySettings()
     roles: Roles | None = None

@@ -3,6 +3,7 @@
 What the invariants are is in `daemon.ports.Store.commit`; each store enforces them in its own way.
 """
 
+from daemon.cause import Cause
 from daemon.commit import Limit, Room
 from daemon.domain import Incident, Key, Step
 from daemon.errors import Conflict
@@ -46,6 +47,11 @@ def claim_without_incident(what: str) -> Conflict:
 def claim_after_the_end(incident: Incident, scope: str) -> Conflict:
     """An incident that has ended takes a claim."""
     return Conflict(f"incident {incident.id} is {incident.status} and cannot claim {scope}; only an open one can")
+
+
+def cause_moved_on(cause: Cause) -> Conflict:
+    """Another commit noted or ended it first."""
+    return Conflict(f"cause {cause.id} ({cause.what}) has moved on; read it again")
 
 
 def claimed(scope: str, holder: str, incident_id: str) -> Conflict:

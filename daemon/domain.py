@@ -95,6 +95,8 @@ class AuditKind(StrEnum):
     NOT_NOTIFIED = "not_notified"
     QUARANTINED = "quarantined"
     QUARANTINE_LIFTED = "quarantine_lifted"
+    CAUSE_FOUND = "cause_found"
+    CAUSE_OVER = "cause_over"
     PAUSED = "paused"
     RESUMED = "resumed"
     WINDOW_ADDED = "window_added"

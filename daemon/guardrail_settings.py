@@ -1,4 +1,4 @@
-"""The settings that keep exmedic from doing too much: modes, waits, budgets and storms."""
+"""The settings that keep exmedic from doing too much: modes, waits, budgets, storms and shared causes."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -110,3 +110,12 @@ class Storms(Section):
     fleet: _AMinute = 30
     site: _AMinute = 15
     dag: _AMinute = 10
+
+
+class SharedCause(Section):
+    """When the same problem on several servers is one cause for all, which no restart of each would cure."""
+
+    servers: Annotated[int, Field(strict=True, ge=2, le=1000)] = 3  #: on so many servers ...
+    share: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.2  #: ... or on this part of them, whatever is fewer ...
+    within: Seconds = 900.0  #: ... opened within this time
+    settling: Seconds = 180.0  #: how old an incident is before its first disruptive effect

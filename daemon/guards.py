@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from daemon import asking, budget, in_window
+from daemon import asking, budget, in_window, shared_cause
 from daemon.case import Case
 from daemon.gates import Hold, Refuse, not_paused, not_quarantined
 from daemon.inventory import Server
@@ -26,6 +26,11 @@ async def objection(parts: Parts, case: Case, server: Server) -> Hold | Refuse |
         if verdict is not None:
             return verdict
     return None
+
+
+async def at_last(parts: Parts, case: Case, server: Server) -> Hold | Refuse | None:
+    """What may have changed while the facts were read, asked again just before the intent."""
+    return await in_window.at_last(parts, case, server) or await shared_cause.held(parts, case, server)
 
 
 async def quarantined(parts: Parts, _case: Case, server: Server) -> Refuse | None:
@@ -59,5 +64,13 @@ async def claimed(parts: Parts, case: Case, server: Server) -> Hold | None:
     return Hold(reason=why, after=after, deadline=deadline, lets_go=True) if why else None
 
 
-GUARDS: tuple[Guard, ...] = (quarantined, asking.declined, paused, in_window.held, budget.spent, claimed)
+GUARDS: tuple[Guard, ...] = (
+    quarantined,
+    asking.declined,
+    paused,
+    in_window.held,
+    shared_cause.held,
+    budget.spent,
+    claimed,
+)
 PUTTING_BACK: tuple[Guard, ...] = (quarantined, paused, claimed)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from daemon import approval
+from daemon import approval, causes
 from daemon.case import ORDERED_UNDO
 from daemon.commit import Commit
-from daemon.domain import AuditEntry, AuditKind, Channel, Incident, IncidentStatus, UndoItem, UndoStatus
+from daemon.domain import AuditEntry, AuditKind, Channel, Incident, IncidentStatus, UndoItem, UndoStatus, timestamp
 from daemon.errors import Conflict, OperatorError
 from daemon.inventory import Inventory
 from daemon.opening import about
@@ -75,6 +75,10 @@ class Operators:
             "quarantined": [quarantine.server for quarantine in await self.store.quarantines()],
             "waiting": waiting,
             **await self._window_orders.standing(),
+            "causes": [
+                {"id": each.id, "what": each.what, "servers": each.servers, "since": timestamp(each.since)}
+                for each in await self.store.causes()
+            ],
             "deferred": len(await self.store.deferred(datetime.max.replace(tzinfo=UTC), MOST_WAITING)),
             "notifications": self.notifies,
             "ledger": ledger.as_json(),
@@ -110,11 +114,16 @@ class Operators:
 
     async def _release(self, user: str, request: Request) -> dict[str, Any]:
         name = str(request.get("server", ""))
+        if name.startswith("c-") and await self._release_cause(user, name):
+            return {"released": name}
         server = self.inventory.find(name)
         quarantine = await self.store.quarantine(server.name if server else name.lower())
         if quarantine is None:
             held = ", ".join(quarantine.server for quarantine in await self.store.quarantines()) or "none"
-            raise OperatorError(f"{name} is not quarantined; quarantined servers: {held}")
+            shared = ", ".join(each.id for each in await self.store.causes()) or "none"
+            raise OperatorError(
+                f"{name} is not quarantined, nor a shared cause; quarantined servers: {held}; causes: {shared}"
+            )
         now = self.clock.now()
         entry = AuditEntry(
             kind=AuditKind.QUARANTINE_LIFTED,
@@ -126,6 +135,20 @@ class Operators:
         )
         await self.store.commit(Commit(at=now, lift=quarantine.server, audit=(entry,)))
         return {"released": quarantine.server}
+
+    async def _release_cause(self, user: str, name: str) -> bool:
+        """Let the incidents of a cause act again; False when there is no such cause."""
+        for _ in range(ROUNDS):
+            cause = next((each for each in await self.store.causes() if each.id == name), None)
+            if cause is None:
+                return False
+            message = f"shared cause {cause.id} ({cause.what}) released by {user}"
+            try:
+                await self.store.commit(causes.ended(cause, self.clock.now(), message, user))
+            except Conflict:
+                continue  # another incident was found to share it; look again
+            return True
+        raise OperatorError(f"cause {name} changes all the time, so nothing was ordered; try again")
 
     async def _close(self, user: str, request: Request) -> dict[str, Any]:
         incident_id = str(request.get("incident", ""))

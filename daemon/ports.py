@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from daemon.cause import Cause, CauseKind
 from daemon.commit import Commit, Deferred, Limit, OutboxRow, Room
 from daemon.domain import (
     AuditRow,
@@ -145,6 +146,10 @@ class Store(Protocol):
         """The incident that holds a key: open, or escalated and latched."""
         ...
 
+    async def alike(self, key: Key) -> list[Incident]:
+        """The incidents that hold the keys of the same health set and monitor, on any server; oldest first."""
+        ...
+
     async def open_step(self, incident_id: str) -> Step | None:
         """The step without an outcome, if there is one."""
         ...
@@ -183,6 +188,14 @@ class Store(Protocol):
 
     async def opened(self, room: Room) -> int:
         """How many incidents were opened within a room."""
+        ...
+
+    async def causes(self) -> list[Cause]:
+        """The causes that are not over, the oldest first."""
+        ...
+
+    async def released(self, kind: CauseKind, what: str) -> datetime | None:
+        """When an operator last released such a cause."""
         ...
 
     async def windows(self, since: datetime) -> list[Window]:

@@ -8,6 +8,7 @@ from functools import partial
 
 import structlog
 
+from daemon import causes
 from daemon.abandon import abandoned
 from daemon.commit import Commit
 from daemon.domain import IncidentStatus
@@ -37,6 +38,7 @@ class Runner:
             while not stopping.is_set():
                 beat()
                 await self._start_due(tasks, stopping)
+                await causes.end_those_over(self._parts)
                 await self._wait()
             _log.info("stopping", running=len(self._running))
 

@@ -12,7 +12,7 @@ from functools import partial
 
 import structlog
 
-from daemon import afterwards, asking, in_window
+from daemon import afterwards, asking, causes, in_window
 from daemon.actions import EFFECTS, READS
 from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn, last_of
 from daemon.actions.heal import others
@@ -23,7 +23,7 @@ from daemon.commit import Commit
 from daemon.domain import AuditKind, Incident, IncidentStatus, Json, Step
 from daemon.errors import Conflict, StoreError
 from daemon.gates import Hold, Refuse
-from daemon.guards import RETRY, objection
+from daemon.guards import RETRY, at_last, objection
 from daemon.inventory import Server
 from daemon.opening import UNHANDLED_LATCH, about
 from daemon.parts import Parts
@@ -187,9 +187,10 @@ class Turn:
             case = replace(case, now=self._parts.clock.now())  # the facts took their time, and an approval expires
             # The mode comes last, so that what it holds is what would be done.
             asked = asking.objection(self._parts, case, self._here())
-            verdict = asked or await in_window.at_last(self._parts, case, self._here()) or prepared
+            verdict = asked or await at_last(self._parts, case, self._here()) or prepared
         if isinstance(verdict, Hold):
-            await self._commit(lambda case: asking.held(self._parts, case, verdict, self._here(), prepared))
+            hold = await causes.noted(self._parts, verdict, self._here())
+            await self._commit(lambda case: asking.held(self._parts, case, hold, self._here(), prepared))
         elif isinstance(verdict, Refuse):
             await self._commit(lambda case: self._parts.engine.refuse(case, verdict))
         elif isinstance(verdict, Done):

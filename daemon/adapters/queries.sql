@@ -63,6 +63,12 @@ SELECT * FROM incidents WHERE status = :status ORDER BY number DESC LIMIT :limit
 SELECT * FROM incidents
 WHERE server = :server AND health_set_key = :health_set AND monitor_key = :monitor AND (status = 'open' OR latched = 1);
 
+-- Scans the index of what is current, which stays small, and not all that ever was.
+-- name: alike
+SELECT * FROM incidents INDEXED BY incidents_one_current_per_key
+WHERE health_set_key = :health_set AND monitor_key = :monitor AND (status = 'open' OR latched = 1)
+ORDER BY opened_at, id;
+
 -- name: transients
 SELECT count(*) AS count FROM incidents
 WHERE server = :server AND health_set_key = :health_set AND monitor_key = :monitor AND transient = 1 AND ended_at > :since;
@@ -182,6 +188,21 @@ ON CONFLICT (name, added_at) DO UPDATE SET
 
 -- name: windows
 SELECT * FROM windows WHERE ends > :since ORDER BY begins, name, added_at;
+
+-- name: insert_cause
+INSERT INTO causes (id, kind, what, what_key, incidents, servers, since, told, ended, ended_by, version)
+VALUES (:id, :kind, :what, :what_key, :incidents, :servers, :since, :told, :ended, :ended_by, :version + 1);
+
+-- name: update_cause
+UPDATE causes SET incidents = :incidents, servers = :servers, told = :told, ended = :ended, ended_by = :ended_by,
+    version = version + 1
+WHERE id = :id AND version = :version AND ended IS NULL;
+
+-- name: causes
+SELECT * FROM causes WHERE ended IS NULL ORDER BY since, id;
+
+-- name: released
+SELECT max(ended) AS ended FROM causes WHERE kind = :kind AND what_key = :what_key AND ended_by <> '';
 
 -- name: last_audit
 SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1;

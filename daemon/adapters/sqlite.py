@@ -17,6 +17,7 @@ from daemon.adapters import sqlite_file, sqlite_writes
 from daemon.adapters import sqlite_guard_rows as guard_rows
 from daemon.adapters import sqlite_rows as rows
 from daemon.adapters.sqlite_file import queries
+from daemon.cause import Cause, CauseKind
 from daemon.commit import Commit, Deferred, Limit, OutboxRow, Room
 from daemon.errors import StoreError
 from daemon.ledger import Ledger
@@ -181,6 +182,10 @@ class SqliteStore:
             "current_incident", rows.incident, server=key.server, health_set=key.health_set, monitor=key.monitor
         )
 
+    async def alike(self, key: domain.Key) -> list[domain.Incident]:
+        """See `ports.Store.alike`."""
+        return await self._all("alike", rows.incident, health_set=key.health_set, monitor=key.monitor)
+
     async def open_step(self, incident_id: str) -> domain.Step | None:
         """See `ports.Store.open_step`."""
         return await self._one("open_step", rows.step, incident_id=incident_id)
@@ -222,6 +227,15 @@ class SqliteStore:
     async def opened(self, room: Room) -> int:
         """See `ports.Store.opened`."""
         return await self._one("opened", lambda row: int(row["count"]), **guard_rows.room_row(room)) or 0
+
+    async def causes(self) -> list[Cause]:
+        """See `ports.Store.causes`."""
+        return await self._all("causes", guard_rows.cause)
+
+    async def released(self, kind: CauseKind, what: str) -> datetime | None:
+        """See `ports.Store.released`."""
+        found = await self._one("released", lambda row: row["ended"], kind=kind.value, what_key=what.lower())
+        return None if found is None else domain.moment(found)
 
     async def windows(self, since: datetime) -> list[Window]:
         """See `ports.Store.windows`."""

@@ -4,6 +4,7 @@ import json
 import sqlite3
 
 from daemon.adapters.sqlite_rows import Row
+from daemon.cause import Cause, CauseKind
 from daemon.commit import Deferred, Room
 from daemon.domain import Key, moment, timestamp
 from daemon.window import Span, Window, WindowKind
@@ -74,6 +75,39 @@ def window(row: sqlite3.Row) -> Window:
         added_by=row["added_by"],
         reason=row["reason"],
         ended_by=row["ended_by"],
+    )
+
+
+def cause_row(cause: Cause) -> Row:
+    """The columns of causes."""
+    return {
+        "id": cause.id,
+        "kind": cause.kind.value,
+        "what": cause.what,
+        "what_key": cause.what.lower(),
+        "incidents": json.dumps(cause.incidents),
+        "servers": json.dumps(cause.servers),
+        "since": timestamp(cause.since),
+        "told": cause.told,
+        "ended": None if cause.ended is None else timestamp(cause.ended),
+        "ended_by": cause.ended_by,
+        "version": cause.version,
+    }
+
+
+def cause(row: sqlite3.Row) -> Cause:
+    """A row of causes."""
+    return Cause(
+        id=row["id"],
+        kind=CauseKind(row["kind"]),
+        what=row["what"],
+        incidents=tuple(json.loads(row["incidents"])),
+        servers=tuple(json.loads(row["servers"])),
+        since=moment(row["since"]),
+        told=row["told"],
+        ended=None if row["ended"] is None else moment(row["ended"]),
+        ended_by=row["ended_by"],
+        version=row["version"],
     )
 
 

@@ -14,6 +14,7 @@ from daemon import conflicts, domain, records
 from daemon.adapters import sqlite_guard_rows as guard_rows
 from daemon.adapters import sqlite_rows as rows
 from daemon.adapters.sqlite_file import queries, transaction
+from daemon.cause import Cause
 from daemon.commit import Commit, Outgoing, Routing
 from daemon.errors import Conflict
 
@@ -67,6 +68,7 @@ def commit(connection: Connection, work: Commit) -> domain.Incident | None:
             _route(connection, work.routing)
         _defer(connection, work)
         _put_window(connection, work)
+        _put_cause(connection, work.cause)
         _give_back(connection, work)  # last: an outcome or a quarantine of this commit may allow it
         _append_audit(connection, work.audit)
         _send(connection, work.outgoing, work.at)
@@ -274,6 +276,15 @@ def _defer(connection: Connection, work: Commit) -> None:
 def _put_window(connection: Connection, work: Commit) -> None:
     if work.window is not None:
         _do(connection, "put_window", guard_rows.window_row(work.window))
+
+
+def _put_cause(connection: Connection, cause: Cause | None) -> None:
+    if cause is None:
+        return
+    with _explained(lambda: conflicts.cause_moved_on(cause)):
+        changed = _do(connection, "update_cause" if cause.version else "insert_cause", guard_rows.cause_row(cause))
+    if not changed:
+        raise conflicts.cause_moved_on(cause)
 
 
 def _give_back(connection: Connection, work: Commit) -> None:

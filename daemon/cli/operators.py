@@ -85,13 +85,16 @@ def _switch(config: Path, server: str, dag: str) -> tuple[PauseFile, str]:
 
 
 def release(
-    server: Annotated[str, typer.Argument(help="The server's name.")],
+    server: Annotated[str, typer.Argument(help="The server's name, or the id of a shared cause (c-...).")],
     config: Config = DEFAULT_CONFIG,
 ) -> None:
-    """Release a server from quarantine, after you have looked at it.
+    """Release a server from quarantine, or the incidents of a shared cause, after you have looked at it.
 
     A server is quarantined when the answer to a restart, move or reboot was lost and no evidence shows what became
     of it. Until it is released, nothing more is done to it.
+
+    A shared cause holds all its incidents. Once it is released, those go on with their next look, each by itself;
+    incidents that are opened later are held anew if they are many.
     """
     settings, _ = site(config)
     answer = steer(settings, {"command": "release", "server": server})

@@ -18,6 +18,7 @@ def print_status(answer: Figures) -> bool:
     out.print(f"bus: {escape(str(answer.get('bus', 'not known')))}")
     out.print(f"paused: {f'[yellow]{escape(paused)}[/]' if paused else 'no'}", soft_wrap=True)
     out.print(f"quarantined: {escape(', '.join(map(str, quarantined))) or 'none'}", soft_wrap=True)
+    _print_causes(answer)
     _print_windows(answer)
     out.print(f"waiting to be sent: {_waiting(answer)}", soft_wrap=True)
     return print_ledger(answer["ledger"]) if "ledger" in answer else True
@@ -28,6 +29,12 @@ def paused_in_words(answer: Figures) -> str:
     parts: Mapping[str, str] = answer.get("paused_scopes") or {}
     everything = [str(answer["paused"])] if answer.get("paused") else []
     return "; ".join([*everything, *(f"only {scope} {why}" for scope, why in parts.items() if scope)])
+
+
+def _print_causes(answer: Figures) -> None:
+    for cause in answer.get("causes") or ():
+        text = f"{cause['id']}: {cause['what']} since {moment(str(cause['since'])):%Y-%m-%d %H:%M} UTC on "
+        out.print(f"shared cause [yellow]{escape(text + ', '.join(cause['servers']))}[/]", soft_wrap=True)
 
 
 def _print_windows(answer: Figures) -> None:

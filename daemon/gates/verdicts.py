@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from daemon.cause import Found
 from daemon.domain import Json
 
 
@@ -27,6 +28,8 @@ class Hold:
     verify_afresh: bool = True
     lets_go: bool = False
     outcome: str = "refused"  #: at the deadline
+    found: Found | None = None  #: the cause that it waits for, which others share
+    paged: bool = False  #: the page of that cause named the server: at the deadline it needs none of its own
     question: str = ""  #: what an operator is asked to approve, in plain words; empty: nobody is asked
 
     @property

@@ -83,6 +83,11 @@ second_hop = "credential"
 auto_tags = ["lab"]
 pause_file = "pause"
 
+[shared_cause]  # in a lab several servers are made ill at once, each for itself
+servers = 1000
+share = 1.0
+settling = 1.0
+
 [lab]
 epoch = {plan.clock.epoch.isoformat()}
 speed = {float(plan.clock.speed)}

@@ -11,7 +11,7 @@ from daemon.assembly import Outer, assemble, lifecycle
 from daemon.config import Settings
 from daemon.domain import AuditKind, AuditRow, IncidentStatus, Mode
 from daemon.errors import OperatorError, StoreError
-from daemon.guardrail_settings import ModeRule, Safety, Timing
+from daemon.guardrail_settings import ModeRule, Safety, SharedCause, Timing
 from daemon.inventory import Inventory, Role, Server
 from daemon.lab.clock import LabClock
 from daemon.lab.record import EffectKind, Record, RecordedEffect
@@ -48,6 +48,8 @@ _TIMING = Timing(
     latch_recheck=3600.0,
     approval_expires=600.0,  # shorter: verifying afresh, a pause or a claim may take longer than that
 )
+#: So many fall ill within a story that hardly anything would be done, and nothing learnt of it.
+_EACH_FOR_ITSELF = SharedCause(servers=1000, share=1.0)
 _MEETING = 0.25  #: how often others run while the store is used
 RESTART = (1.0, 90.0)  #: seconds until a daemon that ended is started again
 
@@ -148,7 +150,8 @@ class World:
         self.lives = 0
         self._definitions = definitions
         rules = (ModeRule(mode=Mode.APPROVE, servers=tuple(sorted(story.asking))),) if story.asking else ()
-        self._settings = Settings(safety=Safety(auto_tags=("auto",), modes=rules), timing=_TIMING)
+        safety = Safety(auto_tags=("auto",), modes=rules)
+        self._settings = Settings(safety=safety, timing=_TIMING, shared_cause=_EACH_FOR_ITSELF)
         self._mishaps = {(mishap.place, mishap.nth): mishap for mishap in story.mishaps}
         self._uses: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from daemon import conflicts, records
+from daemon.cause import Cause, CauseKind
 from daemon.commit import Commit, Deferred, Limit, OutboxRow, Outgoing, Room, Routing
 from daemon.domain import (
     GENESIS,
@@ -41,6 +42,7 @@ class State:
     claims: dict[str, str] = field(default_factory=dict)
     quarantines: dict[str, Quarantine] = field(default_factory=dict)
     deferred: dict[Key, Deferred] = field(default_factory=dict)
+    causes: dict[str, Cause] = field(default_factory=dict)
     windows: dict[tuple[str, datetime], Window] = field(default_factory=dict)  # by name, and when it was added
     runbooks: dict[str, StoredRunbook] = field(default_factory=dict)
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
@@ -80,6 +82,11 @@ class State:
         """How many incidents were opened within a room."""
         found = (each for each in self.incidents.values() if each.server in room.servers)
         return sum(room.since < each.opened_at <= room.until for each in found)
+
+    def released(self, kind: CauseKind, what: str) -> datetime | None:
+        """When an operator last released such a cause."""
+        same = (each for each in self.causes.values() if each.kind is kind and each.what.lower() == what.lower())
+        return max((each.ended for each in same if each.ended is not None and each.ended_by), default=None)
 
     def windows_since(self, since: datetime) -> list[Window]:
         """The windows that end after a moment, in the order they begin."""
@@ -157,6 +164,7 @@ def commit(state: State, work: Commit) -> Incident | None:
         _route(state, work.routing)
     _defer(state, work)
     _put_window(state, work.window)
+    _put_cause(state, work.cause)
     _give_back(state, work)
     _append_audit(state, work.audit)
     _send(state, work.outgoing, work.at)
@@ -295,6 +303,18 @@ def _put_window(state: State, window: Window | None) -> None:
     if not isinstance(window.when, Span) or window.added_at is None:
         raise TypeError(f"{window.title} is of the configuration; only windows added by command are stored")
     state.windows[window.name, window.added_at] = window
+
+
+def _put_cause(state: State, cause: Cause | None) -> None:
+    if cause is None:
+        return
+    stored = state.causes.get(cause.id)
+    same = (each for each in state.causes.values() if each.kind is cause.kind and each.id != cause.id)
+    taken = any(each.ended is None and each.what.lower() == cause.what.lower() for each in same)
+    version = 0 if stored is None else stored.version
+    if version != cause.version or taken or (stored is not None and stored.ended is not None):
+        raise conflicts.cause_moved_on(cause)
+    state.causes[cause.id] = replace(cause, version=version + 1)
 
 
 def _give_back(state: State, work: Commit) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from daemon import records
+from daemon.cause import Cause, CauseKind
 from daemon.commit import Commit, Deferred, Limit, OutboxRow, Room
 from daemon.domain import (
     AlertStatus,
@@ -142,6 +143,12 @@ class MemoryStore:
         incident_id = state.current.get(key)
         return None if incident_id is None else state.incidents[incident_id]
 
+    async def alike(self, key: Key) -> list[Incident]:
+        """See `ports.Store.alike`."""
+        state, same = await self._read(), (key.health_set, key.monitor)
+        found = [state.incidents[by] for held, by in state.current.items() if (held.health_set, held.monitor) == same]
+        return sorted(found, key=lambda each: (each.opened_at, each.id))
+
     async def open_step(self, incident_id: str) -> Step | None:
         """See `ports.Store.open_step`."""
         return (await self._read()).open_step(incident_id)
@@ -183,6 +190,15 @@ class MemoryStore:
     async def opened(self, room: Room) -> int:
         """See `ports.Store.opened`."""
         return (await self._read()).opened_in(room)
+
+    async def causes(self) -> list[Cause]:
+        """See `ports.Store.causes`."""
+        found = [each for each in (await self._read()).causes.values() if each.ended is None]
+        return sorted(found, key=lambda each: (each.since, each.id))
+
+    async def released(self, kind: CauseKind, what: str) -> datetime | None:
+        """See `ports.Store.released`."""
+        return (await self._read()).released(kind, what)
 
     async def windows(self, since: datetime) -> list[Window]:
         """See `ports.Store.windows`."""

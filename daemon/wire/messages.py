@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from daemon.cause import Cause
 from daemon.commit import Outgoing
 from daemon.domain import Channel, Incident, Json, Step, UndoItem, timestamp
 from daemon.ledger import Mismatch
@@ -180,6 +181,38 @@ def storm_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, O
     return (
         Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
         Outgoing(channel=Channel.NOTIFY, topic="exmedic: a storm of alerts", body={"text": text, "incident": ""}),
+    )
+
+
+def cause_messages(prefix: str, cause: Cause, why: str, now: datetime) -> tuple[Outgoing, Outgoing]:
+    """One page for all incidents of a shared cause, to the same places as an escalation; it belongs to none of them."""
+    number = len(cause.servers)
+    lines = [
+        f"{cause.what} ails on {number} servers at once. Nothing is restarted, moved or rebooted for it.",
+        f"Why: {why}",
+        f"Since: {cause.since:%Y-%m-%d %H:%M} UTC, cause {cause.id}",
+        *(f"- {server}" for server in cause.servers),
+        "You are told again when the servers have doubled, not for each of these. It ends by itself when too few are",
+        "left; what is still ill after the longest hold escalates without another page.",
+        "",
+        "Next:",
+        "  look for what they have in common: network, Active Directory, storage, a change",
+        "  exmedic status",
+        f"  exmedic release {cause.id}   # treat each server by itself after all, for these incidents",
+    ]
+    text = "\n".join(lines)
+    body = {
+        "at": timestamp(now),
+        "incident": "",
+        "cause": cause.id,
+        "reason": why,
+        "servers": list(cause.servers),
+        "text": text,
+    }
+    title = f"exmedic: {cause.what} ails on {number} servers at once"
+    return (
+        Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
+        Outgoing(channel=Channel.NOTIFY, topic=title, body={"text": text, "incident": ""}),
     )
 
 

@@ -23,13 +23,27 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "## `[timing]`": guardrail_settings.Timing,
     "## `[budgets]`": guardrail_settings.Budgets,
     "## `[storms]`": guardrail_settings.Storms,
+    "## `[shared_cause]`": guardrail_settings.SharedCause,
     "## `[[windows]]`": window_settings.WindowSettings,
     "## `[notify]`": config.NotifySettings,
     "## `[roles]`": roles.Roles,
     "## `[lab]`": config.LabClock,
     '## The inventory: `[servers."NAME"]`': inventory._Entry,  # noqa: SLF001 - the shape of a row is documented
 }
-TABLES = {"bus", "credentials", "winrm", "safety", "timing", "budgets", "storms", "windows", "notify", "roles", "lab"}
+TABLES = {
+    "bus",
+    "credentials",
+    "winrm",
+    "safety",
+    "timing",
+    "budgets",
+    "storms",
+    "shared_cause",
+    "windows",
+    "notify",
+    "roles",
+    "lab",
+}
 
 
 def _documented(heading: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from daemon.adapters.sqlite import SqliteStore
+from daemon.cause import CauseKind
 from daemon.commit import Commit, Limit, Room, Routing
 from daemon.domain import (
     GENESIS,
@@ -238,6 +239,17 @@ class TestIncidents:
         assert await store.current_incident(rival.key) is None
         await put(store, rival)
         await refused(store, work(incident=replace(lifted, latched=True)), "i2")
+
+    async def test_alike_are_the_current_incidents_of_a_monitor_on_any_server_oldest_first(self, store: Store) -> None:
+        young = await put(store, samples.on("a", "i1", opened_at=later(5)))
+        latched = await put(store, samples.on("b", "i2", status=IncidentStatus.ESCALATED, latched=True))
+        await put(store, samples.on("c", "i3", status=IncidentStatus.ESCALATED))
+        await put(store, samples.on("d", "i4", status=IncidentStatus.RESOLVED))
+        other = Key.of("e", latched.health_set, "another")
+        await put(store, samples.incident("i5", key=other, monitor="another"))
+        assert await store.alike(Key.of("x", latched.health_set.upper(), latched.monitor.upper())) == [latched, young]
+        assert [each.id for each in await store.alike(other)] == ["i5"]
+        assert await store.alike(Key.of("x", "another", latched.monitor)) == []
 
     async def test_only_an_escalated_incident_can_be_latched(self, store: Store) -> None:
         opened = await put(store, samples.incident())
@@ -580,6 +592,42 @@ class TestWindows:
             with pytest.raises(TypeError, match="of the configuration"):
                 await store.commit(work(window=window, incident=samples.incident()))
         assert await samples.everything(store) == before
+
+
+class TestCauses:
+    async def test_a_cause_comes_back_as_it_was_noted_until_it_is_over(self, store: Store) -> None:
+        cause = samples.cause()
+        await store.commit(work(cause=cause))
+        assert await store.causes() == [replace(cause, version=1)]
+        grown = replace(cause, servers=(*cause.servers, "ex9.contoso.com"), told=3, version=1)
+        await store.commit(work(cause=grown))
+        assert await store.causes() == [replace(grown, version=2)]
+        await store.commit(work(cause=replace(grown, ended=later(60), version=2)))
+        assert await store.causes() == []
+        assert await store.released(cause.kind, cause.what) is None, "it ended by itself"
+
+    async def test_there_is_one_of_a_kind_and_what_at_a_time_whatever_the_case(self, store: Store) -> None:
+        await store.commit(work(cause=samples.cause()))
+        before = await samples.everything(store)
+        for second in (samples.cause(), samples.cause("c-2"), samples.cause("c-2", what=samples.cause().what.upper())):
+            await refused(store, work(cause=second, audit=(samples.entry(),)), "moved on")
+        assert await samples.everything(store) == before
+        await store.commit(work(cause=samples.cause("c-3", what="another")))
+        assert [each.id for each in await store.causes()] == ["c-1", "c-3"]
+
+    async def test_a_commit_against_an_older_version_or_one_that_is_over_is_refused(self, store: Store) -> None:
+        await store.commit(work(cause=samples.cause()))
+        await store.commit(work(cause=samples.cause(told=0, version=1)))
+        await refused(store, work(cause=samples.cause(version=1)), "moved on")
+        await store.commit(work(cause=samples.cause(ended=NOW, version=2)))
+        await refused(store, work(cause=samples.cause(version=3)), "moved on")
+
+    async def test_the_latest_release_by_an_operator_is_remembered(self, store: Store) -> None:
+        for name, ended, by in (("c-1", later(10), "ada"), ("c-2", later(30), "bob"), ("c-3", later(50), "")):
+            await store.commit(work(cause=samples.cause(name)))
+            await store.commit(work(cause=samples.cause(name, ended=ended, ended_by=by, version=1)))
+        assert await store.released(CauseKind.MONITOR, samples.cause().what.upper()) == later(30)
+        assert await store.released(CauseKind.MONITOR, "another") is None
 
 
 WEEKLY = Weekly(days=(0,), begins=time(22), ends=time(23), zone="UTC")

@@ -17,7 +17,7 @@ from daemon.dispatch import Dispatch
 from daemon.domain import Alert, AuditRow, Incident, IncidentStatus, Received, Source, Step, moment, timestamp
 from daemon.engine import Engine
 from daemon.family import Family
-from daemon.guardrail_settings import Safety, Storms
+from daemon.guardrail_settings import Safety, SharedCause, Storms
 from daemon.inventory import Inventory, Role, Server
 from daemon.ladders import Ladders
 from daemon.operators import Operators
@@ -36,6 +36,7 @@ READS = {"server_health", "invoke_probe", "database_copies", "server_state", "st
 MBX1, MBX2, MBX3, ALONE = (f"{name}.contoso.lab" for name in ("mbx1", "mbx2", "mbx3", "alone1"))
 CAS1, CAS2 = "cas1.contoso.lab", "cas2.contoso.lab"
 DAG = (MBX1, MBX2, MBX3)
+EACH_FOR_ITSELF = SharedCause(servers=6, share=1.0, settling=1.0)  #: no shared cause but for all of them at once
 RUNBOOKS = load_runbooks(shipped_directory())
 
 
@@ -327,10 +328,11 @@ class Daemon:
         *,
         windows: tuple[Window, ...] = (),
         storms: Storms | None = None,
+        shared_cause: SharedCause = EACH_FOR_ITSELF,
     ) -> None:
         self.world, self.store, self.clock = world, store, world.clock
         self.pause = PauseFile(folder / "pause", servers or inventory())
-        settings = Settings(safety=safety or Safety(auto_tags=("auto",)))
+        settings = Settings(safety=safety or Safety(auto_tags=("auto",)), shared_cause=shared_cause)
         ladders = Ladders(RUNBOOKS, store)
         self._ids = 0
         family = Family(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from daemon.cause import Cause, CauseKind
 from daemon.commit import Commit, Deferred, Outgoing
 from daemon.domain import (
     Alert,
@@ -146,6 +147,19 @@ def window(name: str = "patching", **changes: Any) -> Window:
     return replace(sample, **changes)
 
 
+def cause(cause_id: str = "c-1", **changes: Any) -> Cause:
+    sample = Cause(
+        id=cause_id,
+        kind=CauseKind.MONITOR,
+        what="PopDeepTestMonitor (POP.Protocol)",
+        incidents=("i1", "i2"),
+        servers=(SERVER, OTHER),
+        since=NOW,
+        told=2,
+    )
+    return replace(sample, **changes)
+
+
 def entry(message: str = "something was decided", **changes: Any) -> AuditEntry:
     sample = AuditEntry(
         kind=AuditKind.DECISION,
@@ -190,6 +204,8 @@ async def everything(store: Store) -> Json:
         "due": await store.due_incidents(later(45), EVERYTHING),
         "next_due": await store.next_due(),
         "quarantines": await store.quarantines(),
+        "causes": await store.causes(),
+        "released": await store.released(CauseKind.MONITOR, cause().what),
         "windows": [await store.windows(later(-EVERYTHING)), await store.windows(later(30))],
         "deferred": [await store.deferred(later(45), EVERYTHING), await store.deferred(later(900), EVERYTHING)],
         "audit": await store.audit_after(0, EVERYTHING),

@@ -62,6 +62,22 @@ END;
 
 CREATE INDEX audit_of_incident ON audit (incident_id) WHERE incident_id <> '';
 
+CREATE TABLE causes (
+    id TEXT PRIMARY KEY NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('monitor', 'dependency')),
+    what TEXT NOT NULL,
+    what_key TEXT NOT NULL,
+    incidents TEXT NOT NULL,
+    servers TEXT NOT NULL,
+    since TEXT NOT NULL,
+    told INTEGER NOT NULL,
+    ended TEXT,
+    ended_by TEXT NOT NULL,
+    version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX causes_current ON causes (kind, what_key) WHERE ended IS NULL;
+
 CREATE TABLE claims (
     scope TEXT PRIMARY KEY, -- a server's name, or dag:NAME
     incident_id TEXT NOT NULL,

@@ -83,6 +83,16 @@ windows = st.builds(
     dags=st.sampled_from([(), ("DAG1", "DAG 2")]),
     ended_by=st.sampled_from(["", "ada"]),
 )
+causes = st.builds(
+    samples.cause,
+    st.sampled_from(["c-1", "c-2"]),
+    what=st.sampled_from(["PopDeepTestMonitor (POP.Protocol)", "popdeeptestMONITOR (POP.Protocol)", "Störung"]),
+    servers=st.sampled_from([SERVERS[:1], SERVERS[:2]]).map(tuple),
+    told=st.integers(0, 2),
+    ended=st.none() | times,
+    ended_by=st.sampled_from(["", "ada"]),
+    version=st.integers(0, 2),
+)
 commits = st.builds(
     Commit,
     at=times,
@@ -96,6 +106,7 @@ commits = st.builds(
     routing=sometimes(routings),
     undefer=st.lists(servers.map(lambda server: samples.deferred(server).key), max_size=1).map(tuple),
     defer=st.lists(st.builds(samples.deferred, servers, since=times, not_before=times), max_size=2).map(tuple),
+    cause=sometimes(causes),
     window=sometimes(windows),
     runbook=sometimes(st.just(samples.runbook())),
     audit=st.lists(st.builds(samples.entry, st.text(max_size=5), incident_id=incident_ids), max_size=2).map(tuple),

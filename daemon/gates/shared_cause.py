@@ -1,0 +1,88 @@
+"""One cause behind many incidents: the same monitor on several servers at once, and the time to let that show. Pure."""
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from daemon.cause import CauseKind, Found
+from daemon.domain import Incident
+from daemon.gates.verdicts import Hold
+from daemon.guardrail_settings import SharedCause, Timing
+from daemon.inventory import Inventory
+
+_NAMED = 12  #: servers of a cause that a sentence names; of the others it gives the number
+
+
+def threshold(fleet: int, settings: SharedCause) -> int:
+    """On how many of so many servers the same problem is a shared cause; one server alone never is one."""
+    # Rounded first: 0.1 of 30 servers is 3.0000000000000004, and not four.
+    of_fleet = math.ceil(round(settings.share * fleet, 6))
+    return min(settings.servers, max(2, of_fleet))
+
+
+def pattern(incident: Incident, alike: Iterable[Incident], least: int, within: timedelta) -> tuple[Incident, ...]:
+    """The incidents that have a cause in common with one, itself included, oldest first; empty when none have.
+
+    `alike`: the current incidents of its monitor, one for each server. Those that follow one another within the time
+    belong together, if anywhere among them `least` were opened within it: who joins late shares the cause as well.
+    """
+    group: list[Incident] = []
+    for each in sorted(alike, key=lambda each: (each.opened_at, each.id)):
+        if group and each.opened_at - group[-1].opened_at > within:
+            if incident.id in {known.id for known in group}:
+                break
+            group = []
+        group.append(each)
+    first_and_last = zip(group, group[least - 1 :], strict=False)
+    dense = any(last.opened_at - first.opened_at <= within for first, last in first_and_last)
+    return tuple(group) if dense and incident.id in {each.id for each in group} else ()
+
+
+def shared(
+    incident: Incident, alike: Iterable[Incident], inventory: Inventory, settings: SharedCause, timing: Timing
+) -> Hold | None:
+    """Hold while the same monitor ails on so many servers that one cause is likelier than many."""
+    fleet = len(tuple(inventory))
+    known = [each for each in alike if inventory.find(each.server) is not None]
+    found = pattern(incident, known, threshold(fleet, settings), timedelta(seconds=settings.within))
+    if not found:
+        return None
+    return Hold(
+        reason=_in_words(found, fleet),
+        after=timedelta(seconds=timing.hold_recheck),
+        deadline=timedelta(seconds=timing.hold_deadline),
+        lets_go=True,
+        found=Found(
+            kind=CauseKind.MONITOR,
+            what=f"{incident.monitor or 'no monitor named'} ({incident.health_set})",
+            incidents=tuple(each.id for each in found),
+            servers=tuple(each.server for each in found),
+        ),
+    )
+
+
+def unsettled(opened_at: datetime, now: datetime, settings: SharedCause, timing: Timing) -> Hold | None:
+    """Hold until an incident is so old that a pattern, if there is one, has had the time to show."""
+    left = opened_at + timedelta(seconds=settings.settling) - now
+    if left <= timedelta(0):
+        return None
+    reason = f"the incident is {_seconds(now - opened_at)} s old; nothing disruptive before {settings.settling:.0f} s"
+    # The clock may have been set back: then it is asked again, and the deadline of every hold ends the wait.
+    after = min(left, timedelta(seconds=timing.hold_recheck))
+    return Hold(reason=reason, after=after, deadline=timedelta(seconds=timing.hold_deadline), lets_go=True)
+
+
+def _in_words(found: Sequence[Incident], fleet: int) -> str:
+    number = len(found)
+    took = found[-1].opened_at - found[0].opened_at
+    minutes = max(1, math.ceil(took / timedelta(minutes=1)))
+    names = ", ".join(sorted(each.server for each in found)[:_NAMED])
+    more = f" and {number - _NAMED} more" if number > _NAMED else ""
+    return (
+        f"the same problem on {number} of {fleet} servers within {minutes} min: {names}{more}; "
+        f"one cause for all is more likely than {number}"
+    )
+
+
+def _seconds(age: timedelta) -> int:
+    return math.floor(age.total_seconds())
