@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Iterator
 
+from daemon.guardrail_settings import Storms
 from daemon.lab.faults import Fault
 from daemon.simulation.rules import CANARY
 from daemon.simulation.story import (
@@ -116,12 +117,15 @@ def story_of(seed: int) -> Story:
     observed = frozenset({_name(chance.choice(servers))}) if chance.random() < 0.05 else frozenset()  # noqa: PLR2004
     asking, answers, luck = _asking(random.Random(f"asks {seed}"), servers)  # noqa: S311 - reproducible on purpose
     events, mishaps = [*events, *answers], [*mishaps, *luck]
+    burst, storms = _storm(random.Random(f"storm of {seed}"))  # noqa: S311 - reproducible on purpose
+    events += burst
     return Story(
         seed=seed,
         events=tuple(sorted(events, key=lambda event: event.at)),
         mishaps=tuple({(each.place, each.nth): each for each in mishaps}.values()),
         observed=observed,
         asking=asking - observed,
+        storms=storms,
     )
 
 
@@ -264,6 +268,26 @@ def _pauses(chance: random.Random, servers: list[str]) -> tuple[list[Event], lis
     if chance.random() < 0.8:  # noqa: PLR2004
         return [paused, Order(at=at + chance.uniform(60, 6000), command="resume", server=scope)], luck
     return [paused], luck
+
+
+def _storm(chance: random.Random) -> tuple[list[Event], Storms]:
+    """Alerts of many monitors within seconds, often more than the caps allow, and now and then a death amid them."""
+    if chance.random() > 0.1:  # noqa: PLR2004
+        return [], Storms()
+    at, server = chance.uniform(0, 5400), chance.choice(_SERVERS)
+    keys = [(each, *chance.choice(_monitors(each))) for each in _SERVERS]
+    if chance.random() < 0.5:  # noqa: PLR2004 - else everywhere at once; monitors without a runbook escalate at once
+        keys = [(server, *each) for each in (*_monitors(server), *(("OWA", f"Owa{n}Monitor") for n in range(12)))]
+    events: list[Event] = [_alert(chance, at + chance.uniform(0, 20), *key) for key in keys]
+    if chance.random() < 0.5:  # noqa: PLR2004 - so many of one monitor that not each of them is on record
+        many = chance.choice((12, 25, 120))
+        closed = chance.randrange(2 * many)
+        events += [_alert(chance, at + 20, *keys[0], closed=nth == closed) for nth in range(many)]
+    if chance.random() < 0.4:  # noqa: PLR2004
+        events.append(Kill(at=at + chance.uniform(5, 40)))
+    if chance.random() < 0.3:  # noqa: PLR2004
+        return events, Storms()
+    return events, Storms(fleet=chance.choice((2, 4, 8)), site=chance.choice((2, 4, 8)), dag=chance.choice((1, 3, 5)))
 
 
 def _noise(chance: random.Random) -> Iterator[Event]:

@@ -18,6 +18,7 @@ from daemon.ports import Call
 from daemon.scopes import scopes
 from daemon.scripts import NAMES
 from daemon.simulation.objections import objections
+from daemon.simulation.pace import Pace
 from daemon.simulation.pauses import Pauses
 from daemon.simulation.story import Break, Cure
 from daemon.simulation.windows import never_verified
@@ -34,8 +35,6 @@ EFFECTS = {
 PUT_BACK = {"activation": "allow_activation", "protocol_log": "protocol_log_off", "pop_restart": "restart"}
 CANARY = "$(Restart-Computer)"  #: in the text of every alert: it must never be in a call
 NEVER = "-"
-_MINUTE = 60.0
-_A_MINUTE = 30  #: commits of one incident within a minute that are too many
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Rules(Watcher):
         self._last: object = None  # the contents of the store that were looked at last
         self._opened = 0
         self._watched: dict[tuple[str, str], tuple[Machine, Monitor]] = {}
-        self._pace: dict[str, tuple[float, int]] = {}  # of each incident: since when, and its version then
+        self._pace = Pace()
         self._sick: dict[tuple[str, str], list[tuple[datetime, bool]]] = {}
         self.violations: list[Violation] = []
 
@@ -231,12 +230,7 @@ class Rules(Watcher):
                 self.broken(0, f"{count} {limit.what} happened, {limit.most} are allowed")
 
     def _keeps_its_pace(self, incident: Incident) -> None:
-        """Nothing spins: a ladder asks, waits and asks again, it does not hammer a server."""
-        now = self._world.truth.monotonic()
-        since, version = self._pace.setdefault(incident.id, (now, incident.version))
-        if now - since > _MINUTE:
-            self._pace[incident.id] = (now, incident.version)
-        elif incident.version - version > _A_MINUTE:
+        if self._pace.spins(incident, self._world.truth.monotonic()):
             self.broken(0, f"incident {incident.id} spins in {incident.state}: {incident.waiting_for}")
 
     def _waits_rightly(self, incident: Incident) -> None:
@@ -314,7 +308,7 @@ class Rules(Watcher):
         if pending:
             self.broken(9, f"alerts that nobody routed: {pending}")
         for number in never_verified(state, self._world.inventory, 2 * self._wrong):
-            self.broken(9, f"alert {number} was set aside in a maintenance, and nobody verified it afterwards")
+            self.broken(9, f"alert {number} was set aside for a while, and nobody verified it afterwards")
         for step in state.steps.values():
             self._as_recorded(step)
         self._nothing_forgotten()

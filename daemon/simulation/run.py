@@ -12,6 +12,7 @@ from daemon.domain import AuditKind, IncidentStatus
 from daemon.errors import OperatorError
 from daemon.lab.record import RecordedEffect
 from daemon.simulation.rules import Rules, Violation
+from daemon.simulation.storms import StormJudge
 from daemon.simulation.story import Break, ClockStep, Cure, Event, Kill, Mishap, Order, Outage, Publish, Story
 from daemon.simulation.world import START, World
 from daemon.testing.memory_state import State
@@ -114,6 +115,7 @@ class _Bounded(Rules):
         super().__init__(world)
         self._bounded = world
         self._pauses_acknowledged = 0
+        self._storm = StormJudge(world.inventory, world.story.storms)
 
     def pause_acknowledged(self, engaged: int) -> None:
         """Rule 10: none is acknowledged before it stands."""
@@ -124,6 +126,8 @@ class _Bounded(Rules):
     def changed(self) -> None:
         """See `Rules.changed`."""
         super().changed()
+        for why in self._storm.look(self._bounded.store.contents):
+            self.broken(0, why)
         steps = self._bounded.store.contents.steps
         if len(steps) <= _MOST_STEPS:
             return
@@ -132,6 +136,12 @@ class _Bounded(Rules):
                 self.broken(9, f"incident {step.incident_id} has taken {_MOST_STEPS} steps and does not end")
                 self._bounded.kill()  # so that time goes on, and the story can be ended
                 return
+
+    def finish(self, published: int, imbalance: str) -> None:
+        """See `Rules.finish`."""
+        super().finish(published, imbalance)
+        for why in self._storm.unrecorded(self._bounded.store.contents):
+            self.broken(0, why)
 
 
 def _moves(world: World) -> Iterator[Move]:

@@ -1,7 +1,9 @@
 """What befalls a daemon in a simulation, as data: a story can be told, cut short and played again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from daemon.guardrail_settings import Storms
 
 Away = Literal["bus", "journal", "notifier"]
 Command = Literal["pause", "resume", "release", "close", "undo", "approve", "decline", "add_window", "end_window"]
@@ -122,13 +124,17 @@ Event = Publish | Break | Cure | Outage | ClockStep | Kill | Order
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that befalls one daemon. `observed`: servers on which it may only look; `asking`: where it asks first."""
+    """All that befalls one daemon. `observed`: servers on which it may only look; `asking`: where it asks first.
+
+    `storms`: its caps on new incidents.
+    """
 
     seed: int
     events: tuple[Event, ...]
     mishaps: tuple[Mishap, ...]
     observed: frozenset[str] = frozenset()
     asking: frozenset[str] = frozenset()
+    storms: Storms = field(default_factory=Storms)
     calm_after: float = 900.0  #: seconds after the last event until no port goes wrong any more
 
     def __len__(self) -> int:

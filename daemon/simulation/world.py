@@ -151,7 +151,7 @@ class World:
         self._definitions = definitions
         rules = (ModeRule(mode=Mode.APPROVE, servers=tuple(sorted(story.asking))),) if story.asking else ()
         safety = Safety(auto_tags=("auto",), modes=rules)
-        self._settings = Settings(safety=safety, timing=_TIMING, shared_cause=_EACH_FOR_ITSELF)
+        self._settings = Settings(safety=safety, timing=_TIMING, shared_cause=_EACH_FOR_ITSELF, storms=story.storms)
         self._mishaps = {(mishap.place, mishap.nth): mishap for mishap in story.mishaps}
         self._uses: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -5,23 +5,25 @@
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
-from daemon import approval, asking, budget, dispatch, engine, guards, in_window, turn
+from daemon import approval, asking, budget, deferral, dispatch, engine, guards, in_window, turn
 from daemon.actions import EFFECTS, preconditions, verify
 from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard, Withdrawn
 from daemon.actions.restart import RestartService
 from daemon.audit import AuditFollower
 from daemon.case import Case
-from daemon.commit import Commit, OutboxRow
+from daemon.commit import Commit, Deferred, OutboxRow, Room
 from daemon.domain import AuditRow, Mode, Quarantine, Received, Step
 from daemon.engine import Engine
 from daemon.errors import BusDown, SinkDown, StoreError
+from daemon.family import Family
 from daemon.gates.standing_down import nobody_logged_on
+from daemon.gates.storms import of_a_storm, rooms
 from daemon.intake import Intake
 from daemon.inventory import Server
 from daemon.outbox import Outbox, bus_payload
@@ -62,6 +64,32 @@ def forget_what_was_set_aside(patch: Patch) -> None:
         return replace(suppress(*args), defer=())  # type: ignore[arg-type]  # handed through as it came
 
     patch.setattr(dispatch, "_suppress", for_good)
+
+
+def count_only_the_incidents_of_this_life(patch: Patch) -> None:
+    """The cap on new incidents as a daemon would count them that keeps the number in memory."""
+    build, born = dispatch.Dispatch.__init__, [datetime.min.replace(tzinfo=UTC)]
+
+    def started(self: dispatch.Dispatch, family: Family, *given: Any, **named: Any) -> None:  # noqa: ANN401 - passed on
+        build(self, family, *given, **named)
+        born.append(family.clock.now())
+
+    def forgetful(*given: Any) -> tuple[Room, ...]:  # noqa: ANN401 - passed on
+        return tuple(replace(room, since=max(room.since, born[-1])) for room in rooms(*given))
+
+    patch.setattr(dispatch.Dispatch, "__init__", started)
+    for module in (dispatch, deferral):
+        patch.setattr(module, "rooms", forgetful)
+
+
+def drop_what_finds_no_room_a_second_time(patch: Patch) -> None:
+    postponed = deferral._postponed
+
+    def once(deferred: Deferred, now: datetime, until: datetime) -> Commit:
+        commit = postponed(deferred, now, until)
+        return replace(commit, defer=()) if of_a_storm(deferred.reason) else commit
+
+    patch.setattr(deferral, "_postponed", once)
 
 
 def acknowledge_what_could_not_be_stored(patch: Patch) -> None:
@@ -298,6 +326,8 @@ BUGS: Mapping[str, Callable[[Patch], None]] = {
         send_before_the_intent,
         work_through_every_window,
         forget_what_was_set_aside,
+        count_only_the_incidents_of_this_life,
+        drop_what_finds_no_room_a_second_time,
         forget_what_was_changed,
         believe_an_undo_without_doing_it,
         drop_what_the_bus_did_not_take,
