@@ -261,6 +261,7 @@ async def doctor(settings: Settings, server: str) -> Report:
         definitions=runbooks(settings),
         timeout=settings.winrm.call_timeout,
         reach=lambda endpoint: reach(endpoint, settings.winrm.connect_timeout),
+        depends=settings.dependencies,
     )
     try:
         return await diagnose(examiner, found, settings.timing.facts_age)

@@ -13,6 +13,7 @@ class CauseKind(StrEnum):
     """What the incidents of a cause have in common."""
 
     MONITOR = "monitor"  # the same one ails on several servers
+    DEPENDENCY = "dependency"  # something that monitors depend on is unhealthy, be it on one server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +22,8 @@ class Found:
 
     kind: CauseKind
     what: str  #: in words; without regard to case it says which cause it is
-    incidents: tuple[str, ...]
     servers: tuple[str, ...]
+    incidents: tuple[str, ...] = ()  #: beside the one that has found it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +44,18 @@ class Cause:
     ended_by: str = ""  #: the operator who released it; empty: it ended by itself
     version: int = 0
 
-    def names(self, server: str) -> bool:
-        """Whether a page named the server."""
-        return server in self.servers[: self.told]
+    def same(self, found: Found) -> bool:
+        """Whether it is the cause that a hold has found."""
+        return self.kind is found.kind and self.what.lower() == found.what.lower()
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The servers that a page has named."""
+        return frozenset(self.servers[: self.told])
+
+    def frees(self, server: str, opened_at: datetime) -> bool:
+        """Whether an incident on a server was open when an operator released the cause: it acts by itself then."""
+        return bool(self.ended_by) and self.ended is not None and server in self.servers and opened_at <= self.ended
 
 
 def joined(known: Cause | None, found: Found, now: datetime) -> Cause:

@@ -20,7 +20,7 @@ from pydantic import (
 
 from daemon.complaints import validated
 from daemon.errors import ConfigError, Mistake
-from daemon.guardrail_settings import Budgets, Safety, SharedCause, Storms, Timing
+from daemon.guardrail_settings import Budgets, Dependencies, Safety, SharedCause, Storms, Timing
 from daemon.roles import Roles
 from daemon.section import Name, Seconds, Section
 from daemon.site_paths import PrivateFile, SiteDirectory, SiteFile, SitePath
@@ -199,6 +199,7 @@ class Settings(Section):
     budgets: Budgets = Budgets()
     storms: Storms = Storms()
     shared_cause: SharedCause = SharedCause()
+    dependencies: Dependencies = Dependencies()
     windows: tuple[WindowSettings, ...] = ()
     notify: NotifySettings = NotifySettings()
     roles: Roles | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from daemon import unconfirmed
 from daemon.domain import Json
-from daemon.examination import DEPENDENCIES, Examination, Examiner
+from daemon.examination import Examination, Examiner
 from daemon.fitness import Finding, Holds, needs, pace
 from daemon.inventory import Inventory, Server
 from daemon.unconfirmed import Judge
@@ -79,14 +79,14 @@ def facts(seen: Examination, inventory: Inventory) -> Iterator[Finding]:
 
 def facts_of(seen: Examination, inventory: Inventory) -> Iterator[Fact]:
     """The facts that concern such a server."""
-    for name, mailbox_only in DEPENDENCIES.items():
-        if seen.mailbox or not mailbox_only:
-            yield Fact(
-                f"the health set {name} exists",
-                "the page, table of probes, Dependencies",
-                unconfirmed.has_health_set(name),
-                "look for its name in Get-ServerHealth; an unhealthy dependency would go unseen",
-            )
+    for each in seen.dependencies:
+        yield Fact(
+            f"the health set {each.health_set} tells how {each.name} is",
+            "the page, table of probes, Dependencies",
+            unconfirmed.tells_of(each),
+            'nothing disruptive will be done there; look for its name in Get-ServerHealth, and write it, or "", into '
+            "[dependencies]",
+        )
     yield from FACTS
     if seen.mailbox:
         yield from MAILBOX_FACTS

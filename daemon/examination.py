@@ -17,6 +17,9 @@ from daemon.actions.backends import MONITORING_USERS
 from daemon.actions.heal import POP
 from daemon.actions.reboot import CORE_SERVICES, MAILBOX_SERVICES
 from daemon.domain import Json, timestamp
+from daemon.gates.dependencies import dependency
+from daemon.gates.facts import Dependency
+from daemon.guardrail_settings import Dependencies
 from daemon.inventory import Inventory, Role, Server
 from daemon.ports import Call, Clock, ReplyKind, Shell
 from daemon.wire.answers import (
@@ -39,8 +42,6 @@ T = TypeVar("T", bound=BaseModel)
 
 BACK_END, FRONT_END = "MSExchangePOP3BE", "MSExchangePOP3"
 SERVICES = (*CORE_SERVICES, *MAILBOX_SERVICES, BACK_END, FRONT_END)
-#: The page's dependencies as health sets, and whether only Mailbox servers have them (all unconfirmed).
-DEPENDENCIES: Mapping[str, bool] = {"AD": False, "Network": False, "Store": True, "DataProtection": True}
 LOG_SPAN = timedelta(hours=1)  #: of protocol log that is looked at
 LOG_HOURS = 12  #: of Managed Availability's recovery actions
 
@@ -91,7 +92,7 @@ class Examination:
     settings: Asked[PopSettings]
     log: Asked[ProtocolLog]
     health: Asked[ServerHealth]
-    dependencies: Mapping[str, Asked[ServerHealth]] = field(default_factory=dict)
+    dependencies: Mapping[Dependency, Asked[ServerHealth]] = field(default_factory=dict)
     probes: Mapping[str, Asked[ProbeRun]] = field(default_factory=dict)
 
     @property
@@ -121,6 +122,7 @@ class Examiner:
     definitions: Sequence[Definition]
     timeout: float
     reach: Reach
+    depends: Dependencies
     steps: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def examine(self, server: Server) -> Examination:
@@ -133,7 +135,7 @@ class Examiner:
             return self._unexamined(server, "", state)
         exchange = await self._about(server, "exchange_server", {}, ExchangeServer)
         settings = await self._settings(server, exchange)
-        health = await self._about(server, "server_health", {"health_set": POP}, ServerHealth)
+        health = await self._about(server, "server_health", {"health_sets": [POP]}, ServerHealth)
         return Examination(
             server=server,
             handled=self._handled,
@@ -149,9 +151,8 @@ class Examiner:
             log=await self._log(server, state, settings),
             health=health,
             dependencies={
-                name: await self._about(server, "server_health", {"health_set": name}, ServerHealth)
-                for name, mailbox_only in DEPENDENCIES.items()
-                if Role.MAILBOX in server.roles or not mailbox_only
+                each: await self._about(server, "server_health", {"health_sets": [each.health_set]}, ServerHealth)
+                for each in self._dependencies(server)
             },
             probes=await self._probes(server, health),
         )
@@ -159,6 +160,12 @@ class Examiner:
     @property
     def _handled(self) -> tuple[Handled, ...]:
         return tuple(handled for one in self.definitions for handled in one.handles if handled.monitor)
+
+    def _dependencies(self, server: Server) -> list[Dependency]:
+        """What is asked of the server before it is disrupted, as far as health sets tell of it."""
+        names = dict.fromkeys(name for handled in self._handled for name in handled.depends_on)
+        known = (dependency(name, server, self.depends) for name in names)
+        return [each for each in known if each.health_set]
 
     async def _settings(self, server: Server, exchange: Asked[ExchangeServer]) -> Asked[PopSettings]:
         """The protocol log is the front end's."""
@@ -253,4 +260,7 @@ class Examiner:
             settings=Asked(script="pop_settings", executor="", why=why),
             log=Asked(script="protocol_log", executor=server.name, why=why),
             health=Asked(script="server_health", executor="", why=why),
+            dependencies={
+                each: Asked(script="server_health", executor="", why=why) for each in self._dependencies(server)
+            },
         )

@@ -10,6 +10,7 @@ from daemon.domain import Mode
 from daemon.section import Name, Seconds, Section
 from daemon.site_paths import SitePath
 from statemachines.actions import ACTIONS
+from statemachines.model import Need
 
 
 def _observe(value: object) -> object:
@@ -113,9 +114,30 @@ class Storms(Section):
 
 
 class SharedCause(Section):
-    """When the same problem on several servers is one cause for all, which no restart of each would cure."""
+    """When one cause is behind several problems, or behind one: then no restart of each would cure it."""
 
     servers: Annotated[int, Field(strict=True, ge=2, le=1000)] = 3  #: on so many servers ...
     share: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.2  #: ... or on this part of them, whatever is fewer ...
     within: Seconds = 900.0  #: ... opened within this time
     settling: Seconds = 180.0  #: how old an incident is before its first disruptive effect
+
+
+#: Those that only Mailbox servers have a health set for: a Client Access server uses another server's.
+ONLY_MAILBOX: frozenset[Need] = frozenset({"Information Store", "High availability"})
+
+_HealthSet = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$")]
+
+
+class Dependencies(Section):
+    """Which health set tells of what probes depend on (none is confirmed); empty: none does, so it is only noted."""
+
+    active_directory: _HealthSet = "AD"
+    network: _HealthSet = "Network"
+    information_store: _HealthSet = "Store"
+    high_availability: _HealthSet = "DataProtection"
+    authentication: _HealthSet = ""
+    mailbox_server_authentication: _HealthSet = ""
+
+    def health_set(self, name: Need) -> str:
+        """The health set of a dependency, as a runbook calls it."""
+        return str(getattr(self, name.lower().replace(" ", "_")))

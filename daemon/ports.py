@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from daemon.cause import Cause, CauseKind
+from daemon.cause import Cause
 from daemon.commit import Commit, Deferred, Limit, OutboxRow, Room
 from daemon.domain import (
     AuditRow,
@@ -150,6 +150,10 @@ class Store(Protocol):
         """The incidents that hold the keys of the same health set and monitor, on any server; oldest first."""
         ...
 
+    async def on_server(self, server: str) -> list[Incident]:
+        """The incidents that hold the keys of a server, whatever the monitor; oldest first."""
+        ...
+
     async def open_step(self, incident_id: str) -> Step | None:
         """The step without an outcome, if there is one."""
         ...
@@ -194,8 +198,8 @@ class Store(Protocol):
         """The causes that are not over, the oldest first."""
         ...
 
-    async def released(self, kind: CauseKind, what: str) -> datetime | None:
-        """When an operator last released such a cause."""
+    async def released(self, since: datetime) -> list[Cause]:
+        """The causes that an operator has released since then, the oldest first."""
         ...
 
     async def windows(self, since: datetime) -> list[Window]:

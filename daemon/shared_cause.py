@@ -1,35 +1,65 @@
-"""Whether a disruptive effect waits: because many servers have the same problem, or because it is too early to know.
+"""Whether a disruptive effect waits: because one cause is likelier than many, or because it is too early to know.
 
 Found out afresh each time, from the incidents themselves: a crash or a restart forgets nothing, and it is over by
-itself when enough of them have ended.
+itself when enough of them have ended. What holds one incident of a server holds all of them: a restart for one monitor
+is no safer than for its neighbour.
 """
 
 from daemon.case import Case
+from daemon.cause import CauseKind
 from daemon.domain import Incident
 from daemon.gates import Hold
 from daemon.gates import shared_cause as gates
+from daemon.gates.dependencies import dependency
+from daemon.gates.facts import Dependency
 from daemon.inventory import Server
 from daemon.parts import Parts
+from statemachines.model import Need
 
 
 async def held(parts: Parts, case: Case, _server: Server) -> Hold | None:
-    """The same monitor ails on several servers, or its incident is too young to tell. Reading and settings go on."""
+    """A monitor of the server ails on others too, or the incident is too young to tell. Reading and settings go on."""
     if case.state.action.disrupts is None:
         return None
-    settings, timing = parts.settings.shared_cause, parts.settings.timing
-    hold = await found(parts, case.incident)
-    return hold or gates.unsettled(case.incident.opened_at, case.now, settings, timing)
+    for incident in await _with_ladders(parts, case.incident):
+        if hold := await found(parts, incident):
+            return hold
+    return gates.unsettled(case.incident.opened_at, case.now, parts.settings.shared_cause, parts.settings.timing)
 
 
 async def found(parts: Parts, incident: Incident) -> Hold | None:
     """The hold of the cause that an incident shares with others; those that an operator has released share none."""
     settings, timing = parts.settings.shared_cause, parts.settings.timing
     alike = await parts.store.alike(incident.key)
-    hold = gates.shared(incident, alike, parts.inventory, settings, timing)
-    if hold is None or hold.found is None:
+    if gates.shared(incident, alike, parts.inventory, settings, timing) is None:
         return None
-    released = await parts.store.released(hold.found.kind, hold.found.what)
-    if released is None:
-        return hold
-    later = [each for each in alike if each.opened_at > released]
-    return gates.shared(incident, later, parts.inventory, settings, timing)
+    since = min(each.opened_at for each in alike)
+    released = [cause for cause in await parts.store.released(since) if cause.kind is CauseKind.MONITOR]
+    held = [each for each in alike if not any(cause.frees(each.server, each.opened_at) for cause in released)]
+    return gates.shared(incident, held, parts.inventory, settings, timing)
+
+
+async def dependencies(parts: Parts, case: Case, server: Server) -> tuple[Dependency, ...]:
+    """What the ailing monitors of a server depend on, by their runbooks; asked before what disrupts."""
+    if case.state.action.disrupts is None:
+        return ()
+    names: dict[Need, None] = {}
+    for incident in await _with_ladders(parts, case.incident):
+        definition = (await parts.ladders.of(incident)).definition
+        handled = definition.handled(incident.health_set, incident.monitor)
+        names.update(dict.fromkeys(handled.depends_on if handled else ()))
+    return tuple([await _dependency(parts, case.incident, server, name) for name in names])
+
+
+async def _dependency(parts: Parts, incident: Incident, server: Server, name: Need) -> Dependency:
+    about = dependency(name, server, parts.settings.dependencies)
+    released = await parts.store.released(incident.opened_at)
+    if any(cause.what == str(about) and cause.frees(server.name, incident.opened_at) for cause in released):
+        return Dependency(name=name, noted="released by an operator")
+    return about
+
+
+async def _with_ladders(parts: Parts, incident: Incident) -> list[Incident]:
+    """An incident, and the others that hold the keys of its server and have a ladder."""
+    others = await parts.store.on_server(incident.key.server)
+    return [incident, *(each for each in others if each.runbook and each.id != incident.id)]

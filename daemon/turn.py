@@ -12,7 +12,7 @@ from functools import partial
 
 import structlog
 
-from daemon import afterwards, asking, causes, in_window
+from daemon import afterwards, asking, causes, in_window, shared_cause
 from daemon.actions import EFFECTS, READS
 from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn, last_of
 from daemon.actions.heal import others
@@ -23,6 +23,7 @@ from daemon.commit import Commit
 from daemon.domain import AuditKind, Incident, IncidentStatus, Json, Step
 from daemon.errors import Conflict, StoreError
 from daemon.gates import Hold, Refuse
+from daemon.gates.dependencies import dependencies_healthy
 from daemon.guards import RETRY, at_last, objection
 from daemon.inventory import Server
 from daemon.opening import UNHANDLED_LATCH, about
@@ -184,12 +185,14 @@ class Turn:
         verdict = afresh or await objection(self._parts, case, self._here()) or await self._prepare(case)
         prepared = verdict if isinstance(verdict, Prepared) else None
         if prepared is not None:
+            if dependencies_healthy.__name__ in prepared.figures:
+                await causes.cleared(self._parts, self._incident)
             case = replace(case, now=self._parts.clock.now())  # the facts took their time, and an approval expires
             # The mode comes last, so that what it holds is what would be done.
             asked = asking.objection(self._parts, case, self._here())
             verdict = asked or await at_last(self._parts, case, self._here()) or prepared
         if isinstance(verdict, Hold):
-            hold = await causes.noted(self._parts, verdict, self._here())
+            hold = await causes.noted(self._parts, verdict, self._incident)
             await self._commit(lambda case: asking.held(self._parts, case, hold, self._here(), prepared))
         elif isinstance(verdict, Refuse):
             await self._commit(lambda case: self._parts.engine.refuse(case, verdict))
@@ -219,7 +222,9 @@ class Turn:
     async def _prepare(self, case: Case) -> Prepared | Hold | Refuse | Done:
         action = EFFECTS[case.state.action.name]
         step_id = case.step().id
-        prepared = await action.prepare(self._context(case, step_id, case.params(), await self._avoid(case)))
+        context = self._context(case, step_id, case.params(), await self._avoid(case))
+        needs = await shared_cause.dependencies(self._parts, case, self._here())
+        prepared = await action.prepare(replace(context, dependencies=needs))
         if isinstance(prepared, Unready):
             return self._retry(case, prepared.detail, prepared.if_late)
         if isinstance(prepared, Prepared):

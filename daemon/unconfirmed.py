@@ -9,6 +9,8 @@ from collections.abc import Callable
 from daemon.actions.backends import TELLING, names
 from daemon.examination import Examination
 from daemon.fitness import Holds
+from daemon.gates.dependencies import standing
+from daemon.gates.facts import Dependency
 from daemon.gates.server import COMPONENT_STATES, component
 from daemon.inventory import Inventory, Role
 
@@ -61,15 +63,15 @@ def _judged(answer: object | None, why: str, wrong: list[str], right: str) -> Ju
     return (Holds.NO, ", ".join(dict.fromkeys(wrong))) if wrong else (Holds.YES, right)
 
 
-def has_health_set(name: str) -> Judge:
-    """Get-ServerHealth shows rows of that health set."""
+def tells_of(about: Dependency) -> Judge:
+    """Get-ServerHealth shows monitors of that health set that say how it is."""
 
     def judge(seen: Examination) -> Judged:
-        asked = seen.dependencies.get(name)
-        if asked is None or asked.answer is None:
-            return Holds.OPEN, asked.why if asked else seen.health.why
-        rows = asked.answer.rows
-        return (Holds.YES, f"monitors: {len(rows)}") if rows else (Holds.NO, "Get-ServerHealth shows no row of it")
+        asked = seen.dependencies[about]
+        if asked.answer is None:
+            return Holds.OPEN, asked.why
+        healthy, shown = standing(asked.answer, about, seen.server.name)
+        return (Holds.NO if healthy is None else Holds.YES), shown
 
     return judge
 

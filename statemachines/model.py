@@ -14,6 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 RunbookName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 Literal_ = str | int | float | bool
+#: What probes depend on, by the names of the page's table.
+Need = Literal[
+    "Active Directory",
+    "Authentication",
+    "Mailbox server authentication",
+    "Information Store",
+    "High availability",
+    "Network",
+]
 
 #: The ends a state may name as its next.
 ENDS = ("resolved", "escalated")
@@ -41,6 +50,8 @@ class Handled(_Model):
     """The monitor as Exchange calls it; "" for alerts that name only the health set."""
     probe: str | None = None
     """The probe that `verify` reruns. Left out: the monitor has none, its rows decide."""
+    depends_on: list[Need] = Field(default_factory=list)
+    """What the probe depends on, as the page calls it; while it is unhealthy there, nothing disruptive is done."""
     role: Literal["client_access", "mailbox"] | None = None
     """Only on servers that have this role in the inventory."""
     confirmed: bool = False

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from daemon.domain import Incident, Json, Step, UndoItem, canonical, moment, timestamp
 from daemon.gates import Hold, Refuse
+from daemon.gates.facts import Dependency
 from daemon.gates.foreign import Foreign
 from daemon.guardrail_settings import Timing
 from daemon.inventory import Inventory, Server
@@ -207,6 +208,7 @@ class Context:
     item: UndoItem | None = None  #: for `undo`: what to put back
     senders: tuple[Step, ...] = ()  #: the steps that changed its setting, or may have; latest first
     outside: Outside | None = None  #: for servers with a look from outside
+    dependencies: tuple[Dependency, ...] = ()  #: of the server's monitors; asked before what disrupts
 
     async def itself(self, script: str, args: Json, model: type[T]) -> Heard[T] | Unheard:
         """Ask the incident's server about itself."""

@@ -161,7 +161,7 @@ class CheckPop:
             if server is None:
                 return Done(outcome="unknown", detail=f"{name} is no longer in the inventory")
             heard = await ctx.ask.about(
-                server, "server_health", {"server": server.name, "health_set": POP}, ServerHealth, ctx.step_id
+                server, "server_health", {"server": server.name, "health_sets": [POP]}, ServerHealth, ctx.step_id
             )
             if isinstance(heard, Unheard):
                 doubts.append(_unread(memo, heard))

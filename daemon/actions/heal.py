@@ -16,7 +16,7 @@ class Triage:
 
     async def poll(self, ctx: Context, memo: Json) -> Done | Again:
         """Ask for all POP* monitors of the server, once."""
-        heard = await ctx.peer("server_health", {"health_set": POP}, ServerHealth)
+        heard = await ctx.peer("server_health", {"health_sets": [POP]}, ServerHealth)
         if isinstance(heard, Unheard):
             return Again(after=backoff(memo), detail=heard.detail, memo=polled(memo), if_late=heard.outcome)
         rows = [row for row in heard.answer.rows if same_server(row.server, ctx.server.name)]
@@ -44,7 +44,7 @@ async def others(ctx: Context) -> list[Sick]:
 
     An answer that is not understood hides them until their own alerts come.
     """
-    heard = await ctx.peer("server_health", {"health_set": POP}, ServerHealth)
+    heard = await ctx.peer("server_health", {"health_sets": [POP]}, ServerHealth)
     if isinstance(heard, Unheard):
         return []
     rows = [row for row in heard.answer.rows if same_server(row.server, ctx.server.name)]

@@ -25,6 +25,7 @@ from daemon.gates.copies import (
     refuges_exist,
 )
 from daemon.gates.dag import members_operational, node_not_paused, quorum_survives, replication_clean
+from daemon.gates.dependencies import dependencies_healthy
 from daemon.gates.facts import Member
 from daemon.gates.foreign import Foreign, foreign, others_known
 from daemon.gates.neighbours import another_serves, holds_no_copies
@@ -54,7 +55,9 @@ STANDING: Asked = (
 WANTED: Asked = (service_automatic, proxy_active)
 #: Asked last: what is refused anyway must not wait for hours until somebody has logged off.
 ALONE: Asked = (nobody_logged_on,)
-RESTART: Asked = (*STANDING, *WANTED, *ALONE)
+#: The same before what disrupts: nor until something else is healthy again.
+CURABLE: Asked = (dependencies_healthy, *ALONE)
+RESTART: Asked = (*STANDING, *WANTED, *CURABLE)
 PROTOCOL_LOG: Asked = (*STANDING, *ALONE)
 #: What a DAG must look like to spare one of its servers.
 SPARED: Asked = (
@@ -68,8 +71,8 @@ SPARED: Asked = (
     no_seeding,
     others_known,
 )
-MOVE: Asked = (*STANDING, *WANTED, *SPARED, refuges_exist, *ALONE)
-REBOOT_MAILBOX: Asked = (*STANDING, *WANTED, activation_held, *SPARED, nothing_active, *ALONE)
+MOVE: Asked = (*STANDING, *WANTED, *SPARED, refuges_exist, *CURABLE)
+REBOOT_MAILBOX: Asked = (*STANDING, *WANTED, activation_held, *SPARED, nothing_active, *CURABLE)
 REBOOT_CLIENT_ACCESS: Asked = (
     *STANDING,
     *WANTED,
@@ -77,7 +80,7 @@ REBOOT_CLIENT_ACCESS: Asked = (
     recovery_rested,
     holds_no_copies,
     another_serves,
-    *ALONE,
+    *CURABLE,
 )
 #: Putting back is never held up by the state of the server: only pause and quarantine stop it, in `daemon.turn`.
 UNDO: Asked = ()
@@ -141,11 +144,12 @@ async def _known(ctx: Context, service: str, *, neighbours: bool, members: bool)
     about = _answered(await ctx.peer("exchange_server", {}, ExchangeServer))
     others = frozenset(server.name for server in ctx.ask.inventory if server.name != about.executor)
     through = replace(ctx, ask=replace(ctx.ask, avoid=others))
-    state, recovery, copies, dag, around, beside = await asyncio.gather(
-        ctx.itself("server_state", {"services": [service] if service else []}, ServerState),
-        ctx.itself("recovery_log", {"hours": HOURS_READ}, RecoveryLog),
+    health_sets = [each.health_set for each in ctx.dependencies if each.health_set]
+    (state, recovery), copies, dag, health, around, beside = await asyncio.gather(
+        _told(ctx, ctx.server, [service] if service else []),
         through.peer("database_copies", {}, DatabaseCopies) if mailbox or neighbours else _unasked(),
         _dag_health(through) if mailbox else _unasked(),
+        through.peer("server_health", {"health_sets": health_sets}, ServerHealth) if health_sets else _unasked(),
         _neighbours(ctx) if neighbours else _nobody(),
         _members(ctx) if members else _nobody_else(),
     )
@@ -166,6 +170,8 @@ async def _known(ctx: Context, service: str, *, neighbours: bool, members: bool)
         dag=_noted(dag, times),
         neighbours=tuple(neighbour for neighbour, _ in around),
         members=told,
+        dependencies=ctx.dependencies,
+        health=_noted(health, times),
         timing=ctx.timing,
     )
     done = tuple(each for member in (itself, *told) for each in foreign(member, now))
@@ -184,6 +190,16 @@ def _answered(heard: Heard[T] | Unheard) -> Heard[T]:
     if isinstance(heard, Unheard):
         raise _Silence(heard)
     return heard
+
+
+async def _told(
+    ctx: Context, server: Server, services: list[str]
+) -> tuple[Heard[ServerState] | Unheard, Heard[RecoveryLog] | Unheard]:
+    """What a server tells of itself."""
+    return await asyncio.gather(
+        ctx.ask.ask(server.name, "server_state", {"services": services}, ServerState, ctx.step_id),
+        ctx.ask.ask(server.name, "recovery_log", {"hours": HOURS_READ}, RecoveryLog, ctx.step_id),
+    )
 
 
 async def _unasked() -> None:
@@ -207,10 +223,7 @@ async def _members(ctx: Context) -> list[tuple[Member, float]]:
 
 async def _member(ctx: Context, server: Server) -> tuple[Member, float]:
     asked_at = ctx.ask.clock.monotonic()
-    state, log = await asyncio.gather(
-        ctx.ask.ask(server.name, "server_state", {"services": []}, ServerState, ctx.step_id),
-        ctx.ask.ask(server.name, "recovery_log", {"hours": HOURS_READ}, RecoveryLog, ctx.step_id),
-    )
+    state, log = await _told(ctx, server, [])
     if isinstance(state, Unheard):
         return Member(server=server, silence=state.detail), asked_at
     if isinstance(log, Unheard):
@@ -245,7 +258,7 @@ async def _neighbour(ctx: Context, server: Server) -> tuple[Neighbour, float]:
     ask = replace(ctx.ask, avoid=ctx.ask.avoid | {ctx.server.name})
     exchange, health = await asyncio.gather(
         ask.about(server, "exchange_server", {"server": server.name}, ExchangeServer, ctx.step_id),
-        ask.about(server, "server_health", {"server": server.name, "health_set": "POP*"}, ServerHealth, ctx.step_id),
+        ask.about(server, "server_health", {"server": server.name, "health_sets": ["POP*"]}, ServerHealth, ctx.step_id),
     )
     silence = next((answer.detail for answer in (exchange, health) if isinstance(answer, Unheard)), "")
     neighbour = Neighbour(

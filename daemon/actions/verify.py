@@ -53,13 +53,14 @@ class Verify:
 
     async def poll(self, ctx: Context, memo: Json) -> Done | Again:
         """Run the probe, if there is one, and read the monitor's rows, once."""
-        names = {"health_set": ctx.incident.health_set}
+        health_set = ctx.incident.health_set
+        asked = {"health_sets": [health_set]}
         if ctx.probe is None:
-            health = await ctx.peer("server_health", names, ServerHealth)
+            health = await ctx.peer("server_health", asked, ServerHealth)
             seen = await _from_outside(ctx, monitor_look(ctx, health))
             return judge_samples(memo, seen, ctx.now, ctx.timing)
-        run = await ctx.peer("invoke_probe", {**names, "probe": ctx.probe}, ProbeRun)
-        health = await ctx.peer("server_health", names, ServerHealth)
+        run = await ctx.peer("invoke_probe", {"health_set": health_set, "probe": ctx.probe}, ProbeRun)
+        health = await ctx.peer("server_health", asked, ServerHealth)
         seen = await _from_outside(ctx, look(ctx, run, health))
         return judge(memo, seen, ctx.now, ctx.timing)
 

@@ -20,7 +20,7 @@ class WatchMonitor:
 
     async def poll(self, ctx: Context, memo: Json) -> Done | Again:
         """Look at the monitor's rows once."""
-        health = await ctx.peer("server_health", {"health_set": ctx.incident.health_set}, ServerHealth)
+        health = await ctx.peer("server_health", {"health_sets": [ctx.incident.health_set]}, ServerHealth)
         seen = monitor_look(ctx, health)
         waiting = moment(memo["waiting_since"]) if "waiting_since" in memo else ctx.now
         begun: Json = {"waiting_since": timestamp(waiting)}

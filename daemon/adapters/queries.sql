@@ -69,6 +69,11 @@ SELECT * FROM incidents INDEXED BY incidents_one_current_per_key
 WHERE health_set_key = :health_set AND monitor_key = :monitor AND (status = 'open' OR latched = 1)
 ORDER BY opened_at, id;
 
+-- name: on_server
+SELECT * FROM incidents
+WHERE server = :server AND (status = 'open' OR latched = 1)
+ORDER BY opened_at, id;
+
 -- name: transients
 SELECT count(*) AS count FROM incidents
 WHERE server = :server AND health_set_key = :health_set AND monitor_key = :monitor AND transient = 1 AND ended_at > :since;
@@ -202,7 +207,7 @@ WHERE id = :id AND version = :version AND ended IS NULL;
 SELECT * FROM causes WHERE ended IS NULL ORDER BY since, id;
 
 -- name: released
-SELECT max(ended) AS ended FROM causes WHERE kind = :kind AND what_key = :what_key AND ended_by <> '';
+SELECT * FROM causes WHERE ended >= :since AND ended_by <> '' ORDER BY since, id;
 
 -- name: last_audit
 SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1;

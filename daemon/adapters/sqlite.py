@@ -17,7 +17,7 @@ from daemon.adapters import sqlite_file, sqlite_writes
 from daemon.adapters import sqlite_guard_rows as guard_rows
 from daemon.adapters import sqlite_rows as rows
 from daemon.adapters.sqlite_file import queries
-from daemon.cause import Cause, CauseKind
+from daemon.cause import Cause
 from daemon.commit import Commit, Deferred, Limit, OutboxRow, Room
 from daemon.errors import StoreError
 from daemon.ledger import Ledger
@@ -186,6 +186,10 @@ class SqliteStore:
         """See `ports.Store.alike`."""
         return await self._all("alike", rows.incident, health_set=key.health_set, monitor=key.monitor)
 
+    async def on_server(self, server: str) -> list[domain.Incident]:
+        """See `ports.Store.on_server`."""
+        return await self._all("on_server", rows.incident, server=server)
+
     async def open_step(self, incident_id: str) -> domain.Step | None:
         """See `ports.Store.open_step`."""
         return await self._one("open_step", rows.step, incident_id=incident_id)
@@ -232,10 +236,9 @@ class SqliteStore:
         """See `ports.Store.causes`."""
         return await self._all("causes", guard_rows.cause)
 
-    async def released(self, kind: CauseKind, what: str) -> datetime | None:
+    async def released(self, since: datetime) -> list[Cause]:
         """See `ports.Store.released`."""
-        found = await self._one("released", lambda row: row["ended"], kind=kind.value, what_key=what.lower())
-        return None if found is None else domain.moment(found)
+        return await self._all("released", guard_rows.cause, since=domain.timestamp(since))
 
     async def windows(self, since: datetime) -> list[Window]:
         """See `ports.Store.windows`."""

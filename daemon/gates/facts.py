@@ -6,6 +6,7 @@ from datetime import datetime
 from daemon.guardrail_settings import Timing
 from daemon.inventory import Role, Server
 from daemon.wire.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
+from statemachines.model import Need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,18 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """Something that a monitor of the server depends on. Without a health set it is only noted."""
+
+    name: Need
+    health_set: str = ""
+    noted: str = ""  #: why it is not asked
+
+    def __str__(self) -> str:
+        return f"{self.name} (health set {self.health_set})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All that is known of a server before an effect.
 
@@ -49,6 +62,8 @@ class Facts:
     dag: DagHealth | None = None
     neighbours: tuple[Neighbour, ...] = ()
     members: tuple[Member, ...] = ()  #: the others of its DAG, before a move or a reboot
+    dependencies: tuple[Dependency, ...] = ()  #: what its monitors depend on
+    health: ServerHealth | None = None  #: of their health sets
     timing: Timing = field(default_factory=Timing)
 
     @property

@@ -47,14 +47,15 @@ def shared(
     found = pattern(incident, known, threshold(fleet, settings), timedelta(seconds=settings.within))
     if not found:
         return None
+    what = f"{incident.monitor or 'no monitor named'} ({incident.health_set})"
     return Hold(
-        reason=_in_words(found, fleet),
+        reason=_in_words(what, found, fleet),
         after=timedelta(seconds=timing.hold_recheck),
         deadline=timedelta(seconds=timing.hold_deadline),
         lets_go=True,
         found=Found(
             kind=CauseKind.MONITOR,
-            what=f"{incident.monitor or 'no monitor named'} ({incident.health_set})",
+            what=what,
             incidents=tuple(each.id for each in found),
             servers=tuple(each.server for each in found),
         ),
@@ -72,14 +73,14 @@ def unsettled(opened_at: datetime, now: datetime, settings: SharedCause, timing:
     return Hold(reason=reason, after=after, deadline=timedelta(seconds=timing.hold_deadline), lets_go=True)
 
 
-def _in_words(found: Sequence[Incident], fleet: int) -> str:
+def _in_words(what: str, found: Sequence[Incident], fleet: int) -> str:
     number = len(found)
     took = found[-1].opened_at - found[0].opened_at
     minutes = max(1, math.ceil(took / timedelta(minutes=1)))
     names = ", ".join(sorted(each.server for each in found)[:_NAMED])
     more = f" and {number - _NAMED} more" if number > _NAMED else ""
     return (
-        f"the same problem on {number} of {fleet} servers within {minutes} min: {names}{more}; "
+        f"{what} ails on {number} of {fleet} servers within {minutes} min: {names}{more}; "
         f"one cause for all is more likely than {number}"
     )
 

@@ -110,6 +110,12 @@ class Breakage:
             raise OperatorError(f"{machine.name} is in no DAG, so the fault {fault.fault} makes no sense there.")
         if fault.fault is Fault.OTHER_CAS_SICK and not self._other_cas(machine):
             raise OperatorError(f"The site {machine.site} of {machine.name} has no other Client Access server.")
+        if fault.fault is Fault.DEPENDENCY_SICK:
+            known = sorted(
+                {monitor.health_set for monitor in machine.monitors if not monitor.health_set.startswith("POP")}
+            )
+            if fault.health_set.lower() not in {name.lower() for name in known}:
+                raise OperatorError(f"{machine.name} has no health set {fault.health_set}: {', '.join(known)}.")
         self._check_maintenance(machine, fault)
         self._check_backend(fault)
         self._check_database(machine, fault)

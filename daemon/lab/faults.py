@@ -44,6 +44,7 @@ class Fault(StrEnum):
     MEMBER_DOWN = "member_down"
     ROLES_DIFFER = "roles_differ"
     OTHER_CAS_SICK = "other_cas_sick"
+    DEPENDENCY_SICK = "dependency_sick"
     LOGGED_ON = "logged_on"
     REBOOT_PENDING = "reboot_pending"
 
@@ -123,6 +124,9 @@ FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
         Fault.MEMBER_DOWN: FaultKind("this member of a DAG is down; its databases fail over"),
         Fault.ROLES_DIFFER: FaultKind("it answers that it has other roles than the inventory says"),
         Fault.OTHER_CAS_SICK: FaultKind("the other Client Access servers of its site are sick, incurably"),
+        Fault.DEPENDENCY_SICK: FaultKind(
+            "a health set that POP depends on is unhealthy there, and nothing exmedic does cures it", ("health_set",)
+        ),
         Fault.LOGGED_ON: FaultKind("somebody is logged on to it, at the console", ("account",)),
         Fault.REBOOT_PENDING: FaultKind("Windows Update waits for a reboot of it"),
     }
@@ -146,6 +150,7 @@ class Injected:
     start_type: str = "Manual"
     requester: str = "Maintenance"
     check: str = "DBLogReplayKeepingUp"
+    health_set: str = "AD"
     account: str = "CONTOSO\\jdupont"
     minutes: float = 3.0  #: of lab time
     database: str = ""

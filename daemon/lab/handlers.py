@@ -37,16 +37,15 @@ def _health_manager(machine: Machine) -> None:
 async def server_health(call: ScriptCall) -> Result:
     """Get-ServerHealth: no rows for a health set that the server does not have. `POP*`: all that begin so."""
     machine = call.target()
-    wanted = call.text("health_set").lower()
+    wanted = call.texts("health_sets")
     _health_manager(machine)
-    several = wanted.endswith("*")
-    found = [
-        monitor
-        for monitor in machine.monitors
-        if monitor.health_set.lower() == wanted
-        or (several and monitor.health_set.lower().startswith(wanted.removesuffix("*")))
-    ]
+    found = [monitor for monitor in machine.monitors if any(_wanted(monitor.health_set, each) for each in wanted)]
     return {"rows": [row for monitor in found for row in _health_rows(machine, monitor)]}
+
+
+def _wanted(health_set: str, asked: str) -> bool:
+    named, prefix = health_set.lower(), asked.lower().removesuffix("*")
+    return named.startswith(prefix) if asked.endswith("*") else named == prefix
 
 
 def _health_rows(machine: Machine, monitor: Monitor) -> Iterator[Result]:

@@ -155,6 +155,9 @@ class Machine:
         """Whether a fault makes sick what that monitor watches."""
         if any(fault in SICKNESS and _strikes(injected, monitor) for fault, injected in self.faults.items()):
             return True
+        dependency = self.faults.get(Fault.DEPENDENCY_SICK)
+        if dependency is not None and dependency.health_set.lower() == monitor.health_set.lower():
+            return True
         behind = self.backend if Fault.BACKEND_SICK in self.faults and monitor.name == CTP_MONITOR else None
         return behind is not None and any(behind.ailing(each) for each in behind.back_end_monitors)
 

@@ -48,6 +48,17 @@ class ScriptCall:
             raise Refusal("failed", f"The argument {name} is missing or empty.")
         return value
 
+    def texts(self, name: str) -> list[str]:
+        """An argument that must be a list of such texts, with at least one in it."""
+        values = self.args.get(name)
+        if (
+            not isinstance(values, list)
+            or not values
+            or not all(isinstance(one, str) and one.strip() for one in values)
+        ):
+            raise Refusal("failed", f"The argument {name} is no list of names.")
+        return values
+
     def target(self) -> Machine:
         """The server that the script asks Exchange about, over the second hop."""
         name = self.text("server")

@@ -1,27 +1,48 @@
-# Get-ServerHealth of one server: for one health set, or with `*` at the end for every one whose name begins so. Runs
-# on a peer; changes nothing.
+# Get-ServerHealth of one server: for some health sets, where one with `*` at the end means every one whose name begins
+# so. Runs on a peer; changes nothing.
+function Get-HealthSetsArgument {
+    $wanted = @(Get-Argument 'health_sets')
+    foreach ($one in $wanted) {
+        if ($one -isnot [string] -or $one -notmatch '\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\*?\z') {
+            Stop-Call 'failed' "The argument 'health_sets' holds something that is not the name of a health set."
+        }
+    }
+    if ($wanted.Count -eq 0) {
+        Stop-Call 'failed' "The argument 'health_sets' names none."
+    }
+    return $wanted
+}
+
+function Test-Wanted {
+    param([string] $Named, [string[]] $Wanted)
+    foreach ($one in $Wanted) {
+        $prefix = $one.TrimEnd('*')
+        $begins = $Named.StartsWith($prefix, [System.StringComparison]::OrdinalIgnoreCase)
+        if ($begins -and ($one.EndsWith('*') -or $Named.Length -eq $prefix.Length)) {
+            return $true
+        }
+    }
+    return $false
+}
+
 Complete-Call 'server_health' {
     $server = Get-ServerArgument
-    $healthSet = [string] (Get-Argument 'health_set')
-    if ($healthSet -notmatch '\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\*?\z') {
-        Stop-Call 'failed' "The argument 'health_set' is not the name of a health set."
-    }
-    $several = $healthSet.EndsWith('*')
-    $prefix = $healthSet.TrimEnd('*')
+    $wanted = [string[]] @(Get-HealthSetsArgument)
+    # -HealthSet takes one whole name; otherwise the rows are chosen here, as the page does with -like.
+    $single = $wanted.Count -eq 1 -and -not $wanted[0].EndsWith('*')
     $parameters = @{ Identity = $server }
-    # -HealthSet takes whole names; for a prefix the rows are chosen here, as the page does with -like.
-    if (-not $several) {
-        $parameters['HealthSet'] = $healthSet
+    if ($single) {
+        $parameters['HealthSet'] = $wanted[0]
     }
     $answer = New-Object 'System.Collections.Generic.List[object]'
     foreach ($row in @(Invoke-Exchange 'Get-ServerHealth' $parameters)) {
         Assert-SameServer (Get-Text $row 'Server') $server
         $named = Get-Text $row 'HealthSetName'
-        if ($several -and -not $named.StartsWith($prefix, [System.StringComparison]::OrdinalIgnoreCase)) {
+        if (-not (Test-Wanted $named $wanted)) {
+            if ($single) {
+                Stop-Call 'failed' "Asked about health set $($wanted[0]), Exchange answered about '$named'."
+            }
             continue
-        }
-        if (-not $several -and $named -ne $healthSet) {
-            Stop-Call 'failed' "Asked about health set $healthSet, Exchange answered about '$named'."
         }
         $answer.Add(@{
             server                   = $server

@@ -1,12 +1,12 @@
 """What the memory store holds, and its two transactions: each changes a copy, which replaces the original or not."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from daemon import conflicts, records
-from daemon.cause import Cause, CauseKind
+from daemon.cause import Cause
 from daemon.commit import Commit, Deferred, Limit, OutboxRow, Outgoing, Room, Routing
 from daemon.domain import (
     GENESIS,
@@ -83,10 +83,9 @@ class State:
         found = (each for each in self.incidents.values() if each.server in room.servers)
         return sum(room.since < each.opened_at <= room.until for each in found)
 
-    def released(self, kind: CauseKind, what: str) -> datetime | None:
-        """When an operator last released such a cause."""
-        same = (each for each in self.causes.values() if each.kind is kind and each.what.lower() == what.lower())
-        return max((each.ended for each in same if each.ended is not None and each.ended_by), default=None)
+    def causes_where(self, wanted: Callable[[Cause], bool]) -> list[Cause]:
+        """Some causes, the oldest first."""
+        return sorted(filter(wanted, self.causes.values()), key=lambda each: (each.since, each.id))
 
     def windows_since(self, since: datetime) -> list[Window]:
         """The windows that end after a moment, in the order they begin."""

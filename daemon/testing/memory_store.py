@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from daemon import records
-from daemon.cause import Cause, CauseKind
+from daemon.cause import Cause
 from daemon.commit import Commit, Deferred, Limit, OutboxRow, Room
 from daemon.domain import (
     AlertStatus,
@@ -149,6 +149,12 @@ class MemoryStore:
         found = [state.incidents[by] for held, by in state.current.items() if (held.health_set, held.monitor) == same]
         return sorted(found, key=lambda each: (each.opened_at, each.id))
 
+    async def on_server(self, server: str) -> list[Incident]:
+        """See `ports.Store.on_server`."""
+        state = await self._read()
+        found = [state.incidents[by] for held, by in state.current.items() if held.server == server]
+        return sorted(found, key=lambda each: (each.opened_at, each.id))
+
     async def open_step(self, incident_id: str) -> Step | None:
         """See `ports.Store.open_step`."""
         return (await self._read()).open_step(incident_id)
@@ -193,12 +199,12 @@ class MemoryStore:
 
     async def causes(self) -> list[Cause]:
         """See `ports.Store.causes`."""
-        found = [each for each in (await self._read()).causes.values() if each.ended is None]
-        return sorted(found, key=lambda each: (each.since, each.id))
+        return (await self._read()).causes_where(lambda each: each.ended is None)
 
-    async def released(self, kind: CauseKind, what: str) -> datetime | None:
+    async def released(self, since: datetime) -> list[Cause]:
         """See `ports.Store.released`."""
-        return (await self._read()).released(kind, what)
+        state = await self._read()
+        return state.causes_where(lambda each: each.ended is not None and each.ended >= since and bool(each.ended_by))
 
     async def windows(self, since: datetime) -> list[Window]:
         """See `ports.Store.windows`."""

@@ -9,7 +9,7 @@ refuses with the error kind `expired` and does nothing):
 
 | script            | runs on | effect     | arguments                                          |
 |-------------------|---------|------------|----------------------------------------------------|
-| server_health     | a peer  | read       | server, health_set                                 |
+| server_health     | a peer  | read       | server, health_sets                                |
 | invoke_probe      | a peer  | read       | server, health_set, probe                          |
 | database_copies   | a peer  | read       | server                                             |
 | set_activation    | a peer  | set value  | server, expected, value, not_after                 |
@@ -30,7 +30,7 @@ active database copy may be on the server. `mailbox` true: its DatabaseCopyActiv
 more, a copy there is active, or something about its databases and copies cannot be read. `mailbox` false: Exchange says
 that it is a Mailbox server after all, or does not answer.
 
-A `health_set` that ends in `*` means every health set whose name begins so, as the page's `-like "POP*"`.
+One of `health_sets` that ends in `*` means every health set whose name begins so, as the page's `-like "POP*"`.
 
 "A peer" is another server than the one the script is about: Exchange answers for every server, and a server that is
 going down cannot report its own reboot. When no credential travels on stdin, scripts that need a second hop (all that

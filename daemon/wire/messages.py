@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from daemon.cause import Cause
+from daemon.cause import Cause, CauseKind
 from daemon.commit import Outgoing
 from daemon.domain import Channel, Incident, Json, Step, UndoItem, timestamp
 from daemon.ledger import Mismatch
@@ -186,17 +186,17 @@ def storm_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, O
 
 def cause_messages(prefix: str, cause: Cause, why: str, now: datetime) -> tuple[Outgoing, Outgoing]:
     """One page for all incidents of a shared cause, to the same places as an escalation; it belongs to none of them."""
-    number = len(cause.servers)
+    what, ends, first = _about(cause)
     lines = [
-        f"{cause.what} ails on {number} servers at once. Nothing is restarted, moved or rebooted for it.",
+        f"{what}. Nothing is restarted, moved or rebooted there meanwhile.",
         f"Why: {why}",
         f"Since: {cause.since:%Y-%m-%d %H:%M} UTC, cause {cause.id}",
         *(f"- {server}" for server in cause.servers),
-        "You are told again when the servers have doubled, not for each of these. It ends by itself when too few are",
-        "left; what is still ill after the longest hold escalates without another page.",
+        f"You are told again when the servers have doubled, not for each of these. It ends by itself {ends};",
+        "what is still ill after the longest hold escalates without another page.",
         "",
         "Next:",
-        "  look for what they have in common: network, Active Directory, storage, a change",
+        f"  {first}",
         "  exmedic status",
         f"  exmedic release {cause.id}   # treat each server by itself after all, for these incidents",
     ]
@@ -209,11 +209,22 @@ def cause_messages(prefix: str, cause: Cause, why: str, now: datetime) -> tuple[
         "servers": list(cause.servers),
         "text": text,
     }
-    title = f"exmedic: {cause.what} ails on {number} servers at once"
+    title = f"exmedic: {what}"
     return (
         Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
         Outgoing(channel=Channel.NOTIFY, topic=title, body={"text": text, "incident": ""}),
     )
+
+
+def _about(cause: Cause) -> tuple[str, str, str]:
+    """What a cause is, when it ends by itself, and what a human does first."""
+    number = len(cause.servers)
+    if cause.kind is CauseKind.MONITOR:
+        common = "look for what they have in common: network, Active Directory, storage, a change"
+        return f"{cause.what} ails on {number} servers at once", "when too few are left", common
+    where = cause.servers[0] if number == 1 else f"{number} servers"
+    mend = "mend that first; what depends on it goes on by itself"
+    return f"{cause.what} is not healthy on {where}, and what ails there depends on it", "once it is healthy", mend
 
 
 def ledger_messages(prefix: str, mismatches: Sequence[Mismatch], now: datetime) -> tuple[Outgoing, Outgoing]:

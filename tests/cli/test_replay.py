@@ -202,9 +202,9 @@ def test_a_longer_deadline_matters_only_where_the_old_one_gave_up(replay: Replay
 
 
 def test_a_monitor_that_is_no_longer_handled_goes_to_a_human(replay: Replay, tmp_path: Path) -> None:
-    record(tmp_path, cured_by("restart"), monitor="PopDeepTestMonitor")
-    deep = next(line for line in MAILBOX.splitlines(keepends=True) if "monitor: PopDeepTestMonitor" in line)
-    result = replay((deep, ""))
+    record(tmp_path, cured_by("restart"), monitor="PopSelfTestMonitor")
+    handled = next(line for line in MAILBOX.splitlines(keepends=True) if "monitor: PopSelfTestMonitor" in line)
+    result = replay((handled, ""))
     assert result.code == 3
     assert "would no longer be handled: a human would be paged, and nothing tried" in result.said
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from daemon.adapters.sqlite import SqliteStore
-from daemon.cause import CauseKind
 from daemon.commit import Commit, Limit, Room, Routing
 from daemon.domain import (
     GENESIS,
@@ -250,6 +249,16 @@ class TestIncidents:
         assert await store.alike(Key.of("x", latched.health_set.upper(), latched.monitor.upper())) == [latched, young]
         assert [each.id for each in await store.alike(other)] == ["i5"]
         assert await store.alike(Key.of("x", "another", latched.monitor)) == []
+
+    async def test_on_a_server_are_the_current_incidents_of_it_oldest_first(self, store: Store) -> None:
+        young = await put(store, samples.on("a", "i1", opened_at=later(5)))
+        key = Key.of("a", young.health_set, "another")
+        changes = {"status": IncidentStatus.ESCALATED, "latched": True}
+        latched = await put(store, samples.incident("i2", key=key, monitor="another", **changes))
+        await put(store, samples.incident("i3", key=Key.of("a", "third", "third"), status=IncidentStatus.RESOLVED))
+        await put(store, samples.on("b", "i4"))
+        assert await store.on_server("a") == [latched, young]
+        assert await store.on_server("c") == []
 
     async def test_only_an_escalated_incident_can_be_latched(self, store: Store) -> None:
         opened = await put(store, samples.incident())
@@ -604,7 +613,7 @@ class TestCauses:
         assert await store.causes() == [replace(grown, version=2)]
         await store.commit(work(cause=replace(grown, ended=later(60), version=2)))
         assert await store.causes() == []
-        assert await store.released(cause.kind, cause.what) is None, "it ended by itself"
+        assert await store.released(later(-60)) == [], "it ended by itself"
 
     async def test_there_is_one_of_a_kind_and_what_at_a_time_whatever_the_case(self, store: Store) -> None:
         await store.commit(work(cause=samples.cause()))
@@ -622,12 +631,13 @@ class TestCauses:
         await store.commit(work(cause=samples.cause(ended=NOW, version=2)))
         await refused(store, work(cause=samples.cause(version=3)), "moved on")
 
-    async def test_the_latest_release_by_an_operator_is_remembered(self, store: Store) -> None:
+    async def test_what_an_operator_has_released_is_remembered_from_then_on(self, store: Store) -> None:
         for name, ended, by in (("c-1", later(10), "ada"), ("c-2", later(30), "bob"), ("c-3", later(50), "")):
             await store.commit(work(cause=samples.cause(name)))
             await store.commit(work(cause=samples.cause(name, ended=ended, ended_by=by, version=1)))
-        assert await store.released(CauseKind.MONITOR, samples.cause().what.upper()) == later(30)
-        assert await store.released(CauseKind.MONITOR, "another") is None
+        assert [each.id for each in await store.released(later(0))] == ["c-1", "c-2"]
+        assert [each.id for each in await store.released(later(30))] == ["c-2"]
+        assert await store.released(later(31)) == []
 
 
 WEEKLY = Weekly(days=(0,), begins=time(22), ends=time(23), zone="UTC")

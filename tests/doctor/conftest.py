@@ -58,6 +58,7 @@ class Site:
                 definitions=runbooks(settings),
                 timeout=settings.winrm.call_timeout,
                 reach=lambda endpoint: reach(endpoint, 2.0),
+                depends=settings.dependencies,
             )
             try:
                 return await examiner.examine(server)

@@ -97,19 +97,22 @@ class PopWorld(World):
         return Reply(kind=ReplyKind.OK, result=result, host=call.executor, clock=self.local(call.executor))
 
     def _health(self, call: Call) -> dict[str, Any]:
-        server, wanted = str(call.args["server"]), str(call.args["health_set"]).lower()
+        server, wanted = str(call.args["server"]), [str(each).lower() for each in call.args["health_sets"]]
         pop = self.pop[server]
         return {
             "rows": [
-                {
-                    "server": server.partition(".")[0].upper(),
-                    "health_set": HEALTH_SETS[name],
-                    "name": name,
-                    "alert_value": "Unhealthy" if self.ill(server, name) else pop.values.get(name, "Healthy"),
-                    "is_stale": name in pop.stale,
-                }
-                for name in self.monitors(server)
-                if fnmatchcase(HEALTH_SETS[name].lower(), wanted)
+                *self._dependencies(call),
+                *(
+                    {
+                        "server": server.partition(".")[0].upper(),
+                        "health_set": HEALTH_SETS[name],
+                        "name": name,
+                        "alert_value": "Unhealthy" if self.ill(server, name) else pop.values.get(name, "Healthy"),
+                        "is_stale": name in pop.stale,
+                    }
+                    for name in self.monitors(server)
+                    if any(fnmatchcase(HEALTH_SETS[name].lower(), each) for each in wanted)
+                ),
             ]
         }
 

@@ -52,6 +52,32 @@ async def test_what_escalates_at_the_deadline_was_in_that_page_and_gets_none_of_
     assert len(await daemon.store.causes()) == 1, "they are still ill"
 
 
+async def test_a_second_monitor_that_ails_on_the_same_servers_is_another_cause_but_no_news(tmp_path: Path) -> None:
+    daemon = await world_of(tmp_path)
+    await fall_ill(daemon, MBX1, MBX2)
+    for server in (MBX1, MBX2):
+        daemon.world.hosts[server].also = ("PopSelfTestMonitor",)
+        await daemon.alert(server, "PopSelfTestMonitor")
+    await turns_for(daemon, timedelta(hours=12))
+    assert len(await daemon.store.causes()) == 2
+    assert len(await daemon.audit("cause_found")) == 2
+    assert len(await pages(daemon)) == 1, "nor when they escalate"
+
+
+async def test_what_is_released_frees_its_servers_whatever_else_ails_there(tmp_path: Path) -> None:
+    daemon = await world_of(tmp_path)
+    await fall_ill(daemon, MBX1, MBX2)
+    for server in (MBX1, MBX2):
+        daemon.world.hosts[server].also = ("PopSelfTestMonitor",)
+        await daemon.alert(server, "PopSelfTestMonitor")
+    await turns_for(daemon, HOUR)
+    await release(daemon, (await daemon.store.causes())[0].id)
+    await turns_for(daemon, HOUR)
+    assert {server for _, server in daemon.world.effects} == {MBX1, MBX2}
+    await causes.end_those_over(daemon.parts)
+    assert await daemon.store.causes() == []
+
+
 async def test_a_server_that_joined_after_the_page_is_paged_when_it_escalates(tmp_path: Path) -> None:
     daemon = await world_of(tmp_path, SharedCause(servers=3, share=1.0))
     await fall_ill(daemon, MBX1, MBX2, MBX3)

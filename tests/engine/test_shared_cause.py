@@ -51,7 +51,8 @@ async def test_three_servers_with_the_same_problem_are_left_alone_and_the_hold_n
     assert {entry.server for entry in held} == {MBX1, MBX2, MBX3}
     (message,) = {entry.message.partition(" (cause")[0] for entry in held}
     assert message == (
-        "held: the same problem on 3 of 6 servers within 1 min: mbx1.contoso.lab, mbx2.contoso.lab, mbx3.contoso.lab; "
+        "held: PopDeepTestMonitor (POP.Protocol) ails on 3 of 6 servers within 1 min: "
+        "mbx1.contoso.lab, mbx2.contoso.lab, mbx3.contoso.lab; "
         "one cause for all is more likely than 3"
     )
     assert [await daemon.store.claim_holder(server) for server in DAG] == [None, None, None]
@@ -74,7 +75,7 @@ async def test_what_lasts_beyond_the_deadline_of_a_hold_escalates_untouched_with
     await fall_ill(daemon, MBX1, MBX2)
     incident = await daemon.drive(turns=1000)
     assert incident.status is IncidentStatus.ESCALATED
-    assert "the same problem on 2 of 6 servers" in incident.reason
+    assert "PopDeepTestMonitor (POP.Protocol) ails on 2 of 6 servers" in incident.reason
     assert daemon.world.effects == []
 
 
@@ -92,6 +93,26 @@ async def test_different_problems_are_no_shared_cause(tmp_path: Path) -> None:
     await fall_ill(daemon, MBX1)
     await daemon.alert(MBX2, "PopSelfTestMonitor")
     assert (await daemon.drive()).status is IncidentStatus.RESOLVED
+    assert daemon.world.effects == [("restart", MBX1)]
+
+
+async def test_what_holds_one_monitor_of_a_server_holds_its_others_too(tmp_path: Path) -> None:
+    daemon = await world_of(tmp_path)
+    await fall_ill(daemon, MBX1, MBX2)
+    await daemon.alert(MBX1, "PopSelfTestMonitor")
+    daemon.world.hosts[MBX1].also = ("PopSelfTestMonitor",)
+    await turns_for(daemon, timedelta(hours=1))
+    assert (await daemon.incident(3)).key.monitor == "popselftestmonitor"
+    assert "PopDeepTestMonitor (POP.Protocol) ails on 2 of 6" in (await daemon.incident(3)).waiting_for
+    assert daemon.world.effects == []
+
+
+async def test_a_monitor_that_no_runbook_handles_holds_none_that_one_does(tmp_path: Path) -> None:
+    daemon = await world_of(tmp_path)
+    for server in DAG:
+        await daemon.alert(server, "OwaDeepTestMonitor", "OWA.Protocol")
+    await fall_ill(daemon, MBX1)
+    await turns_for(daemon, timedelta(hours=1))
     assert daemon.world.effects == [("restart", MBX1)]
 
 

@@ -5,7 +5,7 @@ call of a script. `Crash` is the death of the process: it passes through everyth
 store is the restart.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -78,6 +78,7 @@ class Host:
     comes_back: bool = True
     logged_on: tuple[str, ...] = ()
     reboot_pending: bool = False
+    unwell: dict[str, str] = field(default_factory=dict)  # health sets that POP depends on, and how their monitor is
     says_who: bool = True  # False: an older script, which does not tell who is logged on
 
 
@@ -182,7 +183,16 @@ class World:
         host = self.hosts[str(call.args["server"])]
         row = {"server": host.name, "health_set": "POP.Protocol", "is_stale": False}
         value = "Unhealthy" if host.sick else host.monitor
-        return {"rows": [{**row, "name": name, "alert_value": value} for name in ("PopDeepTestMonitor", *host.also)]}
+        rows = [{**row, "name": name, "alert_value": value} for name in ("PopDeepTestMonitor", *host.also)]
+        return {"rows": [*rows, *self._dependencies(call)]}
+
+    def _dependencies(self, call: Call) -> Iterator[dict[str, Any]]:
+        """The rows of what POP depends on."""
+        host = self.hosts[str(call.args["server"])]
+        for name in call.args["health_sets"]:
+            if not str(name).startswith("POP"):
+                row = {"server": host.name, "health_set": name, "name": f"{name}Monitor", "is_stale": False}
+                yield {**row, "alert_value": host.unwell.get(name, "Healthy")}
 
     def _probe(self, call: Call) -> dict[str, Any]:
         host = self.hosts[str(call.args["server"])]

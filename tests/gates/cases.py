@@ -15,6 +15,7 @@ from daemon.gates.copies import (
     refuges_exist,
 )
 from daemon.gates.dag import members_operational, node_not_paused, quorum_survives, replication_clean
+from daemon.gates.dependencies import dependencies_healthy
 from daemon.gates.foreign import others_known
 from daemon.gates.neighbours import another_serves, holds_no_copies
 from daemon.gates.recovery import recovery_over, recovery_rested
@@ -31,6 +32,7 @@ from tests.gates.known import (
     member,
     member_changed,
     moved,
+    needing,
     neighbour,
     pending,
     pop_health,
@@ -216,6 +218,12 @@ ROWS = (
             "one cannot be read, or shows stale monitors or none",
             client_access(neighbours=(neighbour(health=None, silence="no answer"),)),
         ),
+    ),
+    Row(
+        precondition=dependencies_healthy,
+        good=("what the ailing monitors of the server depend on is Healthy there, or has no health set", needing()),
+        bad=(("a monitor of it is Unhealthy, Degraded or Repairing", needing("Unhealthy")),),
+        unclear=("one is stale or Unknown, or none is Healthy", needing("Unknown")),
     ),
     Row(
         precondition=nobody_logged_on,

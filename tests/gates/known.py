@@ -4,13 +4,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from daemon.gates import Facts, Neighbour
-from daemon.gates.facts import Member
+from daemon.gates.facts import Dependency, Member
 from daemon.inventory import Role, Server
 from daemon.wire.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
 
 NOW = datetime(2026, 1, 15, 3, 0, tzinfo=UTC)
 NAMES = ("MBX1", "MBX2", "MBX3")
 MAILBOX_ONLY, CAS_ONLY = frozenset({Role.MAILBOX}), frozenset({Role.CLIENT_ACCESS})
+
+ACTIVE_DIRECTORY = Dependency(name="Active Directory", health_set="AD")
 
 Changes = Any  #: any field of an answer
 
@@ -192,6 +194,14 @@ def neighbour(**changes: Changes) -> Neighbour:
         "health": pop_health("PopCTPMonitor", "PopProxyTestMonitor"),
     }
     return Neighbour(**{**known, **changes})
+
+
+def needing(value: str = "Healthy", **changes: Changes) -> Facts:
+    """A Mailbox server whose monitor depends on Active Directory and on what has no health set."""
+    row = {"server": "MBX1", "name": "ADMonitor", "health_set": "ad", "alert_value": value, "is_stale": False}
+    health = ServerHealth.model_validate({"rows": [{**row, **changes}]})
+    needs = (Dependency(name="Authentication", noted="no health set tells of it"), ACTIVE_DIRECTORY)
+    return mailbox(dependencies=needs, health=health)
 
 
 def pop_health(*monitors: str, **changes: Changes) -> ServerHealth:

@@ -64,7 +64,8 @@ def test_the_hold_names_the_servers_and_the_figures_and_asks_again_as_the_settin
     hold = shared(alike[0], alike, fleet(12), SETTINGS, TIMING)
     assert hold is not None
     assert hold.reason == (
-        "the same problem on 4 of 12 servers within 2 min: ex01.contoso.com, ex02.contoso.com, ex03.contoso.com, "
+        "PopDeepTestMonitor (POP.Protocol) ails on 4 of 12 servers within 2 min: "
+        "ex01.contoso.com, ex02.contoso.com, ex03.contoso.com, "
         "ex04.contoso.com; one cause for all is more likely than 4"
     )
     assert (hold.after, hold.deadline) == (timedelta(minutes=5), timedelta(hours=8))

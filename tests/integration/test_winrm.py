@@ -396,7 +396,7 @@ async def test_each_transport_goes_the_second_hop_and_a_wrong_password_goes_nowh
         )
         good = make(lab.endpoints[SERVER], credential, read_secret=lambda _: lab.password)
         bad = make(lab.endpoints[SERVER], credential)
-        args = {"server": "mbx2.contoso.lab", "health_set": "POP.Protocol"}
+        args = {"server": "mbx2.contoso.lab", "health_sets": ["POP.Protocol"]}
         ask = Call(executor=SERVER, script="server_health", args=args, step_id="i1.1", timeout=10, read_only=True)
         reply = await good.run(ask)
         assert reply.kind is ReplyKind.OK, reply.detail

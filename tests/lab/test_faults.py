@@ -28,7 +28,7 @@ def _probe(client: Client, server: str = MBX1, probe: str = "PopDeepTestProbe") 
 
 
 def _values(client: Client) -> set[str]:
-    answer = client.call("mbx2", "server_health", server=MBX1, health_set="POP.Protocol").result(ServerHealth)
+    answer = client.call("mbx2", "server_health", server=MBX1, health_sets=["POP.Protocol"]).result(ServerHealth)
     return {row.alert_value for row in answer.rows}
 
 

@@ -39,7 +39,7 @@ def test_the_envelope_echoes_script_step_host_and_clock_over_every_transport(
     lab: Lab, transport: Literal["ntlm", "basic", "credssp"]
 ) -> None:
     output = Client(lab, transport=transport).call(
-        "mbx2", "server_health", "inc-7.3", server=MBX1, health_set="pop.protocol"
+        "mbx2", "server_health", "inc-7.3", server=MBX1, health_sets=["pop.protocol"]
     )
     envelope = output.envelope
     assert (envelope.script, envelope.step, envelope.host) == ("server_health", "inc-7.3", MBX2)
@@ -50,19 +50,19 @@ def test_the_envelope_echoes_script_step_host_and_clock_over_every_transport(
 
 
 def test_health_names_the_monitors_of_the_health_set_asked_for(client: Client) -> None:
-    rows = client.call("mbx2", "server_health", server=MBX1, health_set="POP.Protocol").result(ServerHealth).rows
+    rows = client.call("mbx2", "server_health", server=MBX1, health_sets=["POP.Protocol"]).result(ServerHealth).rows
     assert {row.name for row in rows} == {"PopDeepTestMonitor", "PopSelfTestMonitor"}
     assert {(row.server, row.alert_value, row.is_stale) for row in rows} == {(MBX1, "Healthy", False)}
 
 
 def test_a_health_set_that_the_server_does_not_have_gives_no_rows(client: Client) -> None:
-    answer = client.call("mbx2", "server_health", server=MBX1, health_set="POP.Proxy").result(ServerHealth)
+    answer = client.call("mbx2", "server_health", server=MBX1, health_sets=["POP.Proxy"]).result(ServerHealth)
     assert answer.rows == ()
 
 
 @pytest.mark.parametrize(("server", "kind"), [("", "failed"), ("mbx1", "failed"), ("mbx9.contoso.lab", "not_found")])
 def test_a_server_must_be_named_in_full_and_exist(client: Client, server: str, kind: str) -> None:
-    assert client.call("mbx2", "server_health", server=server, health_set="POP").error_kind == kind
+    assert client.call("mbx2", "server_health", server=server, health_sets=["POP"]).error_kind == kind
 
 
 def test_a_probe_succeeds_on_a_healthy_server_and_fails_on_a_sick_one(lab: Lab, client: Client) -> None:
@@ -290,6 +290,7 @@ def test_without_a_credential_the_second_hop_fails_under_ntlm_but_not_under_cred
     arguments = {
         "server": MBX1,
         "health_set": "POP.Protocol",
+        "health_sets": ["POP.Protocol"],
         "probe": "PopSelfTestProbe",
         "expected": False,
         "value": False,

@@ -30,7 +30,7 @@ CAS1, MBX1, MBX2 = "cas1.contoso.lab", "mbx1.contoso.lab", "mbx2.contoso.lab"
 
 
 def _rows(client: Client, server: str) -> list[HealthRow]:
-    output = client.call("mbx3", "server_health", server=f"{server}.contoso.lab", health_set="POP*")
+    output = client.call("mbx3", "server_health", server=f"{server}.contoso.lab", health_sets=["POP*"])
     return list(output.result(ServerHealth).rows)
 
 

@@ -109,7 +109,7 @@ def test_what_a_server_reads_in_its_own_logs_needs_none(lab: Lab, script: str, a
 
 def test_a_health_set_with_a_star_asks_for_all_that_begin_so(client: Client) -> None:
     def rows(server: str, health_set: str) -> set[tuple[str, str]]:
-        output = client.call("mbx2", "server_health", server=server, health_set=health_set)
+        output = client.call("mbx2", "server_health", server=server, health_sets=[health_set])
         return {(row.health_set, row.name) for row in output.result(ServerHealth).rows}
 
     counter = ("POP", "AverageCommandProcessingTimeGt60sMonitor")
