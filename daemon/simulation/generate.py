@@ -4,10 +4,11 @@ import json
 import random
 from collections.abc import Iterator
 
-from daemon.guardrail_settings import Storms
+from daemon.guardrail_settings import SharedCause, Storms
 from daemon.lab.faults import Fault
 from daemon.simulation.rules import CANARY
 from daemon.simulation.story import (
+    EACH_FOR_ITSELF,
     Away,
     Break,
     ClockStep,
@@ -119,6 +120,8 @@ def story_of(seed: int) -> Story:
     events, mishaps = [*events, *answers], [*mishaps, *luck]
     burst, storms = _storm(random.Random(f"storm of {seed}"))  # noqa: S311 - reproducible on purpose
     events += burst
+    common, shared_cause = _causes(random.Random(f"causes of {seed}"), servers)  # noqa: S311 - reproducible on purpose
+    events += common
     return Story(
         seed=seed,
         events=tuple(sorted(events, key=lambda event: event.at)),
@@ -126,6 +129,7 @@ def story_of(seed: int) -> Story:
         observed=observed,
         asking=asking - observed,
         storms=storms,
+        shared_cause=shared_cause,
     )
 
 
@@ -288,6 +292,33 @@ def _storm(chance: random.Random) -> tuple[list[Event], Storms]:
     if chance.random() < 0.3:  # noqa: PLR2004
         return events, Storms()
     return events, Storms(fleet=chance.choice((2, 4, 8)), site=chance.choice((2, 4, 8)), dag=chance.choice((1, 3, 5)))
+
+
+def _causes(chance: random.Random, servers: list[str]) -> tuple[list[Event], SharedCause]:
+    """One monitor ails on several servers within minutes, or something that it depends on does; some get well again."""
+    if chance.random() > 0.12:  # noqa: PLR2004
+        return [], EACH_FOR_ITSELF
+    events: list[Event] = [
+        Order(at=chance.uniform(300, _NIGHT), command="release", about=chance.randrange(4))
+        for _ in range(chance.choice((0, 0, 1, 2)))
+    ]
+    at = chance.uniform(0, 2400)
+    if chance.random() < 0.5:  # noqa: PLR2004
+        server = chance.choice(servers)
+        health_set = chance.choice(("AD", "Network") if server.startswith("cas") else ("AD", "Store", "DataProtection"))
+        options = (("health_set", health_set),)
+        events.append(Break(at=at, server=_name(server), fault=Fault.DEPENDENCY_SICK, options=options))
+        if chance.random() < 0.6:  # noqa: PLR2004
+            events.append(Cure(at=at + chance.uniform(600, 9000), server=_name(server), fault=Fault.DEPENDENCY_SICK))
+        return events, EACH_FOR_ITSELF
+    health_set, monitor = chance.choice(_MAILBOX)
+    for server in chance.sample(_SERVERS[:6], chance.choice((2, 3, 3, 4))):
+        fault, more = chance.choice(_SICKNESS)
+        begins = at + chance.uniform(0, 900)
+        events.append(Break(at=begins, server=_name(server), fault=fault, options=(*more, ("monitor", monitor))))
+        events.append(_alert(chance, begins + chance.uniform(0, 120), server, health_set, monitor))
+    # Verifying takes three minutes anyway, so that a shorter settling time shows nothing.
+    return events, SharedCause(settling=chance.choice((180.0, 900.0)))
 
 
 def _noise(chance: random.Random) -> Iterator[Event]:

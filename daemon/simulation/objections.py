@@ -1,4 +1,4 @@
-"""Why a command must not have been sent: what was asked of the operators, windows, and who else is at work there."""
+"""Why a command must not have been sent: what operators were asked, windows, shared causes, others at work there."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -8,6 +8,7 @@ from daemon.inventory import Server
 from daemon.lab.faults import Fault
 from daemon.lab.organisation import Machine
 from daemon.simulation.approvals import unapproved
+from daemon.simulation.causes import ignored
 from daemon.simulation.windows import forbidden_by
 from daemon.simulation.world import World
 from statemachines.actions import ACTIONS, Disruption
@@ -23,6 +24,7 @@ def objections(world: World, step: Step, server: Server) -> Iterator[str]:
         yield why
     if window := forbidden_by(state, world.inventory, step, server):
         yield f"in the {window.title}"
+    yield from ignored(world, step, SEEN_WITHIN)
     if machine := simulation.organisation.machines.get(server.name):
         yield from _others_at_work(machine, step, simulation.timeline.now())
 

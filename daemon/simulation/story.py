@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from daemon.guardrail_settings import Storms
+from daemon.guardrail_settings import SharedCause, Storms
 
 Away = Literal["bus", "journal", "notifier"]
 Command = Literal["pause", "resume", "release", "close", "undo", "approve", "decline", "add_window", "end_window"]
@@ -119,6 +119,9 @@ class Order(Timed):
         return f"an operator: {self.command} {self.server}".rstrip()
 
 
+#: So many fall ill within a story that hardly anything would be done otherwise, and nothing learnt of it.
+EACH_FOR_ITSELF = SharedCause(servers=1000, share=1.0)
+
 Event = Publish | Break | Cure | Outage | ClockStep | Kill | Order
 
 
@@ -126,7 +129,7 @@ Event = Publish | Break | Cure | Outage | ClockStep | Kill | Order
 class Story:
     """All that befalls one daemon. `observed`: servers on which it may only look; `asking`: where it asks first.
 
-    `storms`: its caps on new incidents.
+    `storms`: its caps on new incidents. `shared_cause`: how many with one problem it leaves alone.
     """
 
     seed: int
@@ -135,6 +138,7 @@ class Story:
     observed: frozenset[str] = frozenset()
     asking: frozenset[str] = frozenset()
     storms: Storms = field(default_factory=Storms)
+    shared_cause: SharedCause = EACH_FOR_ITSELF
     calm_after: float = 900.0  #: seconds after the last event until no port goes wrong any more
 
     def __len__(self) -> int:

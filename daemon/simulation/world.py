@@ -11,7 +11,7 @@ from daemon.assembly import Outer, assemble, lifecycle
 from daemon.config import Settings
 from daemon.domain import AuditKind, AuditRow, IncidentStatus, Mode
 from daemon.errors import OperatorError, StoreError
-from daemon.guardrail_settings import ModeRule, Safety, SharedCause, Timing
+from daemon.guardrail_settings import ModeRule, Safety, Timing
 from daemon.inventory import Inventory, Role, Server
 from daemon.lab.clock import LabClock
 from daemon.lab.record import EffectKind, Record, RecordedEffect
@@ -48,8 +48,6 @@ _TIMING = Timing(
     latch_recheck=3600.0,
     approval_expires=600.0,  # shorter: verifying afresh, a pause or a claim may take longer than that
 )
-#: So many fall ill within a story that hardly anything would be done, and nothing learnt of it.
-_EACH_FOR_ITSELF = SharedCause(servers=1000, share=1.0)
 _MEETING = 0.25  #: how often others run while the store is used
 RESTART = (1.0, 90.0)  #: seconds until a daemon that ended is started again
 
@@ -151,7 +149,7 @@ class World:
         self._definitions = definitions
         rules = (ModeRule(mode=Mode.APPROVE, servers=tuple(sorted(story.asking))),) if story.asking else ()
         safety = Safety(auto_tags=("auto",), modes=rules)
-        self._settings = Settings(safety=safety, timing=_TIMING, shared_cause=_EACH_FOR_ITSELF, storms=story.storms)
+        self._settings = Settings(safety=safety, timing=_TIMING, shared_cause=story.shared_cause, storms=story.storms)
         self._mishaps = {(mishap.place, mishap.nth): mishap for mishap in story.mishaps}
         self._uses: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -330,7 +328,7 @@ class World:
         if order.command == "add_window":
             return window_request(order)
         subject: dict[str, list[str]] = {
-            "release": sorted(state.quarantines),
+            "release": [*sorted(state.quarantines), *(each.id for each in state.causes.values() if not each.ended)],
             "close": [i.id for i in state.incidents.values() if i.status is IncidentStatus.OPEN or i.latched],
             "approve": (asking := asking_now(state)),
             "decline": asking,

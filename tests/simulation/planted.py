@@ -11,17 +11,18 @@ from typing import Any
 
 import pytest
 
-from daemon import approval, asking, budget, deferral, dispatch, engine, guards, in_window, turn
+from daemon import approval, asking, budget, deferral, dispatch, engine, guards, in_window, shared_cause, turn
 from daemon.actions import EFFECTS, preconditions, verify
 from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard, Withdrawn
 from daemon.actions.restart import RestartService
 from daemon.audit import AuditFollower
 from daemon.case import Case
 from daemon.commit import Commit, Deferred, OutboxRow, Room
-from daemon.domain import AuditRow, Mode, Quarantine, Received, Step
+from daemon.domain import AuditRow, Incident, Mode, Quarantine, Received, Step
 from daemon.engine import Engine
 from daemon.errors import BusDown, SinkDown, StoreError
 from daemon.family import Family
+from daemon.gates.dependencies import dependencies_healthy
 from daemon.gates.standing_down import nobody_logged_on
 from daemon.gates.storms import of_a_storm, rooms
 from daemon.intake import Intake
@@ -302,10 +303,29 @@ def come_back_at_once_on_the_way_out(patch: Patch) -> None:
 
 
 def act_under_the_hands_of_somebody_who_is_logged_on(patch: Patch) -> None:
+    _unasked(patch, nobody_logged_on)
+
+
+def restart_pop_whatever_it_depends_on(patch: Patch) -> None:
+    _unasked(patch, dependencies_healthy)
+
+
+def act_although_many_have_the_same_problem(patch: Patch) -> None:
+    async def nothing(_parts: Parts, _incident: Incident) -> None:
+        return None
+
+    patch.setattr(shared_cause, "found", nothing)
+
+
+def act_before_a_pattern_could_show(patch: Patch) -> None:
+    patch.setattr("daemon.gates.shared_cause.unsettled", lambda *_: None)
+
+
+def _unasked(patch: Patch, precondition: preconditions.Precondition) -> None:
     careless = preconditions.met
 
     async def met(ctx: Context, asked: preconditions.Asked, service: str = "") -> object:
-        return await careless(ctx, tuple(each for each in asked if each is not nobody_logged_on), service)
+        return await careless(ctx, tuple(each for each in asked if each is not precondition), service)
 
     for action in ("restart", "activation", "reboot", "protocol_log"):
         patch.setattr(f"daemon.actions.{action}.met", met)
@@ -339,6 +359,9 @@ BUGS: Mapping[str, Callable[[Patch], None]] = {
         compare_a_servers_time_with_our_clock,
         act_while_paused,
         act_under_the_hands_of_somebody_who_is_logged_on,
+        restart_pop_whatever_it_depends_on,
+        act_although_many_have_the_same_problem,
+        act_before_a_pattern_could_show,
         forget_the_pause_of_a_single_server,
         acknowledge_a_pause_before_it_stands,
         quarantine_nothing,
