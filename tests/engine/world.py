@@ -17,7 +17,7 @@ from daemon.dispatch import Dispatch
 from daemon.domain import Alert, AuditRow, Incident, IncidentStatus, Received, Source, Step, moment, timestamp
 from daemon.engine import Engine
 from daemon.family import Family
-from daemon.guardrail_settings import Safety, SharedCause, Storms
+from daemon.guardrail_settings import Budgets, Safety, SharedCause, Storms
 from daemon.inventory import Inventory, Role, Server
 from daemon.ladders import Ladders
 from daemon.operators import Operators
@@ -339,10 +339,13 @@ class Daemon:
         windows: tuple[Window, ...] = (),
         storms: Storms | None = None,
         shared_cause: SharedCause = EACH_FOR_ITSELF,
+        budgets: Budgets | None = None,
     ) -> None:
         self.world, self.store, self.clock = world, store, world.clock
         self.pause = PauseFile(folder / "pause", servers or inventory())
-        settings = Settings(safety=safety or Safety(auto_tags=("auto",)), shared_cause=shared_cause)
+        settings = Settings(
+            safety=safety or Safety(auto_tags=("auto",)), shared_cause=shared_cause, budgets=budgets or Budgets()
+        )
         ladders = Ladders(RUNBOOKS, store)
         self._ids = 0
         family = Family(
