@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import looptime
-
 from daemon.domain import AuditKind, IncidentStatus
 from daemon.errors import OperatorError
 from daemon.lab.record import RecordedEffect
 from daemon.simulation.rules import Rules, Violation
 from daemon.simulation.storms import StormJudge
 from daemon.simulation.story import Break, ClockStep, Cure, Event, Kill, Mishap, Order, Outage, Publish, Story
+from daemon.simulation.virtual_loop import VirtualLoop
 from daemon.simulation.world import START, World
 from daemon.testing.memory_state import State
 from statemachines.model import Definition
@@ -61,7 +60,7 @@ class Outcome:
 
 def play(story: Story, definitions: tuple[Definition, ...]) -> Outcome:
     """Play a story from its beginning to its end. Deterministic."""
-    loop = looptime.new_event_loop(start=0, noop_cycles=0)
+    loop = VirtualLoop()
     try:
         return loop.run_until_complete(_play(story, definitions))
     finally:
