@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -60,6 +61,7 @@ class Outcome:
 
 def play(story: Story, definitions: tuple[Definition, ...]) -> Outcome:
     """Play a story from its beginning to its end. Deterministic."""
+    random.seed(story.seed)  # the pauses between attempts of the bus are drawn by tenacity, from the one of the process
     loop = VirtualLoop()
     try:
         return loop.run_until_complete(_play(story, definitions))

@@ -11,6 +11,7 @@ from statemachines.loader import load_runbooks, shipped_directory
 
 RUNBOOKS = load_runbooks(shipped_directory())
 CHUNK = 25
+REPEATED = (3, 33, *range(20, 26))  #: in the first two the bus is tried again, after pauses of random length
 
 
 @pytest.mark.parametrize("first", range(1, 1001, CHUNK))
@@ -31,7 +32,7 @@ def test_a_seed_is_played_the_same_in_another_process_whatever_its_hashes_are() 
         "from statemachines.loader import load_runbooks, shipped_directory\n"
         "hush()\n"
         "runbooks = load_runbooks(shipped_directory())\n"
-        "print(*(play_seed(seed, runbooks).digest for seed in range(20, 26)))"
+        f"print(*(play_seed(seed, runbooks).digest for seed in {REPEATED}))"
     )
     told = [
         subprocess.run(
@@ -43,4 +44,4 @@ def test_a_seed_is_played_the_same_in_another_process_whatever_its_hashes_are() 
         ).stdout.split()
         for seed in ("1", "2")
     ]
-    assert told[0] == told[1] == [play_seed(seed, RUNBOOKS).digest for seed in range(20, 26)]
+    assert told[0] == told[1] == [play_seed(seed, RUNBOOKS).digest for seed in REPEATED]
