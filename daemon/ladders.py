@@ -15,7 +15,7 @@ class Ladders:
 
     def __init__(self, definitions: Sequence[Definition], store: Store) -> None:
         self._store = store
-        self._by_hash = {definition.hash: _compiled(definition) for definition in definitions}
+        self._by_hash = dict(map(_compiled, definitions))
         self._current = tuple(self._by_hash.values())
 
     def handling(self, server: Server, health_set: str, monitor: str) -> Ladder | None:
@@ -45,11 +45,12 @@ class Ladders:
 _LADDERS: dict[str, Ladder] = {}
 
 
-def _compiled(definition: Definition) -> Ladder:
-    """A ladder keeps nothing of the incidents that use it, so one for each definition is enough for the process."""
-    if definition.hash not in _LADDERS:
-        _LADDERS[definition.hash] = Ladder(definition)
-    return _LADDERS[definition.hash]
+def _compiled(definition: Definition) -> tuple[str, Ladder]:
+    """With its hash. A ladder keeps nothing of the incidents that use it, so one is enough for the process."""
+    its_hash = definition.hash  # computed each time it is asked for
+    if its_hash not in _LADDERS:
+        _LADDERS[its_hash] = Ladder(definition)
+    return its_hash, _LADDERS[its_hash]
 
 
 def stored(ladder: Ladder) -> StoredRunbook:
