@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import cache
 from typing import Any, TypeVar
 
 from daemon.commit import Outgoing, Routing
@@ -28,6 +29,11 @@ DEAD_LETTER_PAYLOAD = 4096  #: bytes of a rejected payload that its dead letter 
 _AS_THEY_ARE = frozenset({type(None), bool, int, float})
 
 
+@cache
+def _names(record: type[Any]) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(record))
+
+
 def _text(value: str) -> str:
     # json.loads makes lone surrogates of "\ud800"; they have no UTF-8, so neither SQLite nor the audit hash takes
     # them, and one such message would be delivered, and fail, for ever.
@@ -39,7 +45,7 @@ def _json(value: object) -> object:
         return value
     if isinstance(value, str):
         return _text(str(value))
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):  # asking the abstract class takes its time
         return {_text(str(name)): _json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_json(item) for item in value]
@@ -56,8 +62,8 @@ def _field(value: object) -> object:
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, tuple):
-        return tuple(storable(item) for item in value)
-    if isinstance(value, Mapping):
+        return tuple(storable(item) for item in value) if value else value
+    if type(value) is dict or isinstance(value, Mapping):
         return _json(value)
     return storable(value)
 
@@ -70,7 +76,7 @@ def storable(record: Record) -> Record:
     """
     if not is_dataclass(record) or isinstance(record, type):
         return record
-    return type(record)(**{each.name: _field(getattr(record, each.name)) for each in fields(record)})
+    return type(record)(**{name: _field(getattr(record, name)) for name in _names(type(record))})
 
 
 def initial_status(received: Received) -> AlertStatus:
