@@ -62,7 +62,6 @@ class Rules(Watcher):
         self._spent: defaultdict[Disruption, list[tuple[datetime, str]]] = defaultdict(list)
         self._ended: set[str] = set()
         self._audited = 0
-        self._last: object = None  # the contents of the store that were looked at last
         self._opened = 0
         self._watched: dict[tuple[str, str], tuple[Machine, Monitor]] = {}
         self._pace = Pace()
@@ -136,9 +135,6 @@ class Rules(Watcher):
     def changed(self) -> None:
         """Rules 4, 6, 8 and 9, after each verb of the store."""
         state = self._world.store.contents
-        if state is self._last:
-            return
-        self._last = state
         if len(state.incidents) != self._opened:
             self._opened = len(state.incidents)
             for incident in state.incidents.values():

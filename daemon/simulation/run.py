@@ -115,6 +115,7 @@ class _Bounded(Rules):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._bounded = world
+        self._judged: State | None = None
         self._pauses_acknowledged = 0
         self._storm = StormJudge(world.inventory, world.story.storms)
 
@@ -125,14 +126,17 @@ class _Bounded(Rules):
             self.broken(10, f"{self._pauses_acknowledged} pauses are acknowledged, only {engaged} were carried out")
 
     def changed(self) -> None:
-        """See `Rules.changed`."""
-        super().changed()
-        for why in self._storm.look(self._bounded.store.contents):
-            self.broken(0, why)
-        steps = self._bounded.store.contents.steps
-        if len(steps) <= _MOST_STEPS:
+        """See `Rules.changed`. Most verbs only read, and what was judged before need not be judged again."""
+        state = self._bounded.store.contents
+        if state is self._judged:
             return
-        for step in steps.values():
+        self._judged = state
+        super().changed()
+        for why in self._storm.look(state):
+            self.broken(0, why)
+        if len(state.steps) <= _MOST_STEPS:
+            return
+        for step in state.steps.values():
             if step.number > _MOST_STEPS:
                 self.broken(9, f"incident {step.incident_id} has taken {_MOST_STEPS} steps and does not end")
                 self._bounded.kill()  # so that time goes on, and the story can be ended
