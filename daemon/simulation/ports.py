@@ -48,7 +48,7 @@ class StorePort:
         return cast("Store", cls(store, use, changed))
 
     def __getattr__(self, verb: str) -> Callable[..., Awaitable[Any]]:
-        inner = getattr(self._store, verb)
+        inner, place = getattr(self._store, verb), f"store.{verb}"
 
         async def used(*args: object, **named: object) -> Any:  # noqa: ANN401 - whatever the verb returns
             async def work(_mishap: str) -> Any:  # noqa: ANN401 - the same
@@ -56,8 +56,9 @@ class StorePort:
                 self._changed()
                 return result
 
-            return await self._use(f"store.{verb}", work, StoreError)
+            return await self._use(place, work, StoreError)
 
+        self.__dict__[verb] = used  # the next use finds it without asking here
         return used
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from daemon import conflicts, records
 from daemon.cause import Cause
@@ -56,12 +57,9 @@ class State:
 
     def copy(self) -> "State":
         """A state that can be changed without changing this one."""
-        changed = replace(self)
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if not isinstance(value, int):
-                setattr(changed, name, value.copy())
-        return changed
+        copied: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        copied = {name: value if isinstance(value, int) else value.copy() for name, value in copied.items()}
+        return State(**copied)
 
     def steps_of(self, incident_id: str) -> list[Step]:
         """The steps of an incident, in order."""
