@@ -28,8 +28,8 @@ class Nudge:
             self._rung.clear()
             await asyncio.sleep(0)
             return
-        rung = asyncio.ensure_future(self._rung.wait())
-        passed = asyncio.ensure_future(self._clock.sleep(self.poll if seconds is None else seconds))
+        rung = asyncio.create_task(self._rung.wait())
+        passed = asyncio.create_task(self._clock.sleep(self.poll if seconds is None else seconds))
         try:
             await asyncio.wait({rung, passed}, return_when=asyncio.FIRST_COMPLETED)
         finally:
