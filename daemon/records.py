@@ -41,7 +41,7 @@ def _text(value: str) -> str:
 
 
 def _json(value: object) -> object:
-    if type(value) in _AS_THEY_ARE:
+    if type(value) in _AS_THEY_ARE or (type(value) is str and value.isascii()):
         return value
     if isinstance(value, str):
         return _text(str(value))
@@ -55,7 +55,7 @@ def _json(value: object) -> object:
 
 
 def _field(value: object) -> object:
-    if type(value) in _AS_THEY_ARE or isinstance(value, Enum):
+    if type(value) in _AS_THEY_ARE or (type(value) is str and value.isascii()) or isinstance(value, Enum):
         return value
     if isinstance(value, datetime):
         return value.astimezone(UTC)
