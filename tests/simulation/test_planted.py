@@ -17,11 +17,13 @@ pytestmark = pytest.mark.timeout(600)  # some bugs need a hundred nights, and th
 NIGHTS = 200
 #: The first night that notices these bugs is a late one: it is played first, to save playing all before it every time.
 LATE = {
+    "use an approval twice": 168,
     "climb because nothing could be read": 148,
     "act under the hands of somebody who is logged on": 98,
-    "forget the moment after which it is too late": 63,
+    "forget the pause of a single server": 73,
     "trust an empty answer": 55,
     "spend more than the budget": 46,
+    "trust an approval that has expired": 26,
 }
 
 
