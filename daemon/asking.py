@@ -7,7 +7,7 @@ from daemon.actions.action import Prepared
 from daemon.approval import ANSWER, approved, used
 from daemon.case import Case
 from daemon.commit import Commit
-from daemon.domain import Channel, Incident, Json, Mode
+from daemon.domain import Incident, Json, Mode
 from daemon.gates import Hold, Refuse, class_of, may_act, mode_of
 from daemon.inventory import Server
 from daemon.parts import Parts
@@ -41,9 +41,6 @@ def held(parts: Parts, case: Case, hold: Hold, server: Server, prepared: Prepare
         answers = f"answer with `exmedic approve {name}` or `exmedic decline {name}`"
         hold = replace(hold, reason=f"{why}; {answers}")
     commit = parts.engine.hold(case, hold)
-    if hold.paged:  # if it escalates now, the page of its cause has named the server already
-        told = tuple(each for each in commit.outgoing if each.channel is not Channel.NOTIFY)
-        commit = replace(commit, outgoing=told)
     mode = Mode.APPROVE if hold.question else mode_for(parts, case, server)  # business hours ask in mode auto too
     if prepared is not None and mode is not Mode.AUTO:
         commit = would.recorded(case, commit, mode, prepared.baseline)

@@ -28,7 +28,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """A cause on record, from the first hold for it until it is over. Of a kind and what there is one at a time.
+    """A cause on record, from the first hold for it until it holds nobody. Of a kind and what there is one at a time.
 
     `version` counts its commits; a commit against an older version conflicts.
     """
@@ -36,38 +36,61 @@ class Cause:
     id: str
     kind: CauseKind
     what: str
-    incidents: tuple[str, ...] = ()  #: in the order in which they were found; those that ended stay
-    servers: tuple[str, ...] = ()  #: in the same order
+    incidents: tuple[
+        str, ...
+    ] = ()  #: those it holds, and those that share it; once it is released: those that are freed
+    servers: tuple[str, ...] = ()  #: in the order in which they were found
     since: datetime
     told: int = 0  #: so many of the servers, from the first one on, were named in a page
+    told_at: datetime | None = None  #: when humans had the latest page of them
+    covered: tuple[str, ...] = ()  #: the incidents that such a page told of: they need none of their own
     ended: datetime | None = None
     ended_by: str = ""  #: the operator who released it; empty: it ended by itself
     version: int = 0
 
-    def same(self, found: Found) -> bool:
-        """Whether it is the cause that a hold has found."""
-        return self.kind is found.kind and self.what.lower() == found.what.lower()
+    def same(self, kind: CauseKind, what: str) -> bool:
+        """Whether it is the cause of that kind and name."""
+        return self.kind is kind and self.what.lower() == what.lower()
 
     @property
     def named(self) -> frozenset[str]:
         """The servers that a page has named."""
         return frozenset(self.servers[: self.told])
 
-    def frees(self, server: str, opened_at: datetime) -> bool:
-        """Whether an incident on a server was open when an operator released the cause: it acts by itself then."""
-        return bool(self.ended_by) and self.ended is not None and server in self.servers and opened_at <= self.ended
+    @property
+    def untold(self) -> bool:
+        """Whether humans should hear of it: at first, and when its servers have doubled."""
+        return len(self.servers) >= 2 * self.told
+
+    def frees(self, incident_id: str) -> bool:
+        """Whether an operator released the cause, and the incident with it: that acts by itself then."""
+        return bool(self.ended_by) and incident_id in self.incidents
 
 
-def joined(known: Cause | None, found: Found, now: datetime) -> Cause:
-    """The cause with all that is found of it. Humans are told at first, and when its servers have doubled since."""
+def joined(known: Cause | None, found: Found, incident_id: str, now: datetime) -> Cause:
+    """The cause with all that is found of it, and with the incident that it holds."""
     before = known or Cause(id=_id(found, now), kind=found.kind, what=found.what, since=now)
-    servers = _with(before.servers, found.servers)
-    told = len(servers) if len(servers) >= 2 * before.told else before.told
-    return replace(before, incidents=_with(before.incidents, found.incidents), servers=servers, told=told)
+    return replace(
+        before,
+        incidents=_with(before.incidents, (*found.incidents, incident_id)),
+        servers=_with(before.servers, found.servers),
+    )
+
+
+def told(cause: Cause, at: datetime) -> Cause:
+    """The cause once a page of that time tells of it as it is."""
+    return replace(cause, told=len(cause.servers), told_at=at, covered=_with(cause.covered, cause.incidents))
+
+
+def covering(cause: Cause, incident_id: str, server: str, since: datetime) -> Cause:
+    """The cause with one more incident that its page covers, if that named its server and is not older than `since`."""
+    if cause.told_at is None or cause.told_at < since or server not in cause.named:
+        return cause
+    return replace(cause, covered=_with(cause.covered, (incident_id,)))
 
 
 def _with(known: tuple[str, ...], more: Iterable[str]) -> tuple[str, ...]:
-    return (*known, *(each for each in more if each not in known))
+    return tuple(dict.fromkeys((*known, *more)))
 
 
 def _id(found: Found, now: datetime) -> str:

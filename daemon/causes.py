@@ -1,23 +1,27 @@
-"""Causes on record: noted when a hold finds one, with one page for all its incidents, and ended when it is over."""
+"""Causes on record: noted when a hold finds one, with one page for all of it, and ended when it holds nobody."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from daemon import shared_cause
-from daemon.cause import Cause, CauseKind, joined
+from daemon.case import Case
+from daemon.cause import Cause, CauseKind, Found, covering, joined, told
 from daemon.commit import Commit
-from daemon.domain import AuditEntry, AuditKind, Incident, IncidentStatus
+from daemon.domain import AuditEntry, AuditKind, Channel, Incident, IncidentStatus
 from daemon.errors import Conflict
 from daemon.gates import Hold
+from daemon.gates.verdicts import FOR_A_CAUSE
+from daemon.opening import about
 from daemon.parts import Parts
+from daemon.way_out import left_changed
 from daemon.wire.messages import cause_messages
 
 _OVER = {
-    CauseKind.MONITOR: "ails on too few servers by now, or they were released",
-    CauseKind.DEPENDENCY: "is healthy again, or nothing waits for it any more",
+    CauseKind.MONITOR: "it ails on too few servers by now, or nothing is held for it any more",
+    CauseKind.DEPENDENCY: "it is healthy again, or nothing is held for it any more",
 }
 _ROUNDS = 10  #: how often one is noted anew because another incident of it was first
 
@@ -29,21 +33,24 @@ async def noted(parts: Parts, hold: Hold, incident: Incident) -> Hold:
 
     A crash in between leaves a cause that the next turn of any of its incidents finds again, with its page sent once.
     """
-    if hold.found is None:
-        return hold
     found = hold.found
-    if found.kind is CauseKind.DEPENDENCY:
-        found = replace(found, incidents=(incident.id,))
+    if found is None:
+        return hold
     for _ in range(_ROUNDS):
-        others = await parts.store.causes()
-        known = next((each for each in others if each.same(found)), None)
-        cause = joined(known, found, parts.clock.now())
+        current = await parts.store.causes()
+        known = next((each for each in current if each.same(found.kind, found.what)), None)
+        past = await parts.store.causes_of([incident.id])
+        if known is None and any(_freed(each, found, incident) for each in past):
+            return hold  # released while its facts were read: the next look does not find it
+        cause = joined(known, found, incident.id, parts.clock.now())
+        commit = _noting(parts, cause, hold.reason, incident, (*current, *past))
         try:
-            if cause != known:
-                await parts.store.commit(_grown(parts, known, cause, hold.reason, others))
+            if commit.cause != known:
+                await parts.store.commit(commit)
         except Conflict:
             continue  # another incident of it was noted meanwhile
-        return replace(hold, reason=f"{hold.reason} (cause {cause.id})", paged=incident.server in cause.named)
+        covered = commit.cause is not None and incident.id in commit.cause.covered
+        return replace(hold, reason=f"{hold.reason} (cause {cause.id})", paged=covered)
     _log.warning("a cause is noted at the next look", what=found.what)
     return hold
 
@@ -60,44 +67,101 @@ async def cleared(parts: Parts, incident: Incident) -> None:
 
 
 async def end_those_over(parts: Parts) -> None:
-    """End each cause that no incident has any more."""
+    """End each cause that holds no open incident any more."""
     for cause in await parts.store.causes():
         if await _goes_on(parts, cause):
             continue
+        message = f"shared cause {cause.id} is over, {cause.what}: {_OVER[cause.kind]}"
         now = parts.clock.now()
-        message = f"shared cause {cause.id} is over: {cause.what} {_OVER[cause.kind]}"
         try:
-            await parts.store.commit(ended(cause, now, message))
+            await parts.store.commit(
+                Commit(at=now, cause=replace(cause, ended=now), audit=(_over(cause, now, message),))
+            )
         except Conflict:
             _log.debug("it moved on meanwhile; the next look decides", cause=cause.id)
 
 
-def ended(cause: Cause, now: datetime, message: str, by: str = "") -> Commit:
-    """The commit that ends a cause. `by`: the operator who releases its incidents."""
-    fields = {"cause": cause.id, "servers": list(cause.servers), **({"user": by} if by else {})}
-    entry = AuditEntry(kind=AuditKind.CAUSE_OVER, at=now, message=message, fields=fields)
-    return Commit(at=now, cause=replace(cause, ended=now, ended_by=by), audit=(entry,))
+def released(cause: Cause, held: Sequence[Incident], now: datetime, user: str) -> Commit:
+    """The commit by which an operator releases a cause, and with it the incidents that its servers have now."""
+    message = f"shared cause {cause.id} ({cause.what}) released by {user}"
+    freed = replace(cause, ended=now, ended_by=user, incidents=tuple(each.id for each in held))
+    fields = {"cause": cause.id, "user": user}
+    rows = [
+        about(AuditKind.DECISION, each, now, f"{message}: it may act by itself", fields)
+        for each in held
+        if each.status is IncidentStatus.OPEN
+    ]
+    return Commit(at=now, cause=freed, audit=(_over(cause, now, message, user), *rows))
+
+
+async def told_once(parts: Parts, case: Case, commit: Commit) -> Commit:
+    """An escalation without its page, if that of a cause told of it: what it waited for keeps it from being verified.
+
+    What is left changed, or may be, is told in any case.
+    """
+    ends = commit.incident
+    if ends is None or ends.status is not IncidentStatus.ESCALATED or not case.incident.held_by.endswith(FOR_A_CAUSE):
+        return commit
+    current = await parts.store.causes()
+    covered = any(ends.id in each.incidents and ends.id in each.covered for each in current)
+    return unpaged(case, commit) if covered else commit
+
+
+def unpaged(case: Case, commit: Commit) -> Commit:
+    """A commit without its pages, unless something is left changed, or may be."""
+    if commit.quarantine is not None or left_changed(replace(case, undo=(*case.undo, *commit.undo))):
+        return commit
+    return replace(commit, outgoing=tuple(each for each in commit.outgoing if each.channel is not Channel.NOTIFY))
+
+
+def _freed(cause: Cause, found: Found, incident: Incident) -> bool:
+    of_kind = cause.kind is found.kind is CauseKind.MONITOR or cause.same(found.kind, found.what)
+    return of_kind and cause.frees(incident.id)
 
 
 async def _goes_on(parts: Parts, cause: Cause) -> bool:
     for incident_id in cause.incidents:
         incident = await parts.store.incident(incident_id)
-        if incident is None or not (incident.latched or incident.status is IncidentStatus.OPEN):
+        if incident is None or incident.status is not IncidentStatus.OPEN:
             continue
-        if cause.kind is CauseKind.DEPENDENCY or await shared_cause.found(parts, incident) is not None:
+        if cause.kind is CauseKind.DEPENDENCY:
+            return True
+        hold = await shared_cause.of_many(parts, incident)
+        if hold is not None and hold.found is not None and cause.same(hold.found.kind, hold.found.what):
             return True
     return False
 
 
-def _grown(parts: Parts, known: Cause | None, cause: Cause, why: str, others: Sequence[Cause]) -> Commit:
-    """The commit of a cause that has grown; a page only if it tells anything that those of `others` did not."""
-    now, prefix = parts.clock.now(), parts.settings.bus.prefix
-    if known is not None and known.told == cause.told:
-        return Commit(at=now, cause=cause)
+def _noting(parts: Parts, cause: Cause, why: str, incident: Incident, others: Sequence[Cause]) -> Commit:
+    """The commit of a cause that may have grown, with a page if there is anything new to tell."""
+    now = parts.clock.now()
+    lately = now - timedelta(seconds=parts.settings.shared_cause.within)
+    if not cause.untold:
+        return Commit(at=now, cause=covering(cause, incident.id, incident.server, lately))
     message = f"shared cause {cause.id}, {cause.what}: {why}"
     fields = {"cause": cause.id, "servers": list(cause.servers), "incidents": list(cause.incidents)}
     entry = AuditEntry(kind=AuditKind.CAUSE_FOUND, at=now, message=message, fields=fields)
-    # Servers on which two monitors ail for one reason are told once.
-    named = {server for each in others if each.kind is CauseKind.MONITOR for server in each.named}
-    told = cause.kind is CauseKind.MONITOR and named.issuperset(cause.servers)
-    return Commit(at=now, cause=cause, audit=(entry,), outgoing=() if told else cause_messages(prefix, cause, why, now))
+    before = _told_before(cause, others, lately)
+    prefix = parts.settings.bus.prefix
+    messages = cause_messages(prefix, cause, why, now) if before is None else ()
+    return Commit(at=now, cause=told(cause, before or now), audit=(entry,), outgoing=messages)
+
+
+def _told_before(cause: Cause, others: Sequence[Cause], lately: datetime) -> datetime | None:
+    """When humans had a page that tells all of this: servers on which two monitors ail for one reason are told once.
+
+    So is a cause that was over for a moment, as long as it holds the same incidents.
+    """
+    for other in others:
+        again = other.ended is not None and not other.ended_by and other.same(cause.kind, cause.what)
+        if again and other.told_at is not None and set(cause.incidents) <= set(other.covered):
+            return other.told_at
+    recent = [each for each in others if each.kind is CauseKind.MONITOR and each.ended is None and each.id != cause.id]
+    times = {each.told_at: each.named for each in recent if each.told_at is not None and each.told_at >= lately}
+    named = {server for servers in times.values() for server in servers}
+    return min(times) if cause.kind is CauseKind.MONITOR and times and named.issuperset(cause.servers) else None
+
+
+def _over(cause: Cause, now: datetime, message: str, user: str = "") -> AuditEntry:
+    fields = {"cause": cause.id, "servers": list(cause.servers), **({"user": user} if user else {})}
+    return AuditEntry(kind=AuditKind.CAUSE_OVER, at=now, message=message, fields=fields)

@@ -142,9 +142,9 @@ class Operators:
             cause = next((each for each in await self.store.causes() if each.id == name), None)
             if cause is None:
                 return False
-            message = f"shared cause {cause.id} ({cause.what}) released by {user}"
+            held = [incident for server in cause.servers for incident in await self.store.on_server(server)]
             try:
-                await self.store.commit(causes.ended(cause, self.clock.now(), message, user))
+                await self.store.commit(causes.released(cause, held, self.clock.now(), user))
             except Conflict:
                 continue  # another incident was found to share it; look again
             return True

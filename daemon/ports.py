@@ -3,7 +3,7 @@
 One contract suite per port runs against every implementation, so that a fake cannot drift from the real thing.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -198,8 +198,8 @@ class Store(Protocol):
         """The causes that are not over, the oldest first."""
         ...
 
-    async def released(self, since: datetime) -> list[Cause]:
-        """The causes that an operator has released since then, the oldest first."""
+    async def causes_of(self, incident_ids: Collection[str]) -> list[Cause]:
+        """All causes, also those that are over, that hold, free or cover any of these incidents; the oldest first."""
         ...
 
     async def windows(self, since: datetime) -> list[Window]:

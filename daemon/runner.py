@@ -26,6 +26,7 @@ class Runner:
     def __init__(self, parts: Parts, poll: float = POLL) -> None:
         self._parts = parts
         self._nudge = Nudge(parts.clock, poll)
+        self._causes_looked_at = -poll
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def nudge(self) -> None:
@@ -38,9 +39,16 @@ class Runner:
             while not stopping.is_set():
                 beat()
                 await self._start_due(tasks, stopping)
-                await causes.end_those_over(self._parts)
+                await self._end_causes()
                 await self._wait()
             _log.info("stopping", running=len(self._running))
+
+    async def _end_causes(self) -> None:
+        """Now and then: each turn that ends wakes this loop, and what is over may be so a little longer."""
+        now = self._parts.clock.monotonic()
+        if now - self._causes_looked_at >= self._nudge.poll:
+            self._causes_looked_at = now
+            await causes.end_those_over(self._parts)
 
     async def _start_due(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
         room = self._parts.settings.winrm.threads - len(self._running)

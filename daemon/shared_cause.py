@@ -21,21 +21,33 @@ async def held(parts: Parts, case: Case, _server: Server) -> Hold | None:
     """A monitor of the server ails on others too, or the incident is too young to tell. Reading and settings go on."""
     if case.state.action.disrupts is None:
         return None
-    for incident in await _with_ladders(parts, case.incident):
-        if hold := await found(parts, incident):
-            return hold
+    if hold := await of_many(parts, case.incident):
+        return hold
     return gates.unsettled(case.incident.opened_at, case.now, parts.settings.shared_cause, parts.settings.timing)
 
 
-async def found(parts: Parts, incident: Incident) -> Hold | None:
-    """The hold of the cause that an incident shares with others; those that an operator has released share none."""
+async def of_many(parts: Parts, incident: Incident) -> Hold | None:
+    """The hold of a cause that the server of an incident shares with others, unless an operator has freed it."""
+    hold = None
+    for each in await _with_ladders(parts, incident):
+        hold = hold or await _found(parts, each)
+    if hold is None:
+        return None
+    known = await parts.store.causes_of([incident.id])
+    freed = any(each.kind is CauseKind.MONITOR and each.frees(incident.id) for each in known)
+    return None if freed else hold
+
+
+async def _found(parts: Parts, incident: Incident) -> Hold | None:
+    """The hold of the cause that an incident shares with others; those that were released from it do not count."""
     settings, timing = parts.settings.shared_cause, parts.settings.timing
     alike = await parts.store.alike(incident.key)
-    if gates.shared(incident, alike, parts.inventory, settings, timing) is None:
+    hold = gates.shared(incident, alike, parts.inventory, settings, timing)
+    if hold is None or hold.found is None:
         return None
-    since = min(each.opened_at for each in alike)
-    released = [cause for cause in await parts.store.released(since) if cause.kind is CauseKind.MONITOR]
-    held = [each for each in alike if not any(cause.frees(each.server, each.opened_at) for cause in released)]
+    known = await parts.store.causes_of([each.id for each in alike])
+    released = [each for each in known if each.same(hold.found.kind, hold.found.what)]
+    held = [each for each in alike if not any(cause.frees(each.id) for cause in released)]
     return gates.shared(incident, held, parts.inventory, settings, timing)
 
 
@@ -53,9 +65,9 @@ async def dependencies(parts: Parts, case: Case, server: Server) -> tuple[Depend
 
 async def _dependency(parts: Parts, incident: Incident, server: Server, name: Need) -> Dependency:
     about = dependency(name, server, parts.settings.dependencies)
-    released = await parts.store.released(incident.opened_at)
-    if any(cause.what == str(about) and cause.frees(server.name, incident.opened_at) for cause in released):
-        return Dependency(name=name, noted="released by an operator")
+    for cause in await parts.store.causes_of([incident.id]):
+        if cause.same(CauseKind.DEPENDENCY, str(about)) and cause.frees(incident.id):
+            return Dependency(name=name, noted=f"cause {cause.id} was released by {cause.ended_by}")
     return about
 
 

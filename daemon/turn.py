@@ -23,7 +23,6 @@ from daemon.commit import Commit
 from daemon.domain import AuditKind, Incident, IncidentStatus, Json, Step
 from daemon.errors import Conflict, StoreError
 from daemon.gates import Hold, Refuse
-from daemon.gates.dependencies import dependencies_healthy
 from daemon.guards import RETRY, at_last, objection
 from daemon.inventory import Server
 from daemon.opening import UNHANDLED_LATCH, about
@@ -98,7 +97,9 @@ class Turn:
             await self._open_hidden(context)
         for _ in range(READ_AGAIN):
             try:
-                await self._parts.store.commit(self._after_poll(await self._case(self._incident), step, seen))
+                case = await self._case(self._incident)
+                commit = await causes.told_once(self._parts, case, self._after_poll(case, step, seen))
+                await self._parts.store.commit(commit)
             except Conflict:
                 fresh = await self._parts.store.incident(self._incident.id)
                 if fresh is None or fresh.version == self._incident.version:
@@ -185,15 +186,13 @@ class Turn:
         verdict = afresh or await objection(self._parts, case, self._here()) or await self._prepare(case)
         prepared = verdict if isinstance(verdict, Prepared) else None
         if prepared is not None:
-            if dependencies_healthy.__name__ in prepared.figures:
-                await causes.cleared(self._parts, self._incident)
             case = replace(case, now=self._parts.clock.now())  # the facts took their time, and an approval expires
             # The mode comes last, so that what it holds is what would be done.
             asked = asking.objection(self._parts, case, self._here())
             verdict = asked or await at_last(self._parts, case, self._here()) or prepared
         if isinstance(verdict, Hold):
             hold = await causes.noted(self._parts, verdict, self._incident)
-            await self._commit(lambda case: asking.held(self._parts, case, hold, self._here(), prepared))
+            await self._commit(lambda case: self._held(case, hold, prepared))
         elif isinstance(verdict, Refuse):
             await self._commit(lambda case: self._parts.engine.refuse(case, verdict))
         elif isinstance(verdict, Done):
@@ -216,6 +215,10 @@ class Turn:
             return None
         return Hold(reason=reason, after=timedelta(0), deadline=timedelta(seconds=timing.hold_deadline))
 
+    def _held(self, case: Case, hold: Hold, prepared: Prepared | None) -> Commit:
+        commit = asking.held(self._parts, case, hold, self._here(), prepared)
+        return causes.unpaged(case, commit) if hold.paged else commit
+
     def _scopes(self, case: Case) -> tuple[str, ...]:
         return scopes(self._here(), dag_wide=case.state.action.dag_wide)
 
@@ -227,6 +230,8 @@ class Turn:
         prepared = await action.prepare(replace(context, dependencies=needs))
         if isinstance(prepared, Unready):
             return self._retry(case, prepared.detail, prepared.if_late)
+        if case.state.action.disrupts and not (isinstance(prepared, Hold) and prepared.found):
+            await causes.cleared(self._parts, self._incident)
         if isinstance(prepared, Prepared):
             return await beside_others(self._parts, case, self._here(), prepared)
         return prepared

@@ -42,23 +42,23 @@ T = TypeVar("T", bound=BaseModel)
 ACTIVATION = "activation"  #: the setting that a move leaves changed until it is put back
 NEIGHBOURS_ASKED = 4  #: so many other Client Access servers are asked; one healthy one is enough
 
-#: Before any effect but undo: the right server, nobody working there, nobody else healing it.
+#: Before any effect but undo: the right server, and nobody working there.
 STANDING: Asked = (
     inventory_agrees,
     server_online,
     transport_active,
     node_not_paused,
     activation_open,
-    recovery_over,
 )
+#: What disrupts cannot cure what depends on something unhealthy. Asked early: without Active Directory hardly any other
+#: fact can be read.
+CURABLE: Asked = (dependencies_healthy,)
 #: The service that is to be healed is meant to run, and can: somebody may have changed that since the rung before.
 WANTED: Asked = (service_automatic, proxy_active)
 #: Asked last: what is refused anyway must not wait for hours until somebody has logged off.
 ALONE: Asked = (nobody_logged_on,)
-#: The same before what disrupts: nor until something else is healthy again.
-CURABLE: Asked = (dependencies_healthy, *ALONE)
-RESTART: Asked = (*STANDING, *WANTED, *CURABLE)
-PROTOCOL_LOG: Asked = (*STANDING, *ALONE)
+RESTART: Asked = (*STANDING, *CURABLE, recovery_over, *WANTED, *ALONE)
+PROTOCOL_LOG: Asked = (*STANDING, recovery_over, *ALONE)
 #: What a DAG must look like to spare one of its servers.
 SPARED: Asked = (
     no_reboot_pending,
@@ -71,16 +71,27 @@ SPARED: Asked = (
     no_seeding,
     others_known,
 )
-MOVE: Asked = (*STANDING, *WANTED, *SPARED, refuges_exist, *CURABLE)
-REBOOT_MAILBOX: Asked = (*STANDING, *WANTED, activation_held, *SPARED, nothing_active, *CURABLE)
+MOVE: Asked = (*STANDING, *CURABLE, recovery_over, *WANTED, *SPARED, refuges_exist, *ALONE)
+REBOOT_MAILBOX: Asked = (
+    *STANDING,
+    *CURABLE,
+    recovery_over,
+    *WANTED,
+    activation_held,
+    *SPARED,
+    nothing_active,
+    *ALONE,
+)
 REBOOT_CLIENT_ACCESS: Asked = (
     *STANDING,
+    *CURABLE,
+    recovery_over,
     *WANTED,
     no_reboot_pending,
     recovery_rested,
     holds_no_copies,
     another_serves,
-    *CURABLE,
+    *ALONE,
 )
 #: Putting back is never held up by the state of the server: only pause and quarantine stop it, in `daemon.turn`.
 UNDO: Asked = ()

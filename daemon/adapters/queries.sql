@@ -63,9 +63,8 @@ SELECT * FROM incidents WHERE status = :status ORDER BY number DESC LIMIT :limit
 SELECT * FROM incidents
 WHERE server = :server AND health_set_key = :health_set AND monitor_key = :monitor AND (status = 'open' OR latched = 1);
 
--- Scans the index of what is current, which stays small, and not all that ever was.
 -- name: alike
-SELECT * FROM incidents INDEXED BY incidents_one_current_per_key
+SELECT * FROM incidents
 WHERE health_set_key = :health_set AND monitor_key = :monitor AND (status = 'open' OR latched = 1)
 ORDER BY opened_at, id;
 
@@ -195,19 +194,27 @@ ON CONFLICT (name, added_at) DO UPDATE SET
 SELECT * FROM windows WHERE ends > :since ORDER BY begins, name, added_at;
 
 -- name: insert_cause
-INSERT INTO causes (id, kind, what, what_key, incidents, servers, since, told, ended, ended_by, version)
-VALUES (:id, :kind, :what, :what_key, :incidents, :servers, :since, :told, :ended, :ended_by, :version + 1);
+INSERT INTO causes (
+    id, kind, what, what_key, incidents, servers, since, told, told_at, covered, ended, ended_by, version
+)
+VALUES (
+    :id, :kind, :what, :what_key, :incidents, :servers, :since, :told, :told_at, :covered, :ended, :ended_by,
+    :version + 1
+);
 
 -- name: update_cause
-UPDATE causes SET incidents = :incidents, servers = :servers, told = :told, ended = :ended, ended_by = :ended_by,
-    version = version + 1
+UPDATE causes SET incidents = :incidents, servers = :servers, told = :told, told_at = :told_at, covered = :covered,
+    ended = :ended, ended_by = :ended_by, version = version + 1
 WHERE id = :id AND version = :version AND ended IS NULL;
 
 -- name: causes
 SELECT * FROM causes WHERE ended IS NULL ORDER BY since, id;
 
--- name: released
-SELECT * FROM causes WHERE ended >= :since AND ended_by <> '' ORDER BY since, id;
+-- name: causes_of
+SELECT * FROM causes
+WHERE EXISTS (SELECT 1 FROM json_each(incidents) WHERE value IN (SELECT value FROM json_each(:ids)))
+   OR EXISTS (SELECT 1 FROM json_each(covered) WHERE value IN (SELECT value FROM json_each(:ids)))
+ORDER BY since, id;
 
 -- name: last_audit
 SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1;

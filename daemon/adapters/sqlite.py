@@ -5,8 +5,9 @@ loop never waits for the disk. Statements are in queries.sql, the schema in migr
 """
 
 import asyncio
+import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -236,9 +237,9 @@ class SqliteStore:
         """See `ports.Store.causes`."""
         return await self._all("causes", guard_rows.cause)
 
-    async def released(self, since: datetime) -> list[Cause]:
-        """See `ports.Store.released`."""
-        return await self._all("released", guard_rows.cause, since=domain.timestamp(since))
+    async def causes_of(self, incident_ids: Collection[str]) -> list[Cause]:
+        """See `ports.Store.causes_of`."""
+        return await self._all("causes_of", guard_rows.cause, ids=json.dumps(list(incident_ids)))
 
     async def windows(self, since: datetime) -> list[Window]:
         """See `ports.Store.windows`."""

@@ -6,6 +6,8 @@ from datetime import timedelta
 from daemon.cause import Found
 from daemon.domain import Json
 
+FOR_A_CAUSE = " for a shared cause"  #: ends the kind of a hold that waits for one
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allow:
@@ -29,14 +31,15 @@ class Hold:
     lets_go: bool = False
     outcome: str = "refused"  #: at the deadline
     found: Found | None = None  #: the cause that it waits for, which others share
-    paged: bool = False  #: the page of that cause named the server: at the deadline it needs none of its own
+    paged: bool = False  #: the page of that cause told of the incident: at the deadline it needs none of its own
     question: str = ""  #: what an operator is asked to approve, in plain words; empty: nobody is asked
 
     @property
     def kind(self) -> str:
         """What makes two holds one wait: the same end after the same time, whatever the words."""
         asked = " without an answer" if self.question else ""
-        return f"{self.outcome} after {self.deadline.total_seconds():.0f} s{asked}"
+        cause = FOR_A_CAUSE if self.found else ""
+        return f"{self.outcome} after {self.deadline.total_seconds():.0f} s{asked}{cause}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

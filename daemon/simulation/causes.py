@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import combinations
 
 from daemon.cause import CauseKind
-from daemon.domain import Incident, Step
+from daemon.domain import Incident, IncidentStatus, Step
 from daemon.gates.shared_cause import threshold
 from daemon.lab.organisation import Machine
 from daemon.simulation.world import World
@@ -33,8 +33,11 @@ def ignored(world: World, step: Step, seen_within: timedelta) -> Iterator[str]:
     known = [each for each in _current(state) if step.started_at - each.opened_at > _JUST_NOW]
     here = [each for each in known if each.server == step.server]
     least, within = threshold(len(world.inventory.servers), settings), timedelta(seconds=settings.within)
-    for each in here:
-        alike = [other for other in known if _same(each, other) and not _released(state, CauseKind.MONITOR, other)]
+    for each in here if not _released(state, CauseKind.MONITOR, incident) else ():
+        what = f"{each.monitor} ({each.health_set})"
+        alike = [
+            other for other in known if _same(each, other) and not _released(state, CauseKind.MONITOR, other, what)
+        ]
         groups = (group for group in combinations(alike, least) if each in group)
         if any(max(_times(group)) - min(_times(group)) <= within for group in groups):
             yield f"{each.monitor} ails on {least} servers at once"
@@ -45,6 +48,19 @@ def ignored(world: World, step: Step, seen_within: timedelta) -> Iterator[str]:
         released = _released(state, CauseKind.DEPENDENCY, incident, f"(health set {name})")
         if not released and _unwell(machine, name, since):
             yield f"the health set {name} is unhealthy there"
+
+
+def untold(world: World) -> Iterator[str]:
+    """The escalated incidents of which no page told: none of their own, nor one of a cause not long before them."""
+    pages = [body for _, body in world.pages]
+    within = timedelta(seconds=world.story.shared_cause.within)
+    told = [(each.told_at, each.named) for each in world.store.contents.causes.values() if each.told_at is not None]
+    for incident in world.store.contents.incidents.values():
+        if incident.status is not IncidentStatus.ESCALATED or any(f"incident {incident.id}" in page for page in pages):
+            continue
+        listed = any(f"\n- {incident.server}\n" in page for page in pages)
+        if not listed or not any(incident.server in named and incident.opened_at <= at + within for at, named in told):
+            yield f"incident {incident.id} on {incident.server} escalated, and nobody was told"
 
 
 def _current(state: State) -> list[Incident]:
@@ -60,8 +76,8 @@ def _times(group: tuple[Incident, ...]) -> list[datetime]:
 
 
 def _released(state: State, kind: CauseKind, incident: Incident, what: str = "") -> bool:
-    same = (each for each in state.causes.values() if each.kind is kind and each.what.endswith(what))
-    return any(each.frees(incident.server, incident.opened_at) for each in same)
+    same = (each for each in state.causes.values() if each.kind is kind and each.what.lower().endswith(what.lower()))
+    return any(each.frees(incident.id) for each in same)
 
 
 def _unwell(machine: Machine, health_set: str, since: datetime) -> bool:

@@ -296,7 +296,7 @@ def _storm(chance: random.Random) -> tuple[list[Event], Storms]:
 
 def _causes(chance: random.Random, servers: list[str]) -> tuple[list[Event], SharedCause]:
     """One monitor ails on several servers within minutes, or something that it depends on does; some get well again."""
-    if chance.random() > 0.12:  # noqa: PLR2004
+    if chance.random() > 0.18:  # noqa: PLR2004
         return [], EACH_FOR_ITSELF
     events: list[Event] = [
         Order(at=chance.uniform(300, _NIGHT), command="release", about=chance.randrange(4))
@@ -311,12 +311,17 @@ def _causes(chance: random.Random, servers: list[str]) -> tuple[list[Event], Sha
         if chance.random() < 0.6:  # noqa: PLR2004
             events.append(Cure(at=at + chance.uniform(600, 9000), server=_name(server), fault=Fault.DEPENDENCY_SICK))
         return events, EACH_FOR_ITSELF
-    health_set, monitor = chance.choice(_MAILBOX)
-    for server in chance.sample(_SERVERS[:6], chance.choice((2, 3, 3, 4))):
-        fault, more = chance.choice(_SICKNESS)
+    (health_set, monitor), (_, other) = chance.sample(_MAILBOX, 2)
+    for server in chance.sample(_SERVERS[:6], chance.choice((2, 3, 3, 3, 4, 4))):
+        fault, more = chance.choice(_SICKNESS[:5])  # what heals by itself holds nobody for long
         begins = at + chance.uniform(0, 900)
         events.append(Break(at=begins, server=_name(server), fault=fault, options=(*more, ("monitor", monitor))))
         events.append(_alert(chance, begins + chance.uniform(0, 120), server, health_set, monitor))
+        if chance.random() < 0.5:  # noqa: PLR2004 - its neighbour, when the page is old
+            later = begins + chance.uniform(1800, 7200)
+            options = (("monitor", other),)
+            events.append(Break(at=later, server=_name(server), fault=Fault.INCURABLE, options=options))
+            events.append(_alert(chance, later, server, health_set, other))
     # Verifying takes three minutes anyway, so that a shorter settling time shows nothing.
     return events, SharedCause(settling=chance.choice((180.0, 900.0)))
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from daemon.domain import AuditKind, IncidentStatus
 from daemon.errors import OperatorError
 from daemon.lab.record import RecordedEffect
+from daemon.simulation.causes import untold
 from daemon.simulation.rules import Rules, Violation
 from daemon.simulation.storms import StormJudge
 from daemon.simulation.story import Break, ClockStep, Cure, Event, Kill, Mishap, Order, Outage, Publish, Story
@@ -147,6 +148,8 @@ class _Bounded(Rules):
         super().finish(published, imbalance)
         for why in self._storm.unrecorded(self._bounded.store.contents):
             self.broken(0, why)
+        for why in untold(self._bounded):
+            self.broken(9, why)
 
 
 def _moves(world: World) -> Iterator[Move]:

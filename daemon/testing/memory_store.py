@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -201,10 +201,10 @@ class MemoryStore:
         """See `ports.Store.causes`."""
         return (await self._read()).causes_where(lambda each: each.ended is None)
 
-    async def released(self, since: datetime) -> list[Cause]:
-        """See `ports.Store.released`."""
-        state = await self._read()
-        return state.causes_where(lambda each: each.ended is not None and each.ended >= since and bool(each.ended_by))
+    async def causes_of(self, incident_ids: Collection[str]) -> list[Cause]:
+        """See `ports.Store.causes_of`."""
+        state, wanted = await self._read(), frozenset(incident_ids)
+        return state.causes_where(lambda each: not wanted.isdisjoint((*each.incidents, *each.covered)))
 
     async def windows(self, since: datetime) -> list[Window]:
         """See `ports.Store.windows`."""

@@ -193,7 +193,7 @@ def cause_messages(prefix: str, cause: Cause, why: str, now: datetime) -> tuple[
         f"Since: {cause.since:%Y-%m-%d %H:%M} UTC, cause {cause.id}",
         *(f"- {server}" for server in cause.servers),
         f"You are told again when the servers have doubled, not for each of these. It ends by itself {ends};",
-        "what is still ill after the longest hold escalates without another page.",
+        "what is named here and still ill after the longest hold escalates without another page.",
         "",
         "Next:",
         f"  {first}",

@@ -613,7 +613,6 @@ class TestCauses:
         assert await store.causes() == [replace(grown, version=2)]
         await store.commit(work(cause=replace(grown, ended=later(60), version=2)))
         assert await store.causes() == []
-        assert await store.released(later(-60)) == [], "it ended by itself"
 
     async def test_there_is_one_of_a_kind_and_what_at_a_time_whatever_the_case(self, store: Store) -> None:
         await store.commit(work(cause=samples.cause()))
@@ -631,13 +630,17 @@ class TestCauses:
         await store.commit(work(cause=samples.cause(ended=NOW, version=2)))
         await refused(store, work(cause=samples.cause(version=3)), "moved on")
 
-    async def test_what_an_operator_has_released_is_remembered_from_then_on(self, store: Store) -> None:
-        for name, ended, by in (("c-1", later(10), "ada"), ("c-2", later(30), "bob"), ("c-3", later(50), "")):
-            await store.commit(work(cause=samples.cause(name)))
-            await store.commit(work(cause=samples.cause(name, ended=ended, ended_by=by, version=1)))
-        assert [each.id for each in await store.released(later(0))] == ["c-1", "c-2"]
-        assert [each.id for each in await store.released(later(30))] == ["c-2"]
-        assert await store.released(later(31)) == []
+    async def test_the_causes_of_an_incident_are_those_that_hold_or_cover_it_whether_they_are_over_or_not(
+        self, store: Store
+    ) -> None:
+        await store.commit(work(cause=samples.cause("c-1", incidents=("i1",), covered=("i2",))))
+        await store.commit(work(cause=samples.cause("c-1", incidents=("i1",), covered=("i2",), ended=NOW, version=1)))
+        await store.commit(work(cause=samples.cause("c-2", incidents=("i1", "i3"), covered=(), told_at=None)))
+        assert [each.id for each in await store.causes_of(["i1"])] == ["c-1", "c-2"]
+        assert [each.id for each in await store.causes_of(["i2"])] == ["c-1"]
+        assert [each.id for each in await store.causes_of(["i3", "i4"])] == ["c-2"]
+        assert await store.causes_of(["i4"]) == []
+        assert await store.causes_of([]) == []
 
 
 WEEKLY = Weekly(days=(0,), begins=time(22), ends=time(23), zone="UTC")

@@ -49,7 +49,8 @@ async def test_what_escalates_at_the_deadline_was_in_that_page_and_gets_none_of_
         assert (await daemon.incident(number)).status is IncidentStatus.ESCALATED
     assert len(await daemon.audit("escalated")) == 3
     assert len(await pages(daemon)) == 1
-    assert len(await daemon.store.causes()) == 1, "they are still ill"
+    await causes.end_those_over(daemon.parts)
+    assert await daemon.store.causes() == [], "they are still ill, but with humans: nothing is held for them"
 
 
 async def test_a_second_monitor_that_ails_on_the_same_servers_is_another_cause_but_no_news(tmp_path: Path) -> None:
@@ -76,6 +77,63 @@ async def test_what_is_released_frees_its_servers_whatever_else_ails_there(tmp_p
     assert {server for _, server in daemon.world.effects} == {MBX1, MBX2}
     await causes.end_those_over(daemon.parts)
     assert await daemon.store.causes() == []
+
+
+async def test_releasing_one_cause_leaves_the_servers_of_another_alone(tmp_path: Path) -> None:
+    daemon = await world_of(tmp_path, SharedCause(servers=3, share=1.0))
+    for server in DAG:
+        daemon.world.hosts[server].also = ("PopSelfTestMonitor",)
+        await daemon.alert(server, "PopSelfTestMonitor")
+    await fall_ill(daemon, *DAG, ALONE, cured_by="")
+    await turns_for(daemon, HOUR)
+    (of_self,) = [each for each in await daemon.store.causes() if each.what.startswith("PopSelf")]
+    await release(daemon, of_self.id)
+    await turns_for(daemon, HOUR)
+    assert ALONE not in {server for _, server in daemon.world.effects}
+    assert {server for _, server in daemon.world.effects} <= set(DAG)
+
+
+async def test_a_release_frees_the_incidents_of_then_whatever_the_clock_says_later(tmp_path: Path) -> None:
+    daemon = await world_of(tmp_path)
+    await fall_ill(daemon, MBX1, MBX2)
+    await turns_for(daemon, HOUR)
+    await release(daemon, (await daemon.store.causes())[0].id)
+    await turns_for(daemon, HOUR)
+    assert len(daemon.world.effects) == 2
+    daemon.clock._start -= timedelta(minutes=90)  # noqa: SLF001 - the system's clock was set back, and exmedic restarted
+    await fall_ill(daemon, MBX1, MBX2)
+    await turns_for(daemon, HOUR)
+    assert len(daemon.world.effects) == 2, "nobody released these"
+
+
+async def test_days_later_another_monitor_there_is_held_and_told_anew(tmp_path: Path) -> None:
+    daemon = await world_of(tmp_path)
+    await fall_ill(daemon, MBX1, MBX2)
+    await turns_for(daemon, 12 * HOUR)
+    await causes.end_those_over(daemon.parts)
+    assert [(await daemon.incident(number)).latched for number in (1, 2)] == [True, True]
+    daemon.clock.advance(72 * 3600)
+    daemon.world.hosts[MBX1].also = ("PopSelfTestMonitor",)
+    await daemon.alert(MBX1, "PopSelfTestMonitor")
+    await turns_for(daemon, HOUR)
+    await causes.end_those_over(daemon.parts)
+    await turns_for(daemon, HOUR)
+    assert len(await daemon.audit("cause_found")) == 2, "it goes on while it holds the new one"
+    assert len(await pages(daemon)) == 2
+    assert daemon.world.effects == []
+
+
+async def test_what_falls_ill_on_a_named_server_much_later_is_paged_when_it_escalates(tmp_path: Path) -> None:
+    daemon = await world_of(tmp_path)
+    await fall_ill(daemon, MBX1, MBX2)
+    await turns_for(daemon, 7 * HOUR)
+    daemon.world.hosts[MBX1].also = ("PopSelfTestMonitor",)
+    await daemon.alert(MBX1, "PopSelfTestMonitor")
+    await turns_for(daemon, 12 * HOUR)
+    assert await pages(daemon) == [
+        "exmedic: PopDeepTestMonitor (POP.Protocol) ails on 2 servers at once",
+        f"exmedic: PopSelfTestMonitor on {MBX1} needs a human",
+    ]
 
 
 async def test_a_server_that_joined_after_the_page_is_paged_when_it_escalates(tmp_path: Path) -> None:

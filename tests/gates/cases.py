@@ -90,6 +90,12 @@ ROWS = (
         unclear=("its settings are not shown", mailbox(copies=copies(members=[]))),
     ),
     Row(
+        precondition=dependencies_healthy,
+        good=("what the ailing monitors of the server depend on is Healthy there, or has no health set", needing()),
+        bad=(("a monitor of it is Unhealthy, Degraded or Repairing", needing("Unhealthy")),),
+        unclear=("one is stale or Unknown, or none is Healthy", needing("Unknown")),
+    ),
+    Row(
         precondition=recovery_over,
         good=("no recovery action of Managed Availability is under way; its service restarts are noted", mailbox()),
         bad=(("one is under way", mailbox(recovery=recovery(ago=timedelta(minutes=1), took=None))),),
@@ -218,12 +224,6 @@ ROWS = (
             "one cannot be read, or shows stale monitors or none",
             client_access(neighbours=(neighbour(health=None, silence="no answer"),)),
         ),
-    ),
-    Row(
-        precondition=dependencies_healthy,
-        good=("what the ailing monitors of the server depend on is Healthy there, or has no health set", needing()),
-        bad=(("a monitor of it is Unhealthy, Degraded or Repairing", needing("Unhealthy")),),
-        unclear=("one is stale or Unknown, or none is Healthy", needing("Unknown")),
     ),
     Row(
         precondition=nobody_logged_on,

@@ -156,6 +156,8 @@ def cause(cause_id: str = "c-1", **changes: Any) -> Cause:
         servers=(SERVER, OTHER),
         since=NOW,
         told=2,
+        told_at=NOW,
+        covered=("i1", "i2"),
     )
     return replace(sample, **changes)
 
@@ -206,7 +208,7 @@ async def everything(store: Store) -> Json:
         "quarantines": await store.quarantines(),
         "on_server": await store.on_server(SERVER),
         "causes": await store.causes(),
-        "released": await store.released(later(-EVERYTHING)),
+        "causes_of": await store.causes_of(["i1", "i2", "i3"]),
         "windows": [await store.windows(later(-EVERYTHING)), await store.windows(later(30))],
         "deferred": [await store.deferred(later(45), EVERYTHING), await store.deferred(later(900), EVERYTHING)],
         "audit": await store.audit_after(0, EVERYTHING),

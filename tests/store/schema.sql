@@ -71,6 +71,8 @@ CREATE TABLE causes (
     servers TEXT NOT NULL,
     since TEXT NOT NULL,
     told INTEGER NOT NULL,
+    told_at TEXT,
+    covered TEXT NOT NULL,
     ended TEXT,
     ended_by TEXT NOT NULL,
     version INTEGER NOT NULL
@@ -158,6 +160,8 @@ CREATE TABLE incidents (
     CHECK (latched = 0 OR status = 'escalated'),
     UNIQUE (id, status) -- what claims refer to
 ) STRICT;
+
+CREATE INDEX incidents_alike ON incidents (health_set_key, monitor_key) WHERE status = 'open' OR latched = 1;
 
 CREATE INDEX incidents_by_status ON incidents (status);
 
