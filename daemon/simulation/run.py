@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import looptime
+
 from daemon.domain import AuditKind, IncidentStatus
 from daemon.errors import OperatorError
 from daemon.lab.record import RecordedEffect
@@ -14,7 +16,6 @@ from daemon.simulation.causes import untold
 from daemon.simulation.rules import Rules, Violation
 from daemon.simulation.storms import StormJudge
 from daemon.simulation.story import Break, ClockStep, Cure, Event, Kill, Mishap, Order, Outage, Publish, Story
-from daemon.simulation.virtual_loop import VirtualLoop
 from daemon.simulation.world import START, World
 from daemon.testing.memory_state import State
 from statemachines.model import Definition
@@ -63,7 +64,7 @@ class Outcome:
 def play(story: Story, definitions: tuple[Definition, ...]) -> Outcome:
     """Play a story from its beginning to its end. Deterministic."""
     random.seed(story.seed)  # the pauses between attempts of the bus are drawn by tenacity, from the one of the process
-    loop = VirtualLoop()
+    loop = looptime.new_event_loop(start=0, noop_cycles=0)
     try:
         return loop.run_until_complete(_play(story, definitions))
     finally:
