@@ -24,16 +24,18 @@ class Nudge:
 
     async def wait(self, seconds: float | None = None) -> None:
         """Return when rung, or after `seconds` of the clock's time, by default `poll`; the ring is used up."""
-        if self._rung.is_set():  # between the look and now: no need to wait in two tasks
+        if self._rung.is_set():  # between the look and now: no need for a task that sleeps
             self._rung.clear()
             await asyncio.sleep(0)
             return
-        rung = asyncio.create_task(self._rung.wait())
         passed = asyncio.create_task(self._clock.sleep(self.poll if seconds is None else seconds))
+        passed.add_done_callback(self._passed)
         try:
-            await asyncio.wait({rung, passed}, return_when=asyncio.FIRST_COMPLETED)
+            await self._rung.wait()
         finally:
-            rung.cancel()
+            passed.remove_done_callback(self._passed)
             passed.cancel()
-            await asyncio.gather(rung, passed, return_exceptions=True)
         self._rung.clear()
+
+    def _passed(self, _sleep: asyncio.Task[None]) -> None:
+        self._rung.set()
