@@ -18,12 +18,13 @@ NIGHTS = 200
 #: The first night that notices these bugs is a late one: it is played first, to save playing all before it every time.
 LATE = {
     "use an approval twice": 168,
+    "take every incident of a named server for told": 167,
     "climb because nothing could be read": 148,
+    "forget the moment after which it is too late": 129,
     "act under the hands of somebody who is logged on": 98,
-    "forget the pause of a single server": 73,
     "trust an empty answer": 55,
-    "spend more than the budget": 46,
-    "trust an approval that has expired": 26,
+    "act before a pattern could show": 37,
+    "act although many have the same problem": 27,
 }
 
 
