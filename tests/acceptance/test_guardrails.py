@@ -24,7 +24,7 @@ HELD: Mapping[str, tuple[tuple[Fault, dict[str, object]] | None, list[str], str]
     "mbx4": (None, ["restart"], "freeze year-end until"),
     "multi1": (None, [], "mode observe: would restart the Windows service MSExchangePOP3BE"),
 }
-REFUSED = "the budget is spent: 0 of 0 moves of mbx5.contoso.lab in an hour; a human decides what comes next"
+REFUSED = "the budget is spent: 0 of 0 moves away from mbx5.contoso.lab in an hour; a human decides what comes next"
 
 
 async def test_each_gate_keeps_back_what_it_is_for_and_says_why_with_the_figure_that_decided(site: Site) -> None:
