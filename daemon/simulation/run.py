@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import looptime
-
 from daemon.domain import AuditKind, IncidentStatus
 from daemon.errors import OperatorError
 from daemon.lab.record import RecordedEffect
@@ -64,6 +62,8 @@ class Outcome:
 def play(story: Story, definitions: tuple[Definition, ...]) -> Outcome:
     """Play a story from its beginning to its end. Deterministic."""
     random.seed(story.seed)  # the pauses between attempts of the bus are drawn by tenacity, from the one of the process
+    import looptime  # noqa: PLC0415 - it brings pytest along, which every other command would wait for
+
     loop = looptime.new_event_loop(start=0, noop_cycles=0)
     try:
         return loop.run_until_complete(_play(story, definitions))

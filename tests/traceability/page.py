@@ -69,6 +69,22 @@ PROBES = (
     ("none", "", "AverageCommandProcessingTimeGt60sMonitor", "POP"),
 )
 
+#: The column "Dépendances" of that table, in English.
+DEPENDENCIES = {
+    "PopCTPMonitor": [
+        "Active Directory",
+        "Authentication",
+        "Mailbox server authentication",
+        "Information Store",
+        "High availability",
+        "Network",
+    ],
+    "PopProxyTestMonitor": [],
+    "PopDeepTestMonitor": ["Active Directory", "Authentication", "Information Store", "High availability"],
+    "PopSelfTestMonitor": [],
+    "AverageCommandProcessingTimeGt60sMonitor": [],
+}
+
 #: What the page says and does not mean; K numbers are ours.
 CORRECTIONS = {
     "K1": "service principal POP3",

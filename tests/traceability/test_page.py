@@ -12,7 +12,7 @@ from statemachines.compiler import RECHECK, Ladder
 from statemachines.loader import load_runbooks, shipped_directory
 from statemachines.model import ENDS
 from tests.docs.markdown import rows
-from tests.traceability.page import CORRECTIONS, PROBES, SECTIONS, Section
+from tests.traceability.page import CORRECTIONS, DEPENDENCIES, PROBES, SECTIONS, Section
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "pop-health-set.md"
@@ -78,6 +78,7 @@ def test_every_probe_and_monitor_is_handled_as_the_table_says() -> None:
         handled = SHIPPED[row[4].strip("`")].handled(health_set, monitor)
         assert handled is not None, f"{monitor} is not handled by {row[4]}"
         assert (handled.probe or "none") == probe
+        assert handled.depends_on == DEPENDENCIES[monitor]
 
 
 def test_every_state_that_is_named_exists_and_does_what_is_said_of_it() -> None:
