@@ -174,6 +174,10 @@ class Store(Protocol):
         """What an incident changed, in the order it was changed."""
         ...
 
+    async def claims(self) -> frozenset[str]:
+        """All scopes that an incident claims."""
+        ...
+
     async def claim_holder(self, scope: str) -> str | None:
         """The id of the incident that claims a server, or a DAG (`dag:NAME`)."""
         ...

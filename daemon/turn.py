@@ -238,9 +238,8 @@ class Turn:
 
     async def _avoid(self, case: Case) -> frozenset[str]:
         """Servers that are being worked on, which may go away any moment: not to be relied on as executors."""
-        claimed = {server.name for server in self._parts.inventory if server.name != case.incident.server}
-        busy = [name for name in claimed if await self._parts.store.claim_holder(name) is not None]
-        return frozenset([*busy, *(quarantine.server for quarantine in await self._parts.store.quarantines())])
+        claimed = await self._parts.store.claims() - {case.incident.server}
+        return claimed | {quarantine.server for quarantine in await self._parts.store.quarantines()}
 
     def _retry(self, case: Case, reason: str, outcome: str, *, verify_afresh: bool = False) -> Hold:
         deadline = case.state.deadline

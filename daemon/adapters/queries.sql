@@ -92,6 +92,9 @@ SELECT hash, name, text FROM runbooks WHERE hash = :hash;
 -- name: claim
 INSERT INTO claims (scope, incident_id, since) VALUES (:scope, :incident_id, :since) ON CONFLICT (scope) DO NOTHING;
 
+-- name: claims
+SELECT scope FROM claims;
+
 -- name: claim_holder
 SELECT incident_id FROM claims WHERE scope = :scope;
 

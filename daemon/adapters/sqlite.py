@@ -213,6 +213,10 @@ class SqliteStore:
         """See `ports.Store.undo_items`."""
         return await self._all("undo_items", rows.undo_item, incident_id=incident_id)
 
+    async def claims(self) -> frozenset[str]:
+        """See `ports.Store.claims`."""
+        return frozenset(await self._all("claims", lambda row: str(row["scope"])))
+
     async def claim_holder(self, scope: str) -> str | None:
         """See `ports.Store.claim_holder`."""
         return await self._one("claim_holder", lambda row: str(row["incident_id"]), scope=scope)

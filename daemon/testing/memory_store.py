@@ -175,6 +175,10 @@ class MemoryStore:
         """See `ports.Store.undo_items`."""
         return [item for item in (await self._read()).undo.values() if item.incident_id == incident_id]
 
+    async def claims(self) -> frozenset[str]:
+        """See `ports.Store.claims`."""
+        return frozenset((await self._read()).claims)
+
     async def claim_holder(self, scope: str) -> str | None:
         """See `ports.Store.claim_holder`."""
         return (await self._read()).claims.get(scope)

@@ -312,6 +312,7 @@ class TestClaims:
         await store.commit(work(incident=again, claim=(SERVER,)))
         assert await store.claim_holder(SERVER) == "i1"
         assert await store.claim_holder("dag:dag1") == "i1"
+        assert await store.claims() == {SERVER, "dag:dag1"}
         rival = await put(store, samples.on(OTHER, "i2"))
         await refused(store, work(incident=rival, claim=(OTHER, SERVER)), SERVER, "claimed by incident i1")
         await refused(store, work(incident=rival, claim=(OTHER, "dag:dag1")), "dag:dag1", "claimed by incident i1")
@@ -323,6 +324,7 @@ class TestClaims:
         released = await store.commit(work(incident=mine, release=True))
         assert released is not None
         assert [await store.claim_holder(scope) for scope in (SERVER, "dag:dag1", OTHER)] == [None, None, "i2"]
+        assert await store.claims() == {OTHER}
         await store.commit(work(incident=released, release=True))  # holds nothing: fine
 
     async def test_wide_claims_are_given_back_alone_and_the_server_is_kept(self, store: Store) -> None:

@@ -206,6 +206,7 @@ async def everything(store: Store) -> Json:
         "due": await store.due_incidents(later(45), EVERYTHING),
         "next_due": await store.next_due(),
         "quarantines": await store.quarantines(),
+        "claims": await store.claims(),
         "on_server": await store.on_server(SERVER),
         "causes": await store.causes(),
         "causes_of": await store.causes_of(["i1", "i2", "i3"]),
