@@ -138,7 +138,7 @@ def _noting(parts: Parts, cause: Cause, why: str, incident: Incident, others: Se
     lately = now - timedelta(seconds=parts.settings.shared_cause.within)
     if not cause.untold:
         return Commit(at=now, cause=covering(cause, incident.id, incident.server, lately))
-    message = f"shared cause {cause.id}, {cause.what}: {why}"
+    message = f"shared cause {cause.id}: {why}"
     fields = {"cause": cause.id, "servers": list(cause.servers), "incidents": list(cause.incidents)}
     entry = AuditEntry(kind=AuditKind.CAUSE_FOUND, at=now, message=message, fields=fields)
     before = _told_before(cause, others, lately)

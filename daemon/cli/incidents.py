@@ -77,7 +77,8 @@ def print_story(incident: Incident, rows: list[AuditRow], changes: list[UndoItem
     out.print(table)
     for change in changes:
         state = {UndoStatus.PENDING: "not put back yet", UndoStatus.DONE: "put back", UndoStatus.LEFT: "LEFT CHANGED"}
-        out.print(f"changed: {change.setting} on {change.server}: {state[change.status]} ({escape(change.reason)})")
+        why = f" ({escape(change.reason)})" if change.reason else ""
+        out.print(f"changed: {change.setting} on {change.server}: {state[change.status]}{why}")
 
 
 COMMANDS = (incidents, show)

@@ -37,7 +37,8 @@ def lab(
     Then, elsewhere: `exmedic run -c exmedic-lab/exmedic.toml`, `exmedic lab break mbx1 restart_cures`,
     `exmedic alert send mbx1 -c exmedic-lab/exmedic.toml`.
     """
-    if context.invoked_subcommand is not None:
+    if context.invoked_subcommand is not None:  # `lab -d DIRECTORY break ...` means that directory too
+        context.default_map = {context.invoked_subcommand: {"directory": str(directory)}}
         return
     stop = threading.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import aiomqtt
 import pytest
+from typer.testing import CliRunner
 
+from daemon.cli.lab import app
 from daemon.config import Settings
 from daemon.errors import OperatorError
 from daemon.inventory import load_inventory
@@ -65,6 +67,15 @@ def test_another_process_can_break_look_cure_and_stop(lab: Lab, tmp_path: Path) 
     assert not lab.stopped.is_set()
     lab_command(tmp_path, {"command": "stop"})
     assert lab.stopped.wait(5)
+
+
+@pytest.mark.parametrize("place", [0, 2], ids=["before the command", "after it"])
+def test_the_directory_may_be_told_before_the_command_or_after_it(lab: Lab, tmp_path: Path, place: int) -> None:
+    words = ["break", "mbx1", "incurable"]
+    where = ["--directory", str(tmp_path)]
+    result = CliRunner().invoke(app, [*where, *words] if place == 0 else [*words, *where])
+    assert result.exit_code == 0, result.output
+    assert "incurable" in str(lab.servers()[MBX1]["faults"])
 
 
 @pytest.mark.parametrize(
