@@ -62,6 +62,10 @@ class Cause:
         """Whether humans should hear of it: at first, and when its servers have doubled."""
         return len(self.servers) >= 2 * self.told
 
+    def tells(self, incident_id: str, since: datetime) -> bool:
+        """Whether a page that is not older than `since` told of an incident: then it needs none of its own."""
+        return incident_id in self.covered and self.told_at is not None and self.told_at >= since
+
     def frees(self, incident_id: str) -> bool:
         """Whether an operator released the cause, and the incident with it: that acts by itself then."""
         return bool(self.ended_by) and incident_id in self.incidents
@@ -82,9 +86,10 @@ def told(cause: Cause, at: datetime) -> Cause:
     return replace(cause, told=len(cause.servers), told_at=at, covered=_with(cause.covered, cause.incidents))
 
 
-def covering(cause: Cause, incident_id: str, server: str, since: datetime) -> Cause:
+def covering(cause: Cause, incident_id: str, server: str, since: datetime, now: datetime) -> Cause:
     """The cause with one more incident that its page covers, if that named its server and is not older than `since`."""
-    if cause.told_at is None or cause.told_at < since or server not in cause.named:
+    # A page of the future was made before the clock was set back: nobody knows how old it is.
+    if cause.told_at is None or not since <= cause.told_at <= now or server not in cause.named:
         return cause
     return replace(cause, covered=_with(cause.covered, (incident_id,)))
 

@@ -16,6 +16,7 @@ from daemon.gates import Hold
 from daemon.gates.verdicts import FOR_A_CAUSE
 from daemon.opening import about
 from daemon.parts import Parts
+from daemon.ports import Store
 from daemon.way_out import left_changed
 from daemon.wire.messages import cause_messages
 
@@ -23,6 +24,7 @@ _OVER = {
     CauseKind.MONITOR: "it ails on too few servers by now, or nothing is held for it any more",
     CauseKind.DEPENDENCY: "it is healthy again, or nothing is held for it any more",
 }
+_MOMENT = timedelta(hours=1)  #: what is over for less than that was not really over
 _ROUNDS = 10  #: how often one is noted anew because another incident of it was first
 
 _log = structlog.get_logger("exmedic.causes")
@@ -42,15 +44,17 @@ async def noted(parts: Parts, hold: Hold, incident: Incident) -> Hold:
         past = await parts.store.causes_of([incident.id])
         if known is None and any(_freed(each, found, incident) for each in past):
             return hold  # released while its facts were read: the next look does not find it
-        cause = joined(known, found, incident.id, parts.clock.now())
-        commit = _noting(parts, cause, hold.reason, incident, (*current, *past))
+        cause = _grown(parts, known, found, incident)
         try:
-            if commit.cause != known:
+            if cause.untold:
+                cause, commit = _telling(parts, cause, hold.reason, (*current, *past))
                 await parts.store.commit(commit)
+            elif cause != known:
+                await parts.store.commit(Commit(at=parts.clock.now(), cause=cause))
         except Conflict:
             continue  # another incident of it was noted meanwhile
-        covered = commit.cause is not None and incident.id in commit.cause.covered
-        return replace(hold, reason=f"{hold.reason} (cause {cause.id})", paged=covered)
+        paged = cause.tells(incident.id, _oldest_page(parts))
+        return replace(hold, reason=f"{hold.reason} (cause {cause.id})", paged=paged)
     _log.warning("a cause is noted at the next look", what=found.what)
     return hold
 
@@ -102,9 +106,20 @@ async def told_once(parts: Parts, case: Case, commit: Commit) -> Commit:
     ends = commit.incident
     if ends is None or ends.status is not IncidentStatus.ESCALATED or not case.incident.held_by.endswith(FOR_A_CAUSE):
         return commit
-    current = await parts.store.causes()
-    covered = any(ends.id in each.incidents and ends.id in each.covered for each in current)
-    return unpaged(case, commit) if covered else commit
+    return unpaged(case, commit) if await has_told(parts, ends) else commit
+
+
+async def has_told(parts: Parts, incident: Incident) -> bool:
+    """Whether an incident is held by a cause whose page told of it."""
+    since = _oldest_page(parts)
+    return any(incident.id in each.incidents and each.tells(incident.id, since) for each in await parts.store.causes())
+
+
+async def servers_of(store: Store, cause: Cause) -> list[str]:
+    """The servers that a cause still concerns: those of its incidents that are open, or with humans and not over."""
+    found = [await store.incident(each) for each in cause.incidents]
+    ailing = [each.server for each in found if each and (each.latched or each.status is IncidentStatus.OPEN)]
+    return list(dict.fromkeys(ailing))
 
 
 def unpaged(case: Case, commit: Commit) -> Commit:
@@ -112,6 +127,12 @@ def unpaged(case: Case, commit: Commit) -> Commit:
     if commit.quarantine is not None or left_changed(replace(case, undo=(*case.undo, *commit.undo))):
         return commit
     return replace(commit, outgoing=tuple(each for each in commit.outgoing if each.channel is not Channel.NOTIFY))
+
+
+def _oldest_page(parts: Parts) -> datetime:
+    """What a page says of the hours to come holds so long: until then what is ill escalates without another."""
+    settings = parts.settings
+    return parts.clock.now() - timedelta(seconds=settings.timing.hold_deadline + settings.shared_cause.within)
 
 
 def _freed(cause: Cause, found: Found, incident: Incident) -> bool:
@@ -132,32 +153,42 @@ async def _goes_on(parts: Parts, cause: Cause) -> bool:
     return False
 
 
-def _noting(parts: Parts, cause: Cause, why: str, incident: Incident, others: Sequence[Cause]) -> Commit:
-    """The commit of a cause that may have grown, with a page if there is anything new to tell."""
+def _grown(parts: Parts, known: Cause | None, found: Found, incident: Incident) -> Cause:
+    """The cause with the incident that it holds; the page covers one that comes soon after it, when it comes."""
+    now = parts.clock.now()
+    cause = joined(known, found, incident.id, now)
+    if known is None or incident.id in known.incidents:
+        return cause
+    lately = now - timedelta(seconds=parts.settings.shared_cause.within)
+    return covering(cause, incident.id, incident.server, lately, now)
+
+
+def _telling(parts: Parts, cause: Cause, why: str, others: Sequence[Cause]) -> tuple[Cause, Commit]:
+    """The cause once it is told, and the commit, with a page unless one has told all of it already."""
     now = parts.clock.now()
     lately = now - timedelta(seconds=parts.settings.shared_cause.within)
-    if not cause.untold:
-        return Commit(at=now, cause=covering(cause, incident.id, incident.server, lately))
     message = f"shared cause {cause.id}: {why}"
     fields = {"cause": cause.id, "servers": list(cause.servers), "incidents": list(cause.incidents)}
     entry = AuditEntry(kind=AuditKind.CAUSE_FOUND, at=now, message=message, fields=fields)
-    before = _told_before(cause, others, lately)
+    before = _told_before(cause, others, lately, now)
     prefix = parts.settings.bus.prefix
     messages = cause_messages(prefix, cause, why, now) if before is None else ()
-    return Commit(at=now, cause=told(cause, before or now), audit=(entry,), outgoing=messages)
+    cause = told(cause, before or now)
+    return cause, Commit(at=now, cause=cause, audit=(entry,), outgoing=messages)
 
 
-def _told_before(cause: Cause, others: Sequence[Cause], lately: datetime) -> datetime | None:
+def _told_before(cause: Cause, others: Sequence[Cause], lately: datetime, now: datetime) -> datetime | None:
     """When humans had a page that tells all of this: servers on which two monitors ail for one reason are told once.
 
     So is a cause that was over for a moment, as long as it holds the same incidents.
     """
     for other in others:
-        again = other.ended is not None and not other.ended_by and other.same(cause.kind, cause.what)
+        ended = None if other.ended_by or not other.same(cause.kind, cause.what) else other.ended
+        again = ended is not None and now - _MOMENT <= ended <= now
         if again and other.told_at is not None and set(cause.incidents) <= set(other.covered):
             return other.told_at
     recent = [each for each in others if each.kind is CauseKind.MONITOR and each.ended is None and each.id != cause.id]
-    times = {each.told_at: each.named for each in recent if each.told_at is not None and each.told_at >= lately}
+    times = {each.told_at: each.named for each in recent if each.told_at is not None and lately <= each.told_at <= now}
     named = {server for servers in times.values() for server in servers}
     return min(times) if cause.kind is CauseKind.MONITOR and times and named.issuperset(cause.servers) else None
 

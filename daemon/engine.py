@@ -38,6 +38,7 @@ from daemon.way_out import (
     undoes,
 )
 from daemon.wire.messages import Story, escalation_messages, event_message, state_message
+from daemon.would import WOULD
 from statemachines.compiler import CLOSE, FLAPPING, HELD, RECHECK, End
 
 _KINDS = {
@@ -116,7 +117,8 @@ class Engine:
         leaving = case.state.action.name == "undo"
         # Each kind of hold has its own time, and all of them together have that of the longest: none waits for ever.
         # What a window forbade anyway was no wait: its time does not count.
-        longest = max(hold.deadline, timedelta(seconds=self._timing.hold_deadline))
+        watched = self._timing.observe_deadline if WOULD in incident.facts else 0.0
+        longest = max(hold.deadline, timedelta(seconds=max(self._timing.hold_deadline, watched)))
         over = min(passed(began, hold.deadline, case.closed), passed(first, longest, case.closed))
         if case.now >= over:
             waited = f"waited since {began:%H:%M} UTC: {hold.reason}"

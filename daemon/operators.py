@@ -76,7 +76,12 @@ class Operators:
             "waiting": waiting,
             **await self._window_orders.standing(),
             "causes": [
-                {"id": each.id, "what": each.what, "servers": each.servers, "since": timestamp(each.since)}
+                {
+                    "id": each.id,
+                    "what": each.what,
+                    "servers": await causes.servers_of(self.store, each),
+                    "since": timestamp(each.since),
+                }
                 for each in await self.store.causes()
             ],
             "deferred": len(await self.store.deferred(datetime.max.replace(tzinfo=UTC), MOST_WAITING)),
@@ -114,8 +119,8 @@ class Operators:
 
     async def _release(self, user: str, request: Request) -> dict[str, Any]:
         name = str(request.get("server", ""))
-        if name.startswith("c-") and await self._release_cause(user, name):
-            return {"released": name}
+        if name.startswith("c-") and (freed := await self._release_cause(user, name)) is not None:
+            return {"released": name, "servers": freed}
         server = self.inventory.find(name)
         quarantine = await self.store.quarantine(server.name if server else name.lower())
         if quarantine is None:
@@ -136,18 +141,19 @@ class Operators:
         await self.store.commit(Commit(at=now, lift=quarantine.server, audit=(entry,)))
         return {"released": quarantine.server}
 
-    async def _release_cause(self, user: str, name: str) -> bool:
-        """Let the incidents of a cause act again; False when there is no such cause."""
+    async def _release_cause(self, user: str, name: str) -> list[str] | None:
+        """Let the incidents of a cause act again; their servers, None when there is no such cause."""
         for _ in range(ROUNDS):
             cause = next((each for each in await self.store.causes() if each.id == name), None)
             if cause is None:
-                return False
-            held = [incident for server in cause.servers for incident in await self.store.on_server(server)]
+                return None
+            servers = await causes.servers_of(self.store, cause)
+            held = [incident for server in servers for incident in await self.store.on_server(server)]
             try:
                 await self.store.commit(causes.released(cause, held, self.clock.now(), user))
             except Conflict:
                 continue  # another incident was found to share it; look again
-            return True
+            return servers
         raise OperatorError(f"cause {name} changes all the time, so nothing was ordered; try again")
 
     async def _close(self, user: str, request: Request) -> dict[str, Any]:

@@ -229,7 +229,8 @@ class Turn:
         needs = await shared_cause.dependencies(self._parts, case, self._here())
         prepared = await action.prepare(replace(context, dependencies=needs))
         if isinstance(prepared, Unready):
-            return self._retry(case, prepared.detail, prepared.if_late)
+            paged = await causes.has_told(self._parts, self._incident)
+            return replace(self._retry(case, prepared.detail, prepared.if_late), paged=paged)
         if case.state.action.disrupts and not (isinstance(prepared, Hold) and prepared.found):
             await causes.cleared(self._parts, self._incident)
         if isinstance(prepared, Prepared):

@@ -25,7 +25,7 @@ from daemon.gates.copies import (
     refuges_exist,
 )
 from daemon.gates.dag import members_operational, node_not_paused, quorum_survives, replication_clean
-from daemon.gates.dependencies import dependencies_healthy
+from daemon.gates.dependencies import dependencies_healthy, judged
 from daemon.gates.facts import Member
 from daemon.gates.foreign import Foreign, foreign, others_known
 from daemon.gates.neighbours import another_serves, holds_no_copies
@@ -50,8 +50,7 @@ STANDING: Asked = (
     node_not_paused,
     activation_open,
 )
-#: What disrupts cannot cure what depends on something unhealthy. Asked early: without Active Directory hardly any other
-#: fact can be read.
+#: What disrupts cannot cure what depends on something unhealthy.
 CURABLE: Asked = (dependencies_healthy,)
 #: The service that is to be healed is meant to run, and can: somebody may have changed that since the rung before.
 WANTED: Asked = (service_automatic, proxy_active)
@@ -125,10 +124,13 @@ class Met:
 
 async def met(ctx: Context, asked: Asked, service: str = "") -> Met | Hold | Refuse | Unready:
     """Read all facts about the server, and ask what an effect needs. `service`: the one that is to be healed."""
-    try:
-        known = await _known(ctx, service, neighbours=another_serves in asked, members=others_known in asked)
-    except _Silence as silence:
-        return Unready(detail=silence.unheard.detail, if_late=silence.unheard.outcome)
+    known, health = await asyncio.gather(_readable(ctx, service, asked), _health(ctx))
+    if isinstance(known, Unheard) or isinstance(health, Unheard):
+        return _unread(ctx, known, health)
+    if health is not None:
+        known = replace(
+            known, facts=replace(known.facts, health=health.answer), heard_at=min(known.heard_at, health.heard_at)
+        )
     figures: dict[str, Any] = {}
     for precondition in asked:
         verdict = precondition(known.facts)
@@ -139,6 +141,29 @@ async def met(ctx: Context, asked: Asked, service: str = "") -> Met | Hold | Ref
         if verdict.figures:
             figures[precondition.__name__] = verdict.figures
     return replace(known, figures=figures)
+
+
+async def _readable(ctx: Context, service: str, asked: Asked) -> Met | Unheard:
+    try:
+        return await _known(ctx, service, neighbours=another_serves in asked, members=others_known in asked)
+    except _Silence as silence:
+        return silence.unheard
+
+
+async def _health(ctx: Context) -> Heard[ServerHealth] | Unheard | None:
+    """How what the server's monitors depend on is; None when there is nothing to ask."""
+    health_sets = [each.health_set for each in ctx.dependencies if each.health_set]
+    return await ctx.peer("server_health", {"health_sets": health_sets}, ServerHealth) if health_sets else None
+
+
+def _unread(ctx: Context, known: Met | Unheard, health: Heard[ServerHealth] | Unheard | None) -> Hold | Unready:
+    """What is missing; or the likely reason why, if that could be read: without Active Directory little else can."""
+    if isinstance(health, Heard):
+        verdict = judged(ctx.server, ctx.dependencies, health.answer, ctx.timing)
+        if isinstance(verdict, Hold):
+            return verdict
+    silent = next(each for each in (known, health) if isinstance(each, Unheard))
+    return Unready(detail=silent.detail, if_late=silent.outcome)
 
 
 class _Silence(Exception):  # noqa: N818 - not an error of the program: a server did not answer
@@ -155,12 +180,10 @@ async def _known(ctx: Context, service: str, *, neighbours: bool, members: bool)
     about = _answered(await ctx.peer("exchange_server", {}, ExchangeServer))
     others = frozenset(server.name for server in ctx.ask.inventory if server.name != about.executor)
     through = replace(ctx, ask=replace(ctx.ask, avoid=others))
-    health_sets = [each.health_set for each in ctx.dependencies if each.health_set]
-    (state, recovery), copies, dag, health, around, beside = await asyncio.gather(
+    (state, recovery), copies, dag, around, beside = await asyncio.gather(
         _told(ctx, ctx.server, [service] if service else []),
         through.peer("database_copies", {}, DatabaseCopies) if mailbox or neighbours else _unasked(),
         _dag_health(through) if mailbox else _unasked(),
-        through.peer("server_health", {"health_sets": health_sets}, ServerHealth) if health_sets else _unasked(),
         _neighbours(ctx) if neighbours else _nobody(),
         _members(ctx) if members else _nobody_else(),
     )
@@ -182,7 +205,6 @@ async def _known(ctx: Context, service: str, *, neighbours: bool, members: bool)
         neighbours=tuple(neighbour for neighbour, _ in around),
         members=told,
         dependencies=ctx.dependencies,
-        health=_noted(health, times),
         timing=ctx.timing,
     )
     done = tuple(each for member in (itself, *told) for each in foreign(member, now))

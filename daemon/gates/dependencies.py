@@ -5,7 +5,7 @@ from datetime import timedelta
 from daemon.cause import CauseKind, Found
 from daemon.gates.facts import Dependency, Facts
 from daemon.gates.verdicts import Allow, CannotTell, Hold, Verdict
-from daemon.guardrail_settings import ONLY_MAILBOX, Dependencies
+from daemon.guardrail_settings import ONLY_MAILBOX, Dependencies, Timing
 from daemon.inventory import Role, Server
 from daemon.wire.answers import HealthRow, ServerHealth, same_server
 from statemachines.model import Need
@@ -27,14 +27,22 @@ def dependency(name: Need, server: Server, settings: Dependencies) -> Dependency
 
 def dependencies_healthy(facts: Facts) -> Verdict:
     """Every dependency that has a health set is Healthy on the server; those that have none are noted."""
-    name, doubt = facts.server.name, None
+    return judged(facts.server, facts.dependencies, facts.health, facts.timing)
+
+
+def judged(
+    server: Server, dependencies: tuple[Dependency, ...], health: ServerHealth | None, timing: Timing
+) -> Allow | CannotTell | Hold:
+    """The same, where other facts may be missing."""
+    doubt = None
     figures: dict[str, str] = {}
-    for about in facts.dependencies:
-        healthy, figures[about.name] = standing(facts.health, about, name) if about.health_set else (True, about.noted)
+    for about in dependencies:
+        healthy, shown = standing(health, about, server.name) if about.health_set else (True, about.noted)
         if healthy is False:
-            return _hold(facts, about, figures[about.name])
+            return _hold(server, about, shown, timing)
         if healthy is None and doubt is None:
-            doubt = CannotTell(reason=f"{about} on {name}: {figures[about.name]}")
+            doubt = CannotTell(reason=f"{about} on {server.name}: {shown}")
+        figures[about.name] = shown
     return doubt or Allow(figures=figures)
 
 
@@ -61,12 +69,11 @@ def _tells(row: HealthRow, about: Dependency, server: str) -> bool:
     return same_server(row.server, server) and row.health_set.lower() == about.health_set.lower()
 
 
-def _hold(facts: Facts, about: Dependency, why: str) -> Hold:
-    name = facts.server.name
+def _hold(server: Server, about: Dependency, why: str, timing: Timing) -> Hold:
     return Hold(
-        reason=f"{about} is not healthy on {name}: {why}; no restart, move or reboot cures what depends on it",
-        after=timedelta(seconds=facts.timing.hold_recheck),
-        deadline=timedelta(seconds=facts.timing.hold_deadline),
+        reason=f"{about} is not healthy on {server.name}: {why}; no restart, move or reboot cures what depends on it",
+        after=timedelta(seconds=timing.hold_recheck),
+        deadline=timedelta(seconds=timing.hold_deadline),
         lets_go=True,
-        found=Found(kind=CauseKind.DEPENDENCY, what=str(about), servers=(name,)),
+        found=Found(kind=CauseKind.DEPENDENCY, what=str(about), servers=(server.name,)),
     )

@@ -18,6 +18,8 @@ _NEEDS = {
     "popctpmonitor": ("AD", "Network", "Store", "DataProtection"),
 }
 _ONLY_MAILBOX = ("Store", "DataProtection")
+#: A page tells of what escalates so long after it, however the daemon's clock is stepped.
+_LONGEST_HOLD = timedelta(hours=8 + 2)
 _JUST_NOW = timedelta(seconds=5)  #: opened so late, an incident was not known yet when the intent was committed
 
 
@@ -58,8 +60,9 @@ def untold(world: World) -> Iterator[str]:
     for incident in world.store.contents.incidents.values():
         if incident.status is not IncidentStatus.ESCALATED or any(f"incident {incident.id}" in page for page in pages):
             continue
-        listed = any(f"\n- {incident.server}\n" in page for page in pages)
-        if not listed or not any(incident.server in named and incident.opened_at <= at + within for at, named in told):
+        listed, ended = any(f"\n- {incident.server}\n" in page for page in pages), incident.ended_at
+        fresh = (at for at, named in told if incident.server in named and incident.opened_at <= at + within)
+        if not listed or not any(ended is not None and ended - at <= within + _LONGEST_HOLD for at in fresh):
             yield f"incident {incident.id} on {incident.server} escalated, and nobody was told"
 
 

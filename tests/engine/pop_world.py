@@ -186,8 +186,8 @@ class PopDaemon(Daemon):
 
     world: PopWorld
 
-    def __init__(self, world: PopWorld, *rest: Any) -> None:  # noqa: ANN401 - the arguments of Daemon
-        super().__init__(world, *rest)
+    def __init__(self, world: PopWorld, *rest: Any, **more: Any) -> None:  # noqa: ANN401 - the arguments of Daemon
+        super().__init__(world, *rest, **more)
 
     async def sick(self, monitor: str, cure: str = "", server: str = CAS1, **more: Any) -> Ill:  # noqa: ANN401 - of Ill
         """A monitor turns sick, and its alert comes in."""

@@ -18,9 +18,9 @@ NIGHTS = 200
 #: The first night that notices these bugs is a late one: it is played first, to save playing all before it every time.
 LATE = {
     "use an approval twice": 168,
-    "take every incident of a named server for told": 167,
+    "forget the moment after which it is too late": 155,
     "climb because nothing could be read": 148,
-    "forget the moment after which it is too late": 129,
+    "take all that is held for told": 116,
     "act under the hands of somebody who is logged on": 98,
     "trust an empty answer": 55,
     "act before a pattern could show": 37,
