@@ -50,13 +50,13 @@ STANDING: Asked = (
     node_not_paused,
     activation_open,
 )
-#: What disrupts cannot cure what depends on something unhealthy.
-CURABLE: Asked = (dependencies_healthy,)
 #: The service that is to be healed is meant to run, and can: somebody may have changed that since the rung before.
 WANTED: Asked = (service_automatic, proxy_active)
+#: Before whatever disrupts: it could cure, and nobody else is healing.
+DISRUPTIVE: Asked = (*STANDING, dependencies_healthy, recovery_over, *WANTED)
 #: Asked last: what is refused anyway must not wait for hours until somebody has logged off.
 ALONE: Asked = (nobody_logged_on,)
-RESTART: Asked = (*STANDING, *CURABLE, recovery_over, *WANTED, *ALONE)
+RESTART: Asked = (*DISRUPTIVE, *ALONE)
 PROTOCOL_LOG: Asked = (*STANDING, recovery_over, *ALONE)
 #: What a DAG must look like to spare one of its servers.
 SPARED: Asked = (
@@ -70,22 +70,10 @@ SPARED: Asked = (
     no_seeding,
     others_known,
 )
-MOVE: Asked = (*STANDING, *CURABLE, recovery_over, *WANTED, *SPARED, refuges_exist, *ALONE)
-REBOOT_MAILBOX: Asked = (
-    *STANDING,
-    *CURABLE,
-    recovery_over,
-    *WANTED,
-    activation_held,
-    *SPARED,
-    nothing_active,
-    *ALONE,
-)
+MOVE: Asked = (*DISRUPTIVE, *SPARED, refuges_exist, *ALONE)
+REBOOT_MAILBOX: Asked = (*DISRUPTIVE, activation_held, *SPARED, nothing_active, *ALONE)
 REBOOT_CLIENT_ACCESS: Asked = (
-    *STANDING,
-    *CURABLE,
-    recovery_over,
-    *WANTED,
+    *DISRUPTIVE,
     no_reboot_pending,
     recovery_rested,
     holds_no_copies,
