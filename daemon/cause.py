@@ -36,9 +36,7 @@ class Cause:
     id: str
     kind: CauseKind
     what: str
-    incidents: tuple[
-        str, ...
-    ] = ()  #: those it holds, and those that share it; once it is released: those that are freed
+    incidents: tuple[str, ...] = ()  #: those that share it; once it is released, those that are freed
     servers: tuple[str, ...] = ()  #: in the order in which they were found
     since: datetime
     told: int = 0  #: so many of the servers, from the first one on, were named in a page

@@ -135,6 +135,11 @@ def _oldest_page(parts: Parts) -> datetime:
     return parts.clock.now() - timedelta(seconds=settings.timing.hold_deadline + settings.shared_cause.within)
 
 
+def _lately(parts: Parts, now: datetime) -> datetime:
+    """What fell ill since then fell ill together."""
+    return now - timedelta(seconds=parts.settings.shared_cause.within)
+
+
 def _freed(cause: Cause, found: Found, incident: Incident) -> bool:
     of_kind = cause.kind is found.kind is CauseKind.MONITOR or cause.same(found.kind, found.what)
     return of_kind and cause.frees(incident.id)
@@ -159,18 +164,16 @@ def _grown(parts: Parts, known: Cause | None, found: Found, incident: Incident) 
     cause = joined(known, found, incident.id, now)
     if known is None or incident.id in known.incidents:
         return cause
-    lately = now - timedelta(seconds=parts.settings.shared_cause.within)
-    return covering(cause, incident.id, incident.server, lately, now)
+    return covering(cause, incident.id, incident.server, _lately(parts, now), now)
 
 
 def _telling(parts: Parts, cause: Cause, why: str, others: Sequence[Cause]) -> tuple[Cause, Commit]:
     """The cause once it is told, and the commit, with a page unless one has told all of it already."""
     now = parts.clock.now()
-    lately = now - timedelta(seconds=parts.settings.shared_cause.within)
     message = f"shared cause {cause.id}: {why}"
     fields = {"cause": cause.id, "servers": list(cause.servers), "incidents": list(cause.incidents)}
     entry = AuditEntry(kind=AuditKind.CAUSE_FOUND, at=now, message=message, fields=fields)
-    before = _told_before(cause, others, lately, now)
+    before = _told_before(cause, others, _lately(parts, now), now)
     prefix = parts.settings.bus.prefix
     messages = cause_messages(prefix, cause, why, now) if before is None else ()
     cause = told(cause, before or now)
