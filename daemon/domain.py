@@ -65,6 +65,22 @@ class Channel(StrEnum):
     NOTIFY = "notify"
 
 
+class PageKind(StrEnum):
+    """What a page to humans is about, which decides whether it wakes somebody.
+
+    A row of the outbox may be of another version, without a kind or with one unknown here: rather wake somebody.
+    """
+
+    TROUBLE = "trouble"  # a human is needed
+    QUESTION = "question"  # an answer is wanted
+    OVER = "over"  # what was told is over; nothing pages that yet
+
+    @classmethod
+    def _missing_(cls, value: object) -> "PageKind":
+        del value
+        return cls.TROUBLE
+
+
 class Mode(StrEnum):
     """What the daemon may do to a server."""
 

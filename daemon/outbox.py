@@ -12,7 +12,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from daemon.commit import Commit, OutboxRow
-from daemon.domain import AuditEntry, AuditKind, Channel, canonical
+from daemon.domain import AuditEntry, AuditKind, Channel, PageKind, canonical
 from daemon.errors import BusDown, NotifyFailed
 from daemon.nudge import POLL, Nudge
 from daemon.ports import Bus, Clock, Notifier, Store
@@ -119,13 +119,13 @@ class Outbox:
         self._notify_nudge.ring()
 
     async def _notify(self, row: OutboxRow) -> None:
-        title = row.message.topic
+        title, body = row.message.topic, row.message.body
         if self._notifier is None:
             # Not kept for later: whoever configures a channel months from now must not get them all at once.
             await self._over(row, AuditKind.NOT_NOTIFIED, f"nobody was notified, no channel is configured: {title}")
             return
         try:
-            await self._notifier.notify(title, str(row.message.body.get("text", "")))
+            await self._notifier.notify(title, str(body.get("text", "")), PageKind(str(body.get("kind", ""))))
         except NotifyFailed as error:
             due = next_attempt(self._clock.now(), row.attempts)
             log.warning("notification_failed", title=title, attempts=row.attempts + 1, reason=str(error), next=str(due))

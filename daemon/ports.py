@@ -20,6 +20,7 @@ from daemon.domain import (
     IncidentStatus,
     Json,
     Key,
+    PageKind,
     Quarantine,
     Received,
     Step,
@@ -374,8 +375,8 @@ class AuditSink(Protocol):
 class Notifier(Protocol):
     """Pages humans."""
 
-    async def notify(self, title: str, body: str) -> None:
-        """Send a message; returns when a channel has accepted it.
+    async def notify(self, title: str, body: str, kind: PageKind) -> None:
+        """Send a page; returns when a channel has accepted it.
 
         Raises:
             NotifyFailed: none did.

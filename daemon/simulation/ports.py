@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
-from daemon.domain import AuditRow
+from daemon.domain import AuditRow, PageKind
 from daemon.errors import BusDown, NotifyFailed, SinkDown, StoreError
 from daemon.inventory import Inventory
 from daemon.pause import reason_for
@@ -137,8 +137,9 @@ class NotifierPort:
         self._away = away
         self._use = use
 
-    async def notify(self, title: str, body: str) -> None:
+    async def notify(self, title: str, body: str, kind: PageKind) -> None:
         """See `ports.Notifier.notify`."""
+        del kind
 
         async def accept(_mishap: str) -> None:
             if self._away():

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from daemon.cause import Cause, CauseKind
 from daemon.commit import Outgoing
-from daemon.domain import Channel, Incident, Json, Step, UndoItem, timestamp
+from daemon.domain import Channel, Incident, Json, PageKind, Step, UndoItem, timestamp
 from daemon.ledger import Mismatch
 
 
@@ -69,7 +69,13 @@ def question_message(question: Question, until: datetime) -> Outgoing:
         f"  exmedic decline {name} --state {question.state}   # nothing is done, it escalates",
     ]
     title = f"exmedic: {incident.server} asks for approval to {question.what}"
-    return Outgoing(channel=Channel.NOTIFY, topic=title, body={"text": "\n".join(lines), "incident": name})
+    return _page(PageKind.QUESTION, title, "\n".join(lines), name)
+
+
+def _page(kind: PageKind, title: str, text: str, incident: str = "") -> Outgoing:
+    """A message to the notification channels, about an incident or about none."""
+    body = {"kind": kind.value, "text": text, "incident": incident}
+    return Outgoing(channel=Channel.NOTIFY, topic=title, body=body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +145,7 @@ def escalation_messages(prefix: str, story: Story, now: datetime) -> tuple[Outgo
     title = f"exmedic: {incident.monitor or incident.health_set} on {incident.server} needs a human"
     return (
         Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
-        Outgoing(channel=Channel.NOTIFY, topic=title, body={"text": text, "incident": incident.id}),
+        _page(PageKind.TROUBLE, title, text, incident.id),
     )
 
 
@@ -180,7 +186,7 @@ def storm_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, O
     body = {"at": timestamp(now), "incident": "", "reason": reason, "text": text}
     return (
         Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
-        Outgoing(channel=Channel.NOTIFY, topic="exmedic: a storm of alerts", body={"text": text, "incident": ""}),
+        _page(PageKind.TROUBLE, "exmedic: a storm of alerts", text),
     )
 
 
@@ -212,7 +218,7 @@ def cause_messages(prefix: str, cause: Cause, why: str, now: datetime) -> tuple[
     title = f"exmedic: {what}"
     return (
         Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
-        Outgoing(channel=Channel.NOTIFY, topic=title, body={"text": text, "incident": ""}),
+        _page(PageKind.TROUBLE, title, text),
     )
 
 
@@ -244,9 +250,7 @@ def ledger_messages(prefix: str, mismatches: Sequence[Mismatch], now: datetime) 
     body = {"at": timestamp(now), "incident": "", "reason": reason, "ledger": figures, "text": text}
     return (
         Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
-        Outgoing(
-            channel=Channel.NOTIFY, topic="exmedic: the ledger does not balance", body={"text": text, "incident": ""}
-        ),
+        _page(PageKind.TROUBLE, "exmedic: the ledger does not balance", text),
     )
 
 
@@ -256,7 +260,5 @@ def older_store_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgo
     body = {"at": timestamp(now), "incident": "", "reason": reason, "text": text}
     return (
         Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
-        Outgoing(
-            channel=Channel.NOTIFY, topic="exmedic: paused, its store is older", body={"text": text, "incident": ""}
-        ),
+        _page(PageKind.TROUBLE, "exmedic: paused, its store is older", text),
     )

@@ -7,22 +7,25 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from daemon.adapters.notify import AppriseNotifier
+from daemon.domain import PageKind
 from daemon.errors import ConfigError, NotifyFailed
 
+TROUBLE = PageKind.TROUBLE
 SECRET = "t0p-s3cret-token"
 
 
 class Webhook:
-    """An HTTP server that keeps what is posted. `answer` is its status; `hold` makes it not answer until set."""
+    """An HTTP server that keeps what is posted. It answers `answer` with `said`, and not before `hold` is set."""
 
     def __init__(self) -> None:
-        self.posts: list[tuple[str, dict[str, object]]] = []
-        self.answer = 200
+        self.posts: list[tuple[str, Any]] = []
+        self.answer, self.said = 200, b""
         self.hold = threading.Event()
         self.hold.set()
         webhook = self
@@ -33,8 +36,9 @@ class Webhook:
                 webhook.hold.wait(10)
                 webhook.posts.append((self.path, json.loads(body)))
                 self.send_response(webhook.answer)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(webhook.said)))
                 self.end_headers()
+                self.wfile.write(webhook.said)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
                 del format, args
@@ -60,7 +64,7 @@ def webhook() -> Iterator[Webhook]:
 
 async def test_a_message_arrives_whole(webhook: Webhook) -> None:
     notifier = AppriseNotifier([webhook.url])
-    await notifier.notify("mbx1 needs a human", "Why: <b>POP</b> & more\nTried: nothing.")
+    await notifier.notify("mbx1 needs a human", "Why: <b>POP</b> & more\nTried: nothing.", TROUBLE)
     ((path, body),) = webhook.posts
     assert path == f"/{SECRET}"
     assert body["title"] == "mbx1 needs a human"
@@ -77,7 +81,7 @@ async def test_a_refusal_fails_and_no_secret_is_in_the_error_or_any_log(
     logging.getLogger("urllib3").setLevel(logging.INFO)  # as the daemon has it; DEBUG would print each request
     notifier = AppriseNotifier([webhook.url])
     with capture_logs() as logs, pytest.raises(NotifyFailed) as caught:
-        await notifier.notify("title", "body")
+        await notifier.notify("title", "body", TROUBLE)
     assert SECRET not in str(caught.value) + str(logs) + caplog.text
     assert "127.0.0.1" not in str(caught.value) + str(logs)
     assert [entry["channel"] for entry in logs] == [1]
@@ -87,7 +91,7 @@ async def test_a_refusal_fails_and_no_secret_is_in_the_error_or_any_log(
 async def test_one_channel_that_accepts_is_enough(webhook: Webhook) -> None:
     notifier = AppriseNotifier(["json://127.0.0.1:1/nobody-listens", webhook.url])
     with capture_logs() as logs:
-        await notifier.notify("title", "body")
+        await notifier.notify("title", "body", TROUBLE)
     assert len(webhook.posts) == 1
     assert [(entry["event"], entry["channel"]) for entry in logs] == [("channel_failed", 1)]
     notifier.close()
@@ -101,14 +105,14 @@ async def test_a_channel_that_never_answers_fails_at_the_deadline_and_stops_nobo
     webhook.hold.clear()
     notifier = AppriseNotifier([webhook.url])
     with pytest.raises(NotifyFailed):
-        await asyncio.wait_for(notifier.notify("title", "body"), 2)
+        await asyncio.wait_for(notifier.notify("title", "body", TROUBLE), 2)
     notifier.close()
 
 
 async def test_without_channels_nothing_is_accepted() -> None:
     notifier = AppriseNotifier([])
     with pytest.raises(NotifyFailed):
-        await notifier.notify("title", "body")
+        await notifier.notify("title", "body", TROUBLE)
     notifier.close()
 
 

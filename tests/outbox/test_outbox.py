@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from daemon.adapters.clock import SystemClock
 from daemon.adapters.sqlite import SqliteStore
 from daemon.commit import Commit, Outgoing
-from daemon.domain import AuditKind, Channel, Incident, IncidentStatus, Json, Key
+from daemon.domain import AuditKind, Channel, Incident, IncidentStatus, Json, Key, PageKind
 from daemon.errors import NotifyFailed
 from daemon.outbox import Outbox, next_attempt
 from daemon.ports import Notifier, Store
@@ -181,6 +182,24 @@ async def test_an_accepted_notification_is_put_on_record_for_its_incident(store:
     assert [(each.server, each.monitor) for each in notified] == [("mbx1.contoso.com", "PopSelfTestMonitor")]
 
 
+@pytest.mark.looptime
+async def test_a_page_goes_out_as_the_kind_it_was_stored_as_and_one_of_no_known_kind_as_trouble(
+    store: MemoryStore,
+) -> None:
+    notifier = MemoryNotifier()
+    asks, of_yesterday, of_tomorrow = page("asks"), page("of an older version"), page("of a newer version")
+    asks = replace(asks, body={**asks.body, "kind": "question"})
+    of_tomorrow = replace(of_tomorrow, body={**of_tomorrow.body, "kind": "poem"})
+    await send(store, asks, of_yesterday, of_tomorrow)
+    async with running(store, MemoryBus(), notifier):
+        await asyncio.sleep(1)
+    assert dict(zip([title for title, _ in notifier.sent], notifier.kinds, strict=True)) == {
+        "asks": PageKind.QUESTION,
+        "of an older version": PageKind.TROUBLE,
+        "of a newer version": PageKind.TROUBLE,
+    }
+
+
 @pytest.mark.looptime(noop_cycles=0)  # a day of looks: idle turns between them would take most of the time
 async def test_a_notification_that_is_refused_is_tried_for_ever_with_growing_pauses(store: MemoryStore) -> None:
     notifier = MemoryNotifier()
@@ -249,8 +268,8 @@ class SlowNotifier:
         self.sent: list[str] = []
         self.begun: list[str] = []
 
-    async def notify(self, title: str, body: str) -> None:
-        del body
+    async def notify(self, title: str, body: str, kind: PageKind) -> None:
+        del body, kind
         self.begun.append(title)
         if title == "bad":
             raise NotifyFailed("no channel accepted the message")
