@@ -37,7 +37,7 @@ from daemon.doctor import Report, diagnose
 from daemon.domain import AuditKind
 from daemon.errors import BusDown, ConfigError, Mistake, OperatorError, SinkDown
 from daemon.examination import Examiner
-from daemon.inventory import Inventory, check_site, load_inventory
+from daemon.inventory import Inventory, check_site, load_inventory, load_site
 from daemon.ledger import Ledger
 from daemon.loops import stop_on_signal
 from daemon.older_store import LOOK_BACK, pause_if_older
@@ -313,8 +313,7 @@ async def run_daemon(config: Path) -> None:
         OperatorError: the data directory or the operators' socket cannot be made.
         StoreError: the store cannot be used.
     """
-    settings = load_settings(config)
-    inventory = load_inventory(settings.inventory, settings)
+    settings, inventory = load_site(config)
     ladders = runbooks(settings)
     outer = _outer(settings, inventory)
     await outer.store.open()

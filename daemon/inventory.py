@@ -15,11 +15,10 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.complaints import dotted, in_order, suggestion, validated
-from daemon.config import Settings, is_loopback, read_settings, windows_of
+from daemon.config import Settings, is_loopback, read_settings
 from daemon.errors import ConfigError, Mistake
 from daemon.section import Name
-from daemon.toml_source import TomlSource, read_toml
-from daemon.window import Window
+from daemon.toml_source import Loc, TomlSource, read_toml
 
 
 class Role(StrEnum):
@@ -100,17 +99,33 @@ class _File(BaseModel):
 class _Site:
     """What the rules for an inventory must know of exmedic.toml.
 
-    `transports` by the name of the credential; None: that file could not be read well enough to tell.
+    `transports` by the name of the credential; None: that file could not be read well enough to tell. `source` is that
+    file, for the lines of what it names.
     """
 
     transports: Mapping[str, str] | None
     loopback_only: bool
-    named: frozenset[str] = frozenset()  #: servers that exmedic.toml names
-    windows: tuple[Window, ...] = ()
+    settings: Settings | None = None
+    source: TomlSource | None = None
+
+
+def load_site(path: Path) -> tuple[Settings, Inventory]:
+    """The settings in exmedic.toml at `path`, and the inventory that it names.
+
+    Raises:
+        ConfigError: everything that is wrong with the first, or else with the second.
+    """
+    source, settings, mistakes = read_settings(path)
+    if settings is None:
+        raise ConfigError(mistakes)
+    inventory, mistakes = _read(settings.inventory, _site(settings, source))
+    if inventory is None:
+        raise ConfigError(mistakes)
+    return settings, inventory
 
 
 def load_inventory(path: Path, settings: Settings) -> Inventory:
-    """The inventory in a file, under the rules that depend on the settings.
+    """The inventory in a file of its own, under the rules that depend on the settings.
 
     Raises:
         ConfigError: everything that is wrong with the file.
@@ -125,7 +140,7 @@ def check_site(path: Path) -> tuple[Mistake, ...]:
     """Everything that is wrong with exmedic.toml at `path` and with the inventory that it names; never raises."""
     source, settings, mistakes = read_settings(path)
     if settings is not None:
-        return _read(settings.inventory, _site(settings))[1]
+        return _read(settings.inventory, _site(settings, source))[1]
     # The inventory is checked as well, against what can be told in spite of the mistakes.
     named = source.values.get("inventory", Settings.model_fields["inventory"].default)
     if not isinstance(named, str | Path) or (source.mistakes and not source.values):
@@ -134,12 +149,12 @@ def check_site(path: Path) -> tuple[Mistake, ...]:
     return in_order((*mistakes, *_read(path.absolute().parent / named, site)[1]))
 
 
-def _site(settings: Settings) -> _Site:
+def _site(settings: Settings, source: TomlSource | None = None) -> _Site:
     return _Site(
         transports={name: credential.transport for name, credential in settings.credentials.items()},
         loopback_only=settings.lab is not None,
-        named=frozenset(name for rule in settings.safety.modes for name in rule.servers),
-        windows=windows_of(settings),
+        settings=settings,
+        source=source,
     )
 
 
@@ -195,13 +210,9 @@ def _rules(source: TomlSource, rows: Rows, site: _Site) -> Iterator[Mistake]:
         yield from _outside(source, name, row, site)
         if row.get("dag") is not None and isinstance(row.get("roles"), list) and Role.MAILBOX not in row["roles"]:
             yield _at(source, name, "dag", 'is for Mailbox servers; add "mailbox" to roles or leave dag out')
-    known = {name.lower(): row for name, row in rows.items()}
-    for name in sorted(site.named):
-        if name.lower() not in known:
-            hint = suggestion(name, known)
-            message = f"has no server {name}, which [[safety.modes]] of exmedic.toml names{hint}"
-            yield source.mistake(("servers",), message)
-    yield from _windows(source, rows, site)
+    # What seems to be missing may be in a statement that could not be read.
+    if site.settings is not None and rows and not source.mistakes:
+        yield from _strangers(site.source or source, rows, site.settings)
     yield from _given_twice(source, rows)
     yield from _groups(source, rows)
 
@@ -256,21 +267,33 @@ def _address(text: str, schemes: tuple[str, ...]) -> SplitResult | None:
     return url if usable and not re.search(r"\s", text) else None
 
 
-def _windows(source: TomlSource, rows: Rows, site: _Site) -> Iterator[Mistake]:
-    """A window for a server that nobody knows: a freeze that a misspelt site takes away shows only when it is late."""
-    names = {name.lower() for name in rows}
-    known = {
-        "server": {name: name for each in names for name in (each, each.partition(".")[0])},
-        "DAG": {str(row["dag"]).lower(): str(row["dag"]) for row in rows.values() if row.get("dag")},
-        "site": {str(row["site"]).lower(): str(row["site"]) for row in rows.values() if row.get("site")},
-    }
-    for window in site.windows:
-        for what, named in (("server", window.servers), ("DAG", window.dags), ("site", window.sites)):
-            for name in named:
-                if name.lower() not in known[what]:
-                    hint = suggestion(name, dict.fromkeys(known[what].values())) or "; there are none"
-                    message = f"has no {what} {name}, which the window {window.name} of exmedic.toml names{hint}"
-                    yield source.mistake((), message)
+def _strangers(source: TomlSource, rows: Rows, settings: Settings) -> Iterator[Mistake]:
+    """What exmedic.toml names and no server has: a rule that is meant to hold exmedic back would concern nobody."""
+    for loc, what, known, names in _references(settings, rows):
+        for number, name in enumerate(names):
+            if (name if what == "tag" else name.lower()) not in known:
+                hint = suggestion(name, dict.fromkeys(known.values())) or "; no server has any, so leave this out"
+                place = (*loc, number)
+                message = f"{dotted(place)} names the {what} {name}, which the inventory does not have{hint}"
+                yield source.mistake(place, message)
+
+
+def _references(settings: Settings, rows: Rows) -> Iterator[tuple[Loc, str, Mapping[str, str], tuple[str, ...]]]:
+    """Where exmedic.toml names something of the inventory: its sort, what there is of that, and the names."""
+    tagged = [row["tags"] for row in rows.values() if isinstance(row.get("tags"), list)]
+    tags = {str(tag): str(tag) for each in tagged for tag in each}  # compared as they are, all others folded
+    servers = {name.lower(): name for name in rows}
+    short_too = {name: name for each in servers for name in (each, each.partition(".")[0])}
+    dags = {str(row["dag"]).lower(): str(row["dag"]) for row in rows.values() if row.get("dag")}
+    sites = {str(row["site"]).lower(): str(row["site"]) for row in rows.values() if row.get("site")}
+    yield ("safety", "auto_tags"), "tag", tags, settings.safety.auto_tags
+    for number, rule in enumerate(settings.safety.modes):
+        yield ("safety", "modes", number, "tags"), "tag", tags, rule.tags
+        yield ("safety", "modes", number, "servers"), "server", servers, rule.servers
+    for number, window in enumerate(settings.windows):
+        yield ("windows", number, "servers"), "server", short_too, window.servers
+        yield ("windows", number, "dags"), "DAG", dags, window.dags
+        yield ("windows", number, "sites"), "site", sites, window.sites
 
 
 def _given_twice(source: TomlSource, rows: Rows) -> Iterator[Mistake]:

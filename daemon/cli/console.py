@@ -11,7 +11,7 @@ from rich.markup import escape
 from daemon.config import Settings, load_settings
 from daemon.domain import IncidentStatus
 from daemon.errors import ConfigError
-from daemon.inventory import Inventory, load_inventory
+from daemon.inventory import Inventory, load_site
 
 out = Console(highlight=False)
 errors = Console(stderr=True)
@@ -59,8 +59,7 @@ def clock_time(moment: datetime | None) -> str:
 def site(config: Path) -> tuple[Settings, Inventory]:
     """The settings and inventory of a site; prints every mistake and exits with 2 if there are any."""
     try:
-        settings = load_settings(config)
-        return settings, load_inventory(settings.inventory, settings)
+        return load_site(config)
     except ConfigError as error:
         print_mistakes(error)
         raise typer.Exit(2) from error

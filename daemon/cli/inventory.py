@@ -165,8 +165,8 @@ def _asked(
     with tempfile.TemporaryDirectory(prefix="exmedic-") as directory:
         file = Path(directory) / "through.toml"
         file.write_text(table(through, described), "utf-8")
-        # Of the servers that rules name none is known yet.
-        alone = settings.model_copy(update={"safety": Safety()})
+        # Of what rules and windows name nothing is known yet.
+        alone = settings.model_copy(update={"safety": Safety(), "windows": ()})
         try:
             return load_inventory(file, alone).servers[0]
         except ConfigError as error:

@@ -45,6 +45,7 @@ def change(config: Path, old: str, new: str) -> None:
         ("inventory.toml", 'roles = ["mailbox"]', 'roles = ["postbox"]'),
         ("exmedic.toml", 'inventory = "inventory.toml"', 'inventory = "elsewhere.toml"'),
         ("exmedic.toml", "[safety]", 'runbooks = "no-such-directory"\n[safety]'),
+        ("exmedic.toml", 'auto_tags = ["lab"]', 'auto_tags = ["lab", "lba"]'),
     ],
 )
 async def test_a_wrong_configuration_is_refused_before_anything_is_made(

@@ -7,6 +7,8 @@ import pytest
 from pydantic import BaseModel
 
 from daemon import config, guardrail_settings, inventory, roles, window_settings
+from daemon.domain import Mode
+from daemon.gates import modes_of
 from tests.config.site import Site
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8")
@@ -81,3 +83,11 @@ def test_the_example_is_a_site_without_mistakes(site: Site) -> None:
     settings, inventory_toml = re.findall(r"^```toml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
     site.write(settings=settings, inventory=inventory_toml)
     assert site.mistakes() == []
+
+
+def test_the_example_only_observes(site: Site) -> None:
+    """Whoever copies it and starts the daemon has it do nothing yet."""
+    settings, inventory_toml = re.findall(r"^```toml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    site.write(settings=settings, inventory=inventory_toml)
+    loaded, servers = inventory.load_site(site.settings)
+    assert {mode for server in servers for mode in modes_of(server, loaded.safety).values()} == {Mode.OBSERVE}

@@ -5,7 +5,7 @@ from daemon.domain import Mode
 from daemon.errors import ConfigError
 from daemon.gates import mode_of
 from daemon.guardrail_settings import ActionClass, Safety
-from daemon.inventory import Inventory, Role, load_inventory
+from daemon.inventory import Inventory, Role, load_inventory, load_site
 from tests.config.site import INVENTORY, SETTINGS, Site
 
 
@@ -194,9 +194,48 @@ def test_on_a_fast_clock_the_look_from_outside_stays_on_loopback_too(site: Site)
     assert "outside is not on loopback" in mistake[2]
 
 
-def test_a_server_that_a_rule_for_modes_names_must_be_in_the_inventory(site: Site) -> None:
-    rule = '\n[[safety.modes]]\nmode = "observe"\nservers = ["mbx1.contso.com", "MBX2.contoso.com"]\n'
-    site.write(settings=SETTINGS + rule)
-    hint = "did you mean mbx1.contoso.com?"
-    message = f"has no server mbx1.contso.com, which [[safety.modes]] of exmedic.toml names; {hint}"
-    assert site.mistakes() == [("inventory.toml", 0, message)]
+LAST = SETTINGS.count("\n")
+LACKS = "which the inventory does not have"
+
+
+@pytest.mark.parametrize(
+    ("settings", "line", "message"),
+    [
+        (
+            SETTINGS.replace('["ring1"]', '["ring1", "rng1"]'),
+            LAST,
+            f"safety.auto_tags[1] names the tag rng1, {LACKS}; did you mean ring1?",
+        ),
+        (
+            SETTINGS + '\n[[safety.modes]]\nmode = "observe"\ntags = ["Ring1"]\n',
+            LAST + 4,
+            f"safety.modes[0].tags[0] names the tag Ring1, {LACKS}; did you mean ring1?",
+        ),
+        (
+            SETTINGS + '\n[[safety.modes]]\nmode = "observe"\nservers = ["MBX2.contoso.com", "mbx1.contso.com"]\n',
+            LAST + 4,
+            f"safety.modes[0].servers[1] names the server mbx1.contso.com, {LACKS}; did you mean mbx1.contoso.com?",
+        ),
+    ],
+)
+def test_what_a_rule_for_modes_names_and_the_inventory_does_not_have_is_a_mistake_in_its_line(
+    site: Site, settings: str, line: int, message: str
+) -> None:
+    """A rule for a misspelt tag would hold exmedic back from nothing."""
+    site.write(settings=settings)
+    assert site.mistakes() == [("exmedic.toml", line, message)]
+    with pytest.raises(ConfigError, match=LACKS):
+        load_site(site.settings)
+
+
+def test_where_no_server_has_a_tag_a_rule_for_one_is_a_mistake(site: Site) -> None:
+    site.write(inventory=INVENTORY.replace('tags = ["ring1"]\n', ""))
+    message = f"safety.auto_tags[0] names the tag ring1, {LACKS}; no server has any, so leave"
+    assert [(file, line, text.startswith(message)) for file, line, text in site.mistakes()] == [
+        ("exmedic.toml", LAST, True)
+    ]
+
+
+def test_what_may_be_in_a_line_that_is_no_toml_is_not_missed(site: Site) -> None:
+    site.write(inventory=INVENTORY.replace('tags = ["ring1"]', 'tags = ["ring1"'))
+    assert [file for file, _, _ in site.mistakes()] == ["inventory.toml"]

@@ -27,6 +27,7 @@ timezone = "Europe/Paris"
 servers = ["MBX1", "mbx2.contoso.com"]
 dags = ["DAG1"]
 """
+LACKS = "which the inventory does not have"
 FIRST = SETTINGS.count("\n") + 2  #: the line of the first window's header
 
 
@@ -102,17 +103,17 @@ def test_two_windows_of_one_name_are_a_mistake(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new", "line", "message"),
     [
-        ('"MBX1"', '"mbx11"', "has no server mbx11, which the window office of exmedic.toml names; did you mean mbx1"),
-        ('["DAG1"]', '["DAG9"]', "has no DAG DAG9, which the window office of exmedic.toml names; did you mean DAG1?"),
-        ('["DAG1"]', '["DAG1"]\nsites = ["Paris"]', "has no site Paris, which the window office"),
+        ('"MBX1"', '"mbx11"', 7, f"servers[0] names the server mbx11, {LACKS}; did you mean mbx1"),
+        ('["DAG1"]', '["DAG9"]', 8, f"windows[0].dags[0] names the DAG DAG9, {LACKS}; did you mean DAG1?"),
+        ('["DAG1"]', '["DAG1"]\nsites = ["Paris"]', 9, f"sites[0] names the site Paris, {LACKS}; known here: Lyon"),
     ],
 )
 def test_a_window_for_something_that_the_inventory_does_not_have_is_a_mistake(
-    site: Site, old: str, new: str, message: str
+    site: Site, old: str, new: str, line: int, message: str
 ) -> None:
     site.write(settings=SETTINGS + WEEKLY.replace(old, new))
-    ((file, _, text),) = site.mistakes()
+    ((file, at, text),) = site.mistakes()
+    assert (file, at) == (site.settings.name, FIRST + line)
     assert message in text
-    assert file == site.inventory.name
