@@ -191,9 +191,11 @@ def _told_before(cause: Cause, others: Sequence[Cause], lately: datetime, now: d
         if again and other.told_at is not None and set(cause.incidents) <= set(other.covered):
             return other.told_at
     recent = [each for each in others if each.kind is CauseKind.MONITOR and each.ended is None and each.id != cause.id]
-    times = {each.told_at: each.named for each in recent if each.told_at is not None and lately <= each.told_at <= now}
-    named = {server for servers in times.values() for server in servers}
-    return min(times) if cause.kind is CauseKind.MONITOR and times and named.issuperset(cause.servers) else None
+    # Not by their time: causes that one page has told share it.
+    pages = [(each.told_at, each.named) for each in recent if each.told_at and lately <= each.told_at <= now]
+    named = {server for _, servers in pages for server in servers}
+    knows = cause.kind is CauseKind.MONITOR and named.issuperset(cause.servers)
+    return min((at for at, _ in pages), default=None) if knows else None
 
 
 def _over(cause: Cause, now: datetime, message: str, user: str = "") -> AuditEntry:

@@ -65,6 +65,22 @@ async def test_a_second_monitor_that_ails_on_the_same_servers_is_another_cause_b
     assert len(await pages(daemon)) == 1, "nor when they escalate"
 
 
+async def test_a_third_monitor_on_servers_that_a_page_has_named_is_no_news_either(tmp_path: Path) -> None:
+    daemon = await world_of(tmp_path)
+    await fall_ill(daemon, *DAG)
+    for monitor, health_set, servers in (
+        ("PopSelfTestMonitor", "POP.Protocol", (MBX1, MBX2)),
+        ("PopProxyTestMonitor", "POP.Proxy", DAG),
+    ):
+        await turns_for(daemon, timedelta(minutes=4))
+        for server in servers:
+            daemon.world.hosts[server].also += (monitor,)
+            await daemon.alert(server, monitor, health_set)
+    await turns_for(daemon, HOUR)
+    assert [cause.servers for cause in await daemon.store.causes()] == [DAG, (MBX1, MBX2), DAG]
+    assert await pages(daemon) == ["exmedic: PopDeepTestMonitor (POP.Protocol) ails on 3 servers at once"]
+
+
 async def test_what_is_released_frees_its_servers_whatever_else_ails_there(tmp_path: Path) -> None:
     daemon = await world_of(tmp_path)
     await fall_ill(daemon, MBX1, MBX2)
