@@ -53,8 +53,6 @@ _POLICY = {
     UndoPolicy.UNLESS_SICK_AFTER_REBOOT: "It is put back whichever way the ladder ends, except on a server that was "
     "rebooted and not found healthy since: there it stays, so that no database comes back to a sick server.",
 }
-
-
 _AFRESH = (
     "Asked afresh, seconds before each step in capitals. Where one does not hold, the step waits or is given up: "
     "docs/preconditions.md says which."
@@ -140,11 +138,7 @@ def _before(definition: Definition, handled: Handled) -> Iterator[Line]:
     if not asked:
         yield 1, "It changes nothing itself."
         return
-    yield (
-        1,
-        "Asked afresh, seconds before each step in capitals. Where one does not hold, the step waits or is given up.",
-    )
-    yield 1, "docs/preconditions.md says which."
+    yield 1, _AFRESH
     yield 1, "Before each of them:"
     yield from ((2, f"- {text}") for text in _BESIDES)
     by_kinds: dict[tuple[str, ...], list[Precondition]] = {}
@@ -190,11 +184,7 @@ def _stops() -> Iterator[Line]:
     yield 1, "Resolved: only when the last look found the monitor healthy, and nothing was done to the server since."
     yield 1, "If something had to be put back then, the monitor is verified once more."
     yield 1, "A human is paged: in every other case, with what was tried, what was found and what is left changed."
-    yield (
-        1,
-        "A restart, move or reboot of which it is not known whether it happened is not sent again: the server is in",
-    )
-    yield 1, "quarantine, and only read from, until evidence turns up or a human releases it."
+    yield 1, _QUARANTINE
     yield 1, "`exmedic pause` stops it between any two steps, `exmedic close` ends it and puts back what it changed."
 
 

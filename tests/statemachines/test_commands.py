@@ -109,6 +109,13 @@ def test_every_monitor_that_is_handled_can_be_explained_and_every_line_fits() ->
             assert ("changes nothing itself" in told) == (bounds(one).effects == 0)
 
 
+def test_explain_breaks_no_sentence_in_two() -> None:
+    for one in SHIPPED:
+        for entry in one.handles:
+            told = [text for depth, text in explain(one, entry, Timing()) if depth == 1]
+            assert [text for text in told if not text.endswith((".", ":", "]"))] == []
+
+
 def test_explain_says_what_a_change_board_asks() -> None:
     code, said = run("explain", "popdeeptestmonitor")
     words = " ".join(said.split())
