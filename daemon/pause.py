@@ -16,9 +16,11 @@ from pathlib import Path
 
 from daemon.inventory import Inventory
 from daemon.ports import EVERYTHING
+from daemon.whole_file import beside, sync_directory, take_place
 
 REASON_LIMIT = 200  #: characters of a file that are shown
 _DAG = "dag."
+_FILE_MODE = 0o644  #: whoever wrote it, the daemon reads why
 
 
 def scope_of(inventory: Inventory, server: str, dag: str) -> str | None:
@@ -94,6 +96,8 @@ class PauseFile:
         try:
             return sorted(os.listdir(self.directory))  # noqa: PTH208 - names are what is wanted
         except FileNotFoundError:
+            if self.directory.is_symlink():  # it leads nowhere: what would be there cannot be told
+                raise
             return []
 
     def _meant(self, entry: str, why: str) -> tuple[str, str]:
@@ -148,16 +152,29 @@ class PauseFile:
 
     def _write(self, reason: str, scope: str) -> None:
         """On the disk when it returns, file and name: after a power cut it still pauses."""
-        path = self.path
-        if scope != EVERYTHING:
-            self.directory.mkdir(mode=0o750, exist_ok=True)
-            _sync(self.path.parent)
-            path = self.directory / scope
-        with path.open("w", encoding="utf-8") as file:
-            file.write(reason + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        _sync(path.parent)
+        path = self.directory / scope if scope != EVERYTHING else self.path
+        try:
+            if scope != EVERYTHING:
+                self._make_directory()
+            # Never in the directory, where a part that a death left behind would name nothing and pause everything.
+            with beside(self.path) as part:
+                part.write(f"{reason}\n".encode("utf-8", "backslashreplace"))
+                os.fchmod(part.fileno(), _FILE_MODE)
+                take_place(part, path)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+
+    def _make_directory(self) -> None:
+        try:
+            self.directory.mkdir(mode=0o750)
+        except FileExistsError:
+            if not self.directory.is_dir():
+                raise
+            return
+        if os.geteuid() == 0:  # `exmedic pause` of root: the daemon must be able to pause and resume there too
+            owner = self.path.parent.stat()
+            os.chown(self.directory, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        sync_directory(self.path.parent)
 
     def resume(self, scope: str = EVERYTHING) -> bool:
         """Remove the file, and others that mean the same; False when there was none.
@@ -176,18 +193,10 @@ def _text(path: Path) -> str | None:
     try:
         text = path.read_text("utf-8", errors="replace").strip()
     except FileNotFoundError:
-        return None
+        return f"the pause file {path} is a link that leads nowhere" if path.is_symlink() else None
     except OSError as error:
         return f"the pause file {path} cannot be read: {error.strerror}"
     return text[:REASON_LIMIT] or f"the pause file {path} exists"
-
-
-def _sync(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _removed(path: Path) -> bool:

@@ -1,12 +1,12 @@
 """A file that is replaced as a whole: at every moment it is there, as it was or as it shall be."""
 
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from daemon.errors import OperatorError
+from daemon.whole_file import beside, take_place
 
 _NEW_FILE = 0o644  #: nobody's secret; the daemon runs as another user
 
@@ -16,37 +16,23 @@ def replacing(path: Path, before: bytes | None, after: bytes) -> Iterator[Path]:
     """A file with the new content beside `path`, which takes its place when the block ends without an error.
 
     `before` is what the caller read (None: there was no file); whatever somebody else wrote meanwhile is not written
-    over. Owner and mode stay. A death at any point leaves `path` whole, and perhaps a file `.NAME.*` beside it that
-    nobody needs.
+    over. Owner and mode stay.
 
     Raises:
         OperatorError: the file changed meanwhile, or it cannot be written.
     """
     target = path.resolve()  # a link stays a link
-    try:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as error:
-        raise _unwritten(path, error) from error
-    part = Path(name)
-    try:
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(after)
-                _take_after(target, file.fileno())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise _unwritten(path, error) from error
-        yield part
-        try:
+    with ExitStack() as until_left:
+        with _told(path):
+            part = until_left.enter_context(beside(target))
+            part.write(after)
+            part.flush()
+            _take_after(target, part.fileno())
+        yield Path(part.name)
+        with _told(path):
             if _content(target) != before:
                 raise OperatorError(f"{path} was changed by somebody else meanwhile and was left alone; try again")
-            part.replace(target)
-            _sync_directory(target.parent)
-        except OSError as error:
-            raise _unwritten(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
+            take_place(part, target)
 
 
 def _take_after(target: Path, descriptor: int) -> None:
@@ -67,13 +53,9 @@ def _content(path: Path) -> bytes | None:
         return None
 
 
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _unwritten(path: Path, error: OSError) -> OperatorError:
-    return OperatorError(f"{path} cannot be written: {error.strerror}; run this as its owner or as root")
+        yield
+    except OSError as error:
+        raise OperatorError(f"{path} cannot be written: {error.strerror}; run this as its owner or as root") from error

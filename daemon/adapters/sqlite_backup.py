@@ -1,39 +1,33 @@
 """A copy of the store while the daemon writes to it (https://sqlite.org/backup.html)."""
 
-import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from daemon.adapters.sqlite_file import connect_read_only, translated
 from daemon.errors import StoreError
+from daemon.whole_file import beside, take_place
 
 
 @contextmanager
 def copied(source: Path, target: Path) -> Iterator[Path]:
     """A copy of the store under its own name beside `target`, mode 0600, which becomes `target` when all went well.
 
-    A death at any point leaves `target` as it was, and perhaps a file `.NAME.*` beside it that nobody needs.
-
     Raises:
         StoreError: the store cannot be read, or the copy not written; or it is damaged.
     """
-    with translated(target):
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # made with mode 0600
-        os.close(descriptor)
-    part = Path(name)
-    try:
+    with ExitStack() as until_left:
+        with translated(target):
+            part = until_left.enter_context(beside(target))
+        copy = Path(part.name)
         with translated(source):
             origin = connect_read_only(source)
-        with closing(origin), translated(part):
-            _copy(origin, part)
-        yield part
+        with closing(origin), translated(copy):
+            _copy(origin, copy)
+        yield copy
         with translated(target):
-            _durably(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+            take_place(part, target)
 
 
 def _copy(origin: sqlite3.Connection, part: Path) -> None:
@@ -47,17 +41,3 @@ def _copy(origin: sqlite3.Connection, part: Path) -> None:
         raise StoreError(
             f"the copy is damaged ({found}), and so is perhaps the store: stop exmedic and look at the disk"
         )
-
-
-def _durably(part: Path, target: Path) -> None:
-    _sync(part)
-    part.replace(target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

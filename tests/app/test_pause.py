@@ -2,7 +2,9 @@
 
 import errno
 import os
+import stat
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,7 @@ import pytest
 from daemon.pause import REASON_LIMIT, PauseFile, scope_of
 from daemon.ports import EVERYTHING
 from tests.engine.world import ALONE, DAG, MBX1, inventory
+from tests.realparts.nobody import NOBODY, as_nobody
 
 SERVERS = inventory()
 TRIALS = 1_000
@@ -223,3 +226,96 @@ def test_a_pause_is_called_by_the_name_in_the_inventory() -> None:
     assert scope_of(SERVERS, "MBX1", "") == MBX1
     assert scope_of(SERVERS, "", "dag1") == "dag.DAG1"
     assert scope_of(SERVERS, "mbx9", "") is scope_of(SERVERS, "", "DAG7") is scope_of(SERVERS, "mbx1", "DAG1") is None
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A directory of the user nobody. Not below the test's own, which nobody else may enter."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chown(directory, NOBODY, NOBODY)
+        yield Path(directory)
+
+
+@pytest.mark.parametrize("scope", [EVERYTHING, MBX1, "dag.DAG1"])
+@pytest.mark.parametrize("mode", [0o644, 0o600])
+def test_a_file_that_root_has_made_does_not_keep_the_daemons_user_from_pausing_and_resuming(
+    state: Path, scope: str, mode: int
+) -> None:
+    pause = PauseFile(state / "pause", SERVERS)
+    pause.directory.mkdir()
+    os.chown(pause.directory, NOBODY, NOBODY)
+    file = pause.directory / scope if scope else pause.path
+    file.write_text("by hand of root")
+    file.chmod(mode)
+
+    def of_the_daemon() -> None:
+        pause.pause("by the daemon", scope)
+        assert pause.standing() == {scope: "by the daemon"}
+        assert pause.resume(scope) is True
+        assert not pause.standing()
+
+    assert as_nobody(of_the_daemon) == (0, "")
+
+
+@pytest.mark.parametrize("scope", [EVERYTHING, MBX1])
+def test_what_root_pauses_the_daemons_user_can_read_add_to_and_resume(state: Path, scope: str) -> None:
+    pause = PauseFile(state / "pause", SERVERS)
+    before = os.umask(0o077)
+    try:
+        pause.pause("by root", scope)
+    finally:
+        os.umask(before)
+
+    def of_the_daemon() -> None:
+        assert pause.standing() == {scope: "by root"}
+        pause.pause("by the daemon", "dag.DAG1")
+        assert pause.resume(scope) is True
+        assert pause.standing() == {"dag.DAG1": "by the daemon"}
+
+    assert as_nobody(of_the_daemon) == (0, "")
+
+
+@pytest.mark.parametrize("scope", [EVERYTHING, MBX1])
+def test_a_link_is_replaced_and_what_it_leads_to_is_left_alone(tmp_path: Path, scope: str) -> None:
+    pause = PauseFile(tmp_path / "pause", SERVERS)
+    pause.directory.mkdir()
+    precious = tmp_path / "precious"
+    precious.write_text("of somebody else")
+    link = pause.directory / scope if scope else pause.path
+    link.symlink_to(precious)
+    pause.pause("now", scope)
+    assert precious.read_text() == "of somebody else"
+    assert stat.S_ISREG(link.lstat().st_mode)
+    assert pause.standing() == {scope: "now"}
+
+
+@pytest.mark.parametrize("name", ["pause", "pause.d", f"pause.d/{MBX1}"])
+def test_a_link_that_leads_nowhere_pauses_what_it_is_about(tmp_path: Path, name: str) -> None:
+    pause = PauseFile(tmp_path / "pause", SERVERS)
+    link = tmp_path / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(tmp_path / "nowhere")
+    assert set(pause.standing()) == {MBX1 if MBX1 in name else EVERYTHING}
+
+
+@pytest.mark.parametrize("scope", [EVERYTHING, MBX1])
+def test_a_pause_that_dies_before_its_file_takes_its_place_leaves_the_one_before_it_and_adds_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scope: str
+) -> None:
+    pause = PauseFile(tmp_path / "pause", SERVERS)
+    pause.pause("before", scope)
+
+    def dies(*_paths: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", dies)
+    monkeypatch.setattr(Path, "unlink", dies)  # a process that is dead cleans nothing up
+    with pytest.raises(KeyboardInterrupt):
+        pause.pause("after", scope)
+    assert PauseFile(pause.path, SERVERS).standing() == {scope: "before"}
+
+
+def test_a_reason_that_is_no_text_pauses_all_the_same(tmp_path: Path) -> None:
+    pause = PauseFile(tmp_path / "pause", SERVERS)
+    pause.pause(b"\xff".decode(errors="surrogateescape"))
+    assert pause.standing() == {EVERYTHING: "\\udcff"}

@@ -1,12 +1,10 @@
 """Commands to a daemon that does not answer as it should, or not to everybody; and text that looks like markup."""
 
-import os
 import socket
 import sys
 import tempfile
 import threading
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,8 +14,7 @@ from daemon import control
 from daemon.cli import main
 from daemon.local_socket import socket_address
 from tests.cli.conftest import Exmedic
-
-NOBODY = 65534
+from tests.realparts.nobody import as_nobody
 
 
 @contextmanager
@@ -128,28 +125,3 @@ def test_whoever_may_not_use_the_socket_is_told_what_to_do(exmedic: Exmedic) -> 
 def main_of(*arguments: str) -> None:
     sys.argv = ["exmedic", *arguments]
     main()
-
-
-def as_nobody(act: Callable[[], None]) -> tuple[int, str]:
-    """Run something in a forked process as the user nobody; exit code and all it printed."""
-    assert os.geteuid() == 0, "only root can become nobody: run these tests as root, in a container for one"
-    with tempfile.TemporaryFile("w+") as output:
-        child = os.fork()
-        if child == 0:
-            code = 99
-            try:
-                sys.stdout = sys.stderr = output
-                os.setegid(NOBODY)
-                os.setgroups([])
-                os.seteuid(NOBODY)
-                act()
-            except SystemExit as end:
-                code = int(end.code or 0)
-            except BaseException:  # noqa: BLE001 - shown by the parent
-                traceback.print_exc()
-            finally:
-                output.flush()
-                os._exit(code)
-        _, status = os.waitpid(child, 0)
-        output.seek(0)
-        return os.waitstatus_to_exitcode(status), output.read()

@@ -10,6 +10,8 @@ from daemon.adapters.journal import JournalSink
 from daemon.audit import MESSAGE_IDS, journal_fields
 from daemon.config import Settings
 from daemon.domain import AuditKind
+from daemon.inventory import Inventory
+from daemon.pause import PauseFile
 from tests.audit.rows import entry, rows
 from tests.realparts.journald import Journald
 
@@ -73,7 +75,8 @@ def test_the_sandbox_is_not_weaker_than_it_was(unit: Path) -> None:
 def test_the_unit_fits_the_daemon() -> None:
     defaults = Settings()
     assert setting("Type") == ["notify"]
-    assert setting("StateDirectory") == [defaults.data.name]
+    pauses = PauseFile(defaults.safety.pause_file, Inventory(())).directory
+    assert setting("StateDirectory") == [f"{defaults.data.name} {pauses.relative_to(defaults.data.parent)}"]
     assert setting("RuntimeDirectory") == [defaults.socket.parent.name]
     assert setting("LogRateLimitIntervalSec") == ["0"]
     (stop,) = setting("TimeoutStopSec")
