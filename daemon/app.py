@@ -27,6 +27,7 @@ from daemon.adapters.reach import reach
 from daemon.adapters.replaced_file import replacing
 from daemon.adapters.sqlite import SqliteStore
 from daemon.adapters.sqlite_backup import copied
+from daemon.adapters.sqlite_file import is_locked
 from daemon.adapters.systemd import ServiceManager
 from daemon.adapters.winrm import WinrmShell
 from daemon.assembly import Outer, assemble, lifecycle
@@ -327,6 +328,11 @@ async def run_daemon(config: Path) -> None:
     finally:
         await outer.shell.close()
         await outer.store.close()
+
+
+def may_run(data: Path) -> bool:
+    """Whether a daemon may be running on the store in this directory: one has it open, or that cannot be told."""
+    return is_locked((data / DATABASE).resolve())
 
 
 async def _compare_with_journal(settings: Settings, outer: Outer) -> None:

@@ -8,7 +8,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import (
     AwareDatetime,
@@ -240,14 +240,30 @@ def load_settings(path: Path) -> Settings:
     return settings
 
 
-def control_socket(path: Path) -> Path:
-    """Where the daemon of a file listens; the default if that cannot be told.
+class Whereabouts(NamedTuple):
+    """Where a daemon listens, what pauses it, and where its store is."""
+
+    socket: Path
+    pause_file: Path
+    data: Path
+
+
+def whereabouts(path: Path) -> Whereabouts:
+    """Those of the daemon of a file; the default for each that cannot be told.
 
     `exmedic pause` asks this instead of `load_settings`: no mistake in a file may keep anybody from the kill switch.
     """
-    socket = read_toml(path).values.get("socket")
-    default: Path = Settings.model_fields["socket"].default
-    return path.absolute().parent / socket if isinstance(socket, str) else default
+    values, default = read_toml(path).values, Settings()
+    safety = values.get("safety")
+
+    def told(value: object, instead: Path) -> Path:
+        return path.absolute().parent / value if isinstance(value, str) else instead
+
+    return Whereabouts(
+        socket=told(values.get("socket"), default.socket),
+        pause_file=told(safety.get("pause_file") if isinstance(safety, dict) else None, default.safety.pause_file),
+        data=told(values.get("data"), default.data),
+    )
 
 
 def read_settings(path: Path) -> tuple[TomlSource, Settings | None, tuple[Mistake, ...]]:

@@ -110,14 +110,19 @@ def _peer(writer: asyncio.StreamWriter) -> Peer:
     """The user at the other end, as the kernel knows it (unix(7), SO_PEERCRED: pid, uid, gid)."""
     peer = writer.get_extra_info("socket")
     _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return Peer(user_name(uid), uid)
+
+
+def user_name(uid: int) -> str:
+    """What a user is called on record."""
     try:
-        return Peer(pwd.getpwuid(uid).pw_name, uid)
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return Peer(f"uid {uid}", uid)
+        return f"uid {uid}"
 
 
-def ask(path: Path, request: Request) -> dict[str, Any]:
-    """Send one command to the daemon that listens at `path`, and wait for its answer.
+def ask(path: Path, request: Request, within: float = ANSWER_WITHIN) -> dict[str, Any]:
+    """Send one command to the daemon that listens at `path`, and wait so many seconds for its answer.
 
     Raises:
         ConnectionRefusedError, FileNotFoundError: no daemon listens there.
@@ -125,11 +130,11 @@ def ask(path: Path, request: Request) -> dict[str, Any]:
         OperatorError: it said no; or it gave no answer, so that nobody knows whether it did what was asked.
     """
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(ANSWER_WITHIN)
+        client.settimeout(within)
         try:
             with socket_address(path) as address:
                 client.connect(address)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:  # as many as the kernel lets wait there do so already
             raise OperatorError(f"the daemon at {path} takes no commands: it hangs; see its log") from error
         answer = _conversed(client, path, request)
     if "error" in answer:

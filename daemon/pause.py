@@ -3,7 +3,7 @@
 The pause file pauses everything. Beside it, in a directory of its name with `.d` at the end, an entry named after a
 server of the inventory pauses that server, and `dag.NAME` a DAG. An entry that names neither pauses everything: whoever
 made it wanted something to stop. Administrators may create them by hand, with anything or nothing in them;
-`exmedic pause` creates them through the daemon. Resuming is a local act: remove the file, or `exmedic resume`.
+`exmedic pause` creates them and has the daemon confirm. Resuming is a local act: remove the file, or `exmedic resume`.
 """
 
 import asyncio
@@ -61,6 +61,10 @@ class PauseFile:
         self._latched: dict[str, str] = {}  # pauses that could not be written, or not yet
         self._sending: Counter[str] = Counter()  # by server
         self._changed = threading.Condition()
+
+    def file(self, scope: str) -> Path:
+        """The file by which a scope is paused."""
+        return self.path if scope == EVERYTHING else self.directory / scope
 
     def reason(self, server: str = EVERYTHING) -> str | None:
         """See `ports.KillSwitch.reason`."""
@@ -152,7 +156,7 @@ class PauseFile:
 
     def _write(self, reason: str, scope: str) -> None:
         """On the disk when it returns, file and name: after a power cut it still pauses."""
-        path = self.directory / scope if scope != EVERYTHING else self.path
+        path = self.file(scope)
         try:
             if scope != EVERYTHING:
                 self._make_directory()

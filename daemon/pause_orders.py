@@ -33,7 +33,9 @@ class PauseOrders:
         """
         scope = self.scope(request)
         if scope is None:
-            raise OperatorError(f"{_named(request)}, so nothing was paused; `exmedic pause` pauses everything")
+            raise OperatorError(
+                f"{_named(request)}, so by this name nothing was paused; `exmedic pause` pauses everything"
+            )
         why = f"by {user}: {request.get('reason') or 'no reason given'}"
         message = f"paused {scope} {why}".replace("  ", " ")
         try:

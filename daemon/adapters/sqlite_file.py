@@ -73,7 +73,7 @@ def lock(path: Path) -> IO[str]:
     Raises:
         StoreError: another process has it.
     """
-    file = path.with_name(path.name + ".lock").open("a+", encoding="ascii", errors="replace")
+    file = _lock_file(path).open("a+", encoding="ascii", errors="replace")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         file.truncate(0)
@@ -90,6 +90,22 @@ def lock(path: Path) -> IO[str]:
         file.close()
         raise
     return file
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process has the lock beside the database; also if that cannot be found out."""
+    try:
+        with _lock_file(path).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
 
 
 def connect(path: Path) -> sqlite3.Connection:

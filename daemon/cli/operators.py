@@ -1,50 +1,85 @@
 """Commands that change something: they go to the running daemon over its socket, in the name of who gives them."""
 
 import asyncio
+import os
 from collections.abc import Mapping
-from getpass import getuser
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from daemon.app import DATABASE, reading
-from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
+from daemon.app import DATABASE, may_run, reading
+from daemon.cli.console import DEFAULT_CONFIG, Config, errors, out, site
 from daemon.cli.status import paused_in_words, print_ledger, print_status
-from daemon.config import Settings, control_socket
-from daemon.control import ask
-from daemon.errors import OperatorError
+from daemon.config import Settings, load_settings, whereabouts
+from daemon.control import ANSWER_WITHIN, ask, user_name
+from daemon.errors import ConfigError, OperatorError
+from daemon.inventory import Inventory, load_inventory
 from daemon.pause import PauseFile, scope_of
 
+CONFIRMED_WITHIN = 5.0  #: seconds that a daemon has to confirm a pause which is on the disk already
+UNCONFIRMED = 4  #: exit code
+_UNCONFIRMED = (
+    "[bold red]exmedic:[/] paused on disk: wrote {file}; the daemon has not confirmed: a step past its last look may "
+    "still start. Pause once more to have it confirmed, or kill the daemon: it starts paused. ({why})"
+)
+
 Reason = Annotated[str, typer.Option(help="Why; it goes on record.")]
-
-
 Server = Annotated[str, typer.Option("--server", help="Only this server of the inventory.")]
 Dag = Annotated[str, typer.Option("--dag", help="Only this DAG of the inventory.")]
 
 
 def pause(config: Config = DEFAULT_CONFIG, reason: Reason = "", server: Server = "", dag: Dag = "") -> None:
-    """Pause everything, a server or a DAG: once this returns, no effect starts there, undo included.
+    """Pause everything, a server or a DAG: once this returns 0, no effect starts there, undo included.
 
-    Reads and deadlines go on. Works without a running daemon too, by writing the pause file.
+    Reads and deadlines go on. The pause file is written first, whether a daemon runs, hangs or is away; a running one
+    is asked to confirm. Exit code 4: it is on the disk, and not confirmed within 5 seconds. A step past its last look
+    may still start then; none after it, and none after the next start of the daemon.
     """
+    where, obstacle, file = whereabouts(config), "", None
     try:
-        # Asked without reading the whole configuration: no mistake in it may keep anybody from the kill switch.
-        request = {"command": "pause", "reason": reason, "server": server, "dag": dag}
-        answer = _asked(control_socket(config), request)
-    except _NotRunningError:
-        # The daemon does not run; the file is what it looks for when it does.
-        switch, scope = _switch(config, server, dag)
-        try:
-            switch.pause(f"by {getuser()}: {reason or 'no reason given'}", scope)
-        except OSError as error:
-            raise OperatorError(f"the pause file {error.filename} cannot be written: {error.strerror}") from error
-        written = switch.directory / scope if scope else switch.path
-        out.print(f"[yellow]paused[/]: the daemon does not run; wrote {escape(str(written))}")
-        return
+        file = _written(config, f"by {user_name(os.getuid())}: {reason or 'no reason given'}", server, dag)
+    except (ConfigError, OperatorError) as error:
+        obstacle = str(error)
+    request = {"command": "pause", "reason": reason, "server": server, "dag": dag}
+    try:
+        answer = _asked(where.socket, request, CONFIRMED_WITHIN)
+    except OperatorError as error:
+        if file is None:
+            raise OperatorError(f"{error}. It is not on the disk either: {obstacle}") from error
+        if isinstance(error, _NotRunningError) and not may_run(where.data):
+            # The file is what the next one looks for.
+            out.print(f"[yellow]paused[/]: the daemon does not run; wrote {escape(str(file))}", soft_wrap=True)
+            return
+        errors.print(
+            _UNCONFIRMED.format(file=escape(str(file)), why=escape(str(error))), highlight=False, soft_wrap=True
+        )
+        raise typer.Exit(UNCONFIRMED) from error
     what = f"{answer['scope']} " if answer.get("scope") else ""
     out.print(f"[yellow]paused[/] {escape(what + str(answer['paused']))}")
+
+
+def _written(config: Path, why: str, server: str, dag: str) -> Path:
+    """Pause on the disk, in the name of who calls; returns the file.
+
+    Raises:
+        ConfigError: what a name means cannot be told.
+        OperatorError: the inventory does not have it, or the file cannot be written.
+    """
+    inventory = Inventory(())
+    if server or dag:  # everything is paused without reading what may have mistakes
+        settings = load_settings(config)
+        inventory = load_inventory(settings.inventory, settings)
+    scope = scope_of(inventory, server, dag)
+    if scope is None:
+        raise _unknown(server, dag)
+    switch = PauseFile(whereabouts(config).pause_file, inventory)
+    try:
+        switch.pause(why, scope)
+    except OSError as error:
+        raise OperatorError(f"the pause file {error.filename} cannot be written: {error.strerror}; use sudo") from error
+    return switch.file(scope)
 
 
 def resume(config: Config = DEFAULT_CONFIG, server: Server = "", dag: Dag = "") -> None:
@@ -63,8 +98,7 @@ def resume(config: Config = DEFAULT_CONFIG, server: Server = "", dag: Dag = "") 
         except OSError as error:
             raise OperatorError(f"the pause file {error.filename} cannot be removed: {error.strerror}") from error
         if not resumed:
-            missing = switch.directory / scope if scope else switch.path
-            raise OperatorError(f"not paused: there is no {missing}") from None
+            raise OperatorError(f"not paused: there is no {switch.file(scope)}") from None
         answer = {"paused": switch.reason(), "paused_scopes": switch.standing()}
     out.print("[green]resumed[/]")
     if answer.get("paused") or answer.get("paused_scopes"):
@@ -80,8 +114,12 @@ def _switch(config: Path, server: str, dag: str) -> tuple[PauseFile, str]:
     settings, inventory = site(config)
     scope = scope_of(inventory, server, dag)
     if scope is None:
-        raise OperatorError(f"{settings.inventory} does not have {server or dag}, or both a server and a DAG are named")
+        raise _unknown(server, dag)
     return PauseFile(settings.safety.pause_file, inventory), scope
+
+
+def _unknown(server: str, dag: str) -> OperatorError:
+    return OperatorError(f"the inventory does not have {server or dag}, or both a server and a DAG are named")
 
 
 def release(
@@ -193,9 +231,9 @@ def steer(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any]:
     return _asked(settings.socket, request)
 
 
-def _asked(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+def _asked(path: Path, request: Mapping[str, Any], within: float = ANSWER_WITHIN) -> dict[str, Any]:
     try:
-        return ask(path, request)
+        return ask(path, request, within)
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise _NotRunningError(f"no daemon listens at {path}; is it running?") from error
     except PermissionError as error:

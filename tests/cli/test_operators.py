@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from daemon import control
-from daemon.cli import main
+from daemon.adapters.sqlite_file import lock
+from daemon.app import DATABASE
+from daemon.cli import main, operators
+from daemon.cli.operators import UNCONFIRMED
 from daemon.local_socket import socket_address
 from tests.cli.conftest import Exmedic
 from tests.realparts.nobody import as_nobody
@@ -47,18 +50,67 @@ def test_an_answer_that_is_none_is_an_error_that_does_not_claim_anything(
 ) -> None:
     with answering(config.parent / "control.sock", answer):
         result = exmedic(command, "--config", str(config))
-    assert result.code == 1
+    assert result.code == (UNCONFIRMED if command == "pause" else 1)
     assert "is not known" in result.said
     assert not result.out
 
 
-def test_a_daemon_that_hangs_is_given_up_on(exmedic: Exmedic, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "ANSWER_WITHIN", 0.1)
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        ((), "pause"),
+        (("--server", "MBX1"), "pause.d/mbx1.contoso.lab"),
+        (("--dag", "dag1"), "pause.d/dag.DAG1"),
+    ],
+)
+def test_a_pause_is_on_the_disk_before_a_daemon_that_hangs_is_given_up_on(
+    arguments: tuple[str, ...], file: str, exmedic: Exmedic, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operators, "CONFIRMED_WITHIN", 0.1)
     with answering(config.parent / "control.sock", None):
+        result = exmedic("pause", *arguments, "--reason", "smoke", "--config", str(config))
+    assert (result.code, result.out) == (UNCONFIRMED, "")
+    assert f"paused on disk: wrote {config.parent / file}; the daemon has not confirmed" in result.said
+    assert "a step past its last look may still start" in result.said
+    assert (config.parent / file).read_text("utf-8") == "by root: smoke\n"
+
+
+def test_so_many_wait_at_a_daemon_that_hangs_that_no_other_may_and_it_is_paused_all_the_same(
+    exmedic: Exmedic, config: Path
+) -> None:
+    path = config.parent / "control.sock"
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as waiting:
+        with socket_address(path) as address:
+            listener.bind(address)
+            listener.listen(0)
+            waiting.connect(address)
+        assert "takes no commands: it hangs" in exmedic("status", "--config", str(config)).said
+        assert exmedic("pause", "--config", str(config)).code == UNCONFIRMED
+    assert (config.parent / "pause").exists()
+
+
+def test_a_daemon_that_has_the_store_open_and_does_not_listen_has_confirmed_nothing(
+    exmedic: Exmedic, config: Path
+) -> None:
+    with lock(config.parent / "data" / DATABASE):
         result = exmedic("pause", "--config", str(config))
-    assert result.code == 1
-    assert "did not answer" in result.said
-    assert "is not known" in result.said
+    assert (result.code, "has not confirmed" in result.said) == (UNCONFIRMED, True)
+    assert exmedic("pause", "--config", str(config)).code == 0, "it has ended: the next one finds the file"
+
+
+def test_a_mistake_in_the_configuration_keeps_nobody_from_pausing_everything(exmedic: Exmedic, config: Path) -> None:
+    config.write_text(config.read_text("utf-8").replace("[bus]", "[buss]"), "utf-8")
+    result = exmedic("pause", "--config", str(config))
+    assert (result.code, f"wrote {config.parent}/pause" in result.said) == (0, True)
+    result = exmedic("pause", "--server", "mbx1", "--config", str(config))
+    assert (result.code, "buss" in result.said) == (1, True), "what a name means cannot be told"
+
+
+def test_a_name_that_only_the_running_daemon_knows_is_paused_by_it(exmedic: Exmedic, config: Path) -> None:
+    with answering(config.parent / "control.sock", b'{"paused": "by root: smoke", "scope": "new1.contoso.lab"}\n'):
+        result = exmedic("pause", "--server", "new1", "--config", str(config))
+    assert (result.code, result.said) == (0, "paused new1.contoso.lab by root: smoke")
+    assert not (config.parent / "pause.d").exists()
 
 
 def test_a_refusal_of_the_daemon_is_shown_as_it_is_brackets_included(exmedic: Exmedic, config: Path) -> None:
@@ -108,18 +160,35 @@ def test_a_pause_file_that_cannot_be_written_or_removed_is_named(exmedic: Exmedi
         assert f"the pause file {config.parent}/pause cannot be" in result.said
 
 
-def test_whoever_may_not_use_the_socket_is_told_what_to_do(exmedic: Exmedic) -> None:
-    # Not below the test's own directory, which nobody else may enter.
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A site that the user nobody may look at, and write nothing in; not below a directory that is only root's."""
     with tempfile.TemporaryDirectory() as directory:
         site = Path(directory)
         site.chmod(0o755)
-        (site / "exmedic.toml").write_text('socket = "control.sock"\ndata = "data"\ninventory = "inventory.toml"\n')
-        exmedic("check", "--config", str(site / "exmedic.toml"))  # imports what nobody may not read here
-        with answering(site / "control.sock", None):
-            (site / "control.sock").chmod(control.SOCKET_MODE)
-            code, said = as_nobody(lambda: main_of("pause", "--config", str(site / "exmedic.toml")))
+        text = 'socket = "control.sock"\ndata = "data"\ninventory = "inventory.toml"\n[safety]\npause_file = "pause"\n'
+        (site / "exmedic.toml").write_text(text)
+        yield site
+
+
+def test_whoever_may_not_use_the_socket_is_told_what_to_do(exmedic: Exmedic, public: Path) -> None:
+    exmedic("check", "--config", str(public / "exmedic.toml"))  # imports what nobody may not read here
+    with answering(public / "control.sock", None):
+        (public / "control.sock").chmod(control.SOCKET_MODE)
+        code, said = as_nobody(lambda: main_of("pause", "--config", str(public / "exmedic.toml")))
+    said = " ".join(said.split())
     assert code == 1
-    assert f"you may not use {site}/control.sock: join the daemon's group" in " ".join(said.split())
+    assert f"you may not use {public}/control.sock: join the daemon's group" in said
+    assert f"{public}/pause cannot be written: Permission denied; use sudo" in said
+
+
+def test_whoever_may_not_write_the_pause_file_asks_the_daemon_for_it(exmedic: Exmedic, public: Path) -> None:
+    exmedic("check", "--config", str(public / "exmedic.toml"))  # imports what nobody may not read here
+    with answering(public / "control.sock", b'{"paused": "by nobody: smoke"}\n'):
+        (public / "control.sock").chmod(0o666)
+        code, said = as_nobody(lambda: main_of("pause", "--config", str(public / "exmedic.toml")))
+    assert (code, said) == (0, "paused by nobody: smoke\n")
+    assert not (public / "pause").exists()
 
 
 def main_of(*arguments: str) -> None:

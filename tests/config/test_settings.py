@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import Secret, Settings, control_socket, load_settings, read_secret
+from daemon.config import Secret, Settings, load_settings, read_secret, whereabouts
 from daemon.domain import Mode
 from daemon.errors import ConfigError
 from tests.config.site import Site
@@ -156,10 +156,15 @@ def test_a_secret_that_cannot_be_used_is_explained_without_any_of_it(
     assert not isinstance(raised.value.__context__, UnicodeDecodeError)  # it would hold the bytes
 
 
-def test_the_kill_switch_finds_the_daemon_in_spite_of_mistakes(site: Site) -> None:
-    site.write(settings='socket = "control.sock"\nthis is broken\n[buss]\n')
-    assert control_socket(site.settings) == site.directory / "control.sock"
-    assert control_socket(site.directory / "absent.toml") == Settings().socket
+def test_the_kill_switch_finds_the_daemon_and_its_file_in_spite_of_mistakes(site: Site) -> None:
+    text = 'socket = "control.sock"\nthis is broken\n[buss]\n[safety]\nmode = 7\npause_file = "stop"\n'
+    site.write(settings=text)
+    default = Settings()
+    found = whereabouts(site.settings)
+    assert found == (site.directory / "control.sock", site.directory / "stop", default.data)
+    site.write(settings="data = 7\nsafety = 7\n")
+    for path in (site.settings, site.directory / "absent.toml"):
+        assert whereabouts(path) == (default.socket, default.safety.pause_file, default.data)
 
 
 def test_roles_are_groups_by_name_and_a_table_without_any_is_a_mistake(site: Site) -> None:

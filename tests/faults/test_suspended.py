@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
+from daemon.cli.operators import UNCONFIRMED
 from daemon.domain import IncidentStatus, StepStatus, moment
 from daemon.lab.faults import Fault
 from tests.acceptance.site import DaemonProcess, Site, has_open_step
 from tests.acceptance.test_ladders import HEALED
+from tests.acceptance.test_operators import waits
 from tests.faults.network import Network
 from tests.faults.supervisor import freeze, supervised, thaw
 from tests.realparts.waiting import eventually
@@ -61,6 +63,37 @@ async def test_a_process_that_stood_still_while_sending_does_not_restart_too_lat
     assert "after" in restarts[0].detail, "by the server's own clock it was too late"
     assert [effect.step for effect in site.lab.effects()] == [restarts[1].id]
     await site.agrees()
+
+
+@pytest.mark.parametrize("speed", [100.0])
+@pytest.mark.parametrize(
+    ("arguments", "file", "told"),
+    [
+        ((), "pause", "paused: by root: smoke"),
+        (("--server", "mbx1"), "pause.d/mbx1.contoso.lab", "paused: mbx1.contoso.lab by root: smoke"),
+        (("--dag", "DAG1"), "pause.d/dag.DAG1", "paused: dag.DAG1 by root: smoke"),
+    ],
+)
+async def test_a_daemon_that_hangs_is_paused_on_the_disk_and_the_one_that_takes_its_place_stays_paused(
+    site: Site, arguments: tuple[str, ...], file: str, told: str
+) -> None:
+    site.lab.break_server("mbx1", Fault.RESTART_CURES)
+    daemon = await site.daemon()
+    freeze(daemon)
+    code, text = await site.command("pause", *arguments, "--reason", "smoke")
+    assert (code, "the daemon has not confirmed" in " ".join(text.split())) == (UNCONFIRMED, True), text
+    assert (site.directory / file).read_text("utf-8") == "by root: smoke\n"
+    daemon.kill()  # as its watchdog would
+    await site.daemon()
+    await site.alert("mbx1")
+    await site.until(lambda store: waits(store, told), "it is held")
+    assert site.effects("mbx1") == []
+    code, text = await site.command("pause", *arguments, "--reason", "smoke goes on")
+    assert code == 0, text
+    code, text = await site.command("resume", *arguments)
+    assert code == 0, text
+    await site.until_ended("mbx1")
+    assert site.effects("mbx1") == ["restart"]
 
 
 async def stands_still(daemon: DaemonProcess, site: Site, effect: str, server: str) -> None:
