@@ -13,7 +13,7 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,7 +52,7 @@ def fqdn(server: str) -> str:
 class DaemonProcess:
     """`exmedic run` in a process of its own, with a notification socket as systemd would give it."""
 
-    def __init__(self, config: Path, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, config: Path, log: Path, environment: Mapping[str, str], user: Sequence[str] = ()) -> None:
         self.log = log
         self.told: list[str] = []  #: what it told its service manager, in order
         # An abstract address: the path of a test's directory may be too long for a socket.
@@ -62,7 +62,7 @@ class DaemonProcess:
         self._notify.bind(f"\0{address}")
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "daemon", "run", "-c", str(config)],
+                [*user, sys.executable, "-m", "daemon", "run", "-c", str(config)],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -147,6 +147,7 @@ class Site:
         self._written = self.config.read_text("utf-8")
         self.configure()
         self.environment: dict[str, str] = {}
+        self.user: list[str] = []  #: what is put in front of the daemon's command, to run it as another user
         self._daemons: list[DaemonProcess] = []
 
     def configure(self, *replacements: tuple[str, str], **timing: float) -> None:
@@ -177,7 +178,7 @@ class Site:
     async def daemon(self, *, ready: bool = True) -> DaemonProcess:
         """Start the daemon; it is ready when this returns, unless that is not waited for."""
         log = self.directory / f"daemon-{len(self._daemons) + 1}.log"
-        started = DaemonProcess(self.config, log, self.environment)
+        started = DaemonProcess(self.config, log, self.environment, self.user)
         self._daemons.append(started)
         if ready:
             await started.ready()

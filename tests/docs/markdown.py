@@ -33,6 +33,14 @@ def code(document: Path) -> Iterator[str]:
             yield from (line.strip() for line in token.content.splitlines())
 
 
+def block(document: Path, heading: str) -> list[str]:
+    """The lines of the first block of code below a heading, empty ones left out."""
+    tokens = _tokens(document)
+    below = next(n for n, t in enumerate(tokens) if t.type == "inline" and t.content == heading)
+    found = next(t for t in tokens[below:] if t.type in {"fence", "code_block"})
+    return [line.strip() for line in found.content.splitlines() if line.strip()]
+
+
 def links(document: Path) -> Iterator[str]:
     for token in _tokens(document):
         if token.type == "link_open":

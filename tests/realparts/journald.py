@@ -13,6 +13,7 @@ from typing import Any
 from tests.realparts.process import READY, RealProcess
 
 _DAEMON = Path("/lib/systemd/systemd-journald")
+_LOGS = (Path("/var/log/journal"), Path("/run/log/journal"))
 
 
 class Journald(RealProcess):
@@ -58,10 +59,18 @@ class Journald(RealProcess):
         )
         return [json.loads(line) for line in answer.stdout.splitlines()]
 
+    def open_to_all(self) -> None:
+        """Let every user read it, as members of the group systemd-journal may on a machine."""
+        self.entries()  # written
+        for each in (each for logs in _LOGS for each in logs.glob(f"*.{self.namespace}")):
+            each.chmod(0o755)
+            for file in each.iterdir():
+                file.chmod(0o644)
+
     def remove(self) -> None:
         """Stop it and delete all it wrote."""
         self.stop()
         shutil.rmtree(self.socket_path.parent, ignore_errors=True)
-        for logs in (Path("/var/log/journal"), Path("/run/log/journal")):
+        for logs in _LOGS:
             for directory in logs.glob(f"*.{self.namespace}"):
                 shutil.rmtree(directory)
