@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import structlog
 
-from daemon.actions.action import Asker, Heard
+from daemon.actions.action import Heard
 from daemon.commit import Commit
 from daemon.domain import Incident, Json, timestamp
 from daemon.errors import Conflict
@@ -43,9 +43,7 @@ async def look(parts: Parts, before: Incident) -> None:
 async def _seen(parts: Parts, server: Server, incident: Incident) -> Json:
     would = incident.facts[WOULD].values()
     services = sorted({each["service"] for each in would if each["service"]})
-    ask = Asker(
-        shell=parts.shell, clock=parts.clock, inventory=parts.inventory, timeout=parts.settings.winrm.call_timeout
-    )
+    ask = await parts.asker(server.name, [])
     step_id, seen = f"{incident.id}-look", dict[str, object]()
     state = await ask.ask(server.name, "server_state", {"services": services}, ServerState, step_id)
     if isinstance(state, Heard):

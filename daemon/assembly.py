@@ -26,6 +26,7 @@ from daemon.parts import Parts
 from daemon.ports import AuditSink, Bus, Clock, KillSwitch, Notifier, Outside, Shell, Store
 from daemon.remote_pause import RemotePause
 from daemon.runner import Runner
+from daemon.silences import AttentiveShell
 from statemachines.model import Definition
 
 
@@ -74,7 +75,7 @@ def assemble(
 
     parts = Parts(
         store=store,
-        shell=outer.shell,
+        shell=AttentiveShell(outer.shell, clock),
         clock=clock,
         inventory=inventory,
         ladders=ladders,

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from daemon.actions.action import Asker
 from daemon.config import Settings
+from daemon.domain import Json
 from daemon.engine import Engine
 from daemon.family import Family
 from daemon.inventory import Inventory
 from daemon.ladders import Ladders
-from daemon.ports import Clock, KillSwitch, Outside, Shell, Store
+from daemon.ports import Clock, KillSwitch, Outside, Store
+from daemon.silences import AttentiveShell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +19,7 @@ class Parts:
     """What the runner works with."""
 
     store: Store
-    shell: Shell
+    shell: AttentiveShell
     clock: Clock
     inventory: Inventory
     ladders: Ladders
@@ -26,3 +29,17 @@ class Parts:
     family: Family
     committed: Callable[[], None]  #: called after each turn: there may be rows to send
     outside: Outside | None = None
+
+    async def asker(self, server: str, transcript: list[Json]) -> Asker:
+        """Asks for an incident of `server`. Who may go away any moment, or is away, is asked about others last."""
+        claimed = await self.store.claims() - {server}
+        busy = claimed | {quarantine.server for quarantine in await self.store.quarantines()}
+        return Asker(
+            shell=self.shell,
+            clock=self.clock,
+            inventory=self.inventory,
+            timeout=self.settings.winrm.call_timeout,
+            avoid=busy,
+            silent=self.shell.silent,
+            transcript=transcript,
+        )

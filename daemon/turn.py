@@ -14,7 +14,7 @@ import structlog
 
 from daemon import afterwards, asking, causes, in_window, shared_cause
 from daemon.actions import EFFECTS, READS
-from daemon.actions.action import Again, Asker, Context, Done, Prepared, Unready, Withdrawn, last_of
+from daemon.actions.action import Again, Context, Done, Prepared, Unready, Withdrawn, last_of
 from daemon.actions.heal import others
 from daemon.approval import approved_at
 from daemon.budget import beside_others, reserved
@@ -91,7 +91,7 @@ class Turn:
 
     async def _poll(self, step: Step) -> None:
         case = await self._case(self._incident)
-        context = self._context(case, step.id, step.params)
+        context = await self._context(case, step.id, step.params)
         seen = await READS[step.action].poll(context, step.memo)
         if isinstance(seen, Done) and seen.outcome == "unhealthy" and (step.action, step.number) == ("verify", 1):
             await self._open_hidden(context)
@@ -152,7 +152,7 @@ class Turn:
         await self._settle_quarantine(case)
         look = READS["verify" if incident.monitor else "triage"]
         memo = incident.facts.get(WATCHED, {})
-        seen = await look.poll(self._context(case, f"{incident.id}-watch", {}), memo)
+        seen = await look.poll(await self._context(case, f"{incident.id}-watch", {}), memo)
         if isinstance(seen, Done):
             return (seen.detail if seen.outcome == "healthy" else ""), {}
         return "", seen.memo
@@ -163,7 +163,7 @@ class Turn:
         step = None if quarantine is None else await self._parts.store.step(quarantine.step_id)
         if step is None or step.incident_id != case.incident.id:
             return
-        evidence = await EFFECTS[step.action].settle(self._context(case, step.id, step.params), step)
+        evidence = await EFFECTS[step.action].settle(await self._context(case, step.id, step.params), step)
         if isinstance(evidence, Done | Withdrawn) and getattr(evidence, "outcome", "") != "unknown":
             message = f"quarantine lifted by evidence: {evidence.detail}"
             entry = about(AuditKind.QUARANTINE_LIFTED, case.incident, case.now, message, {})
@@ -225,7 +225,7 @@ class Turn:
     async def _prepare(self, case: Case) -> Prepared | Hold | Refuse | Done:
         action = EFFECTS[case.state.action.name]
         step_id = case.step().id
-        context = self._context(case, step_id, case.params(), await self._avoid(case))
+        context = await self._context(case, step_id, case.params())
         needs = await shared_cause.dependencies(self._parts, case, self._here())
         prepared = await action.prepare(replace(context, dependencies=needs))
         if isinstance(prepared, Unready):
@@ -236,11 +236,6 @@ class Turn:
         if isinstance(prepared, Prepared):
             return await beside_others(self._parts, case, self._here(), prepared)
         return prepared
-
-    async def _avoid(self, case: Case) -> frozenset[str]:
-        """Servers that are being worked on, which may go away any moment: not to be relied on as executors."""
-        claimed = await self._parts.store.claims() - {case.incident.server}
-        return claimed | {quarantine.server for quarantine in await self._parts.store.quarantines()}
 
     def _retry(self, case: Case, reason: str, outcome: str, *, verify_afresh: bool = False) -> Hold:
         deadline = case.state.deadline
@@ -305,7 +300,7 @@ class Turn:
         """What became of an effect whose answer was lost, or whose sender died?"""
         case = await self._case(self._incident)
         # `databases` and the like come from the step itself: the incident's facts have them only once it is done.
-        context = self._context(case, step.id, step.params, await self._avoid(case))
+        context = await self._context(case, step.id, step.params)
         seen = await EFFECTS[step.action].settle(context, step)
         engine = self._parts.engine
         if isinstance(seen, Done):
@@ -358,7 +353,7 @@ class Turn:
             raise ValueError(f"{self._incident.server} is not in the inventory")
         return self._server
 
-    def _context(self, case: Case, step_id: str, params: Json, avoid: frozenset[str] = frozenset()) -> Context:
+    async def _context(self, case: Case, step_id: str, params: Json) -> Context:
         parts, item = self._parts, case.item(params)
         handled = case.ladder.definition.handled(case.incident.health_set, case.incident.monitor)
         return Context(
@@ -369,14 +364,7 @@ class Turn:
             params=params,
             now=case.now,
             timing=parts.settings.timing,
-            ask=Asker(
-                shell=parts.shell,
-                clock=parts.clock,
-                inventory=parts.inventory,
-                timeout=parts.settings.winrm.call_timeout,
-                avoid=avoid,
-                transcript=self._transcript,
-            ),
+            ask=await parts.asker(self._here().name, self._transcript),
             family=parts.family,
             item=item,
             senders=case.senders(item.setting) if item is not None else (),

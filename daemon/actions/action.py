@@ -5,7 +5,7 @@ and asks the gates before the intent is committed; `accept` understands the answ
 what became of an effect whose answer was lost. None of them raises for what a server does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
@@ -148,6 +148,8 @@ class Asker:
     inventory: Inventory
     timeout: float
     avoid: frozenset[str] = frozenset()  #: servers that are being worked on: asked last about others
+    silent: Callable[[], Collection[str]] = frozenset  #: who did not answer lately: asked last as well
+    first: str = ""  #: a server that is asked about others before all of them
     transcript: list[Json] = field(default_factory=list)  #: the raw answers of this turn, for the escalation
 
     async def ask(self, executor: str, script: str, args: Json, model: type[T], step_id: str) -> Heard[T] | Unheard:
@@ -160,9 +162,13 @@ class Asker:
         self.transcript.append({"script": script, "executor": executor, "answer": raw})
         return understand(reply, executor, script, model, heard_at)
 
+    def unreliable(self, server: Server) -> bool:
+        """Whether a server may go away any moment, or is away."""
+        return server.name in self.avoid or server.name in self.silent()
+
     async def about(self, server: Server, script: str, args: Json, model: type[T], step_id: str) -> Heard[T] | Unheard:
         """Ask another server about `server`; the first two that may answer are tried."""
-        peers = sorted(self.inventory.peers(server), key=lambda peer: peer.name in self.avoid)
+        peers = sorted(self.inventory.peers(server), key=lambda peer: (peer.name != self.first, self.unreliable(peer)))
         answer: Heard[T] | Unheard = Unheard(
             kind=ReplyKind.UNREACHABLE, detail=f"the inventory has no other server to ask about {server.name}"
         )

@@ -166,8 +166,7 @@ async def _known(ctx: Context, service: str, *, neighbours: bool, members: bool)
     """All facts. The first finds a peer that answers; the others are read side by side, or they would get too old."""
     mailbox = Role.MAILBOX in ctx.server.roles
     about = _answered(await ctx.peer("exchange_server", {}, ExchangeServer))
-    others = frozenset(server.name for server in ctx.ask.inventory if server.name != about.executor)
-    through = replace(ctx, ask=replace(ctx.ask, avoid=others))
+    through = replace(ctx, ask=replace(ctx.ask, first=about.executor))
     (state, recovery), copies, dag, around, beside = await asyncio.gather(
         _told(ctx, ctx.server, [service] if service else []),
         through.peer("database_copies", {}, DatabaseCopies) if mailbox or neighbours else _unasked(),
@@ -261,13 +260,13 @@ async def _dag_health(ctx: Context) -> Heard[DagHealth] | Unheard:
 
 
 async def _neighbours(ctx: Context) -> list[tuple[Neighbour, float]]:
-    """Other Client Access servers of the site, those first that nobody works on; each with when it was asked."""
+    """Other Client Access servers of the site, those first that may be relied on; each with when it was asked."""
     others = [
         server
         for server in ctx.ask.inventory.peers(ctx.server)
         if server.site == ctx.server.site and Role.CLIENT_ACCESS in server.roles
     ]
-    others.sort(key=lambda server: server.name in ctx.ask.avoid)
+    others.sort(key=ctx.ask.unreliable)
     return await asyncio.gather(*(_neighbour(ctx, server) for server in others[:NEIGHBOURS_ASKED]))
 
 

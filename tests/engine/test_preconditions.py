@@ -226,8 +226,9 @@ async def test_facts_that_took_too_long_to_gather_are_not_acted_on(daemon: Daemo
 
 
 async def test_all_facts_come_from_a_peer_that_answers_and_the_dag_from_one_of_its_members(daemon: Daemon) -> None:
-    daemon.world.hosts[ALONE].up_at = daemon.clock.now() + timedelta(days=1)
     await sick_mailbox(daemon)
+    await daemon.drive(lambda incident: at(incident, "restart"))
+    daemon.world.hosts[ALONE].up_at = daemon.clock.now() + timedelta(days=1)
     assert (await daemon.drive()).status is IncidentStatus.RESOLVED
     asked = {(call.script, call.executor) for call in daemon.world.calls}
     assert ("exchange_server", ALONE) in asked

@@ -24,6 +24,7 @@ from daemon.operators import Operators
 from daemon.parts import Parts
 from daemon.pause import PauseFile
 from daemon.ports import Call, Permit, Reply, ReplyKind
+from daemon.silences import AttentiveShell
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore
@@ -370,7 +371,7 @@ class Daemon:
         )
         self.parts = Parts(
             store=store,
-            shell=world,
+            shell=AttentiveShell(world, self.clock),
             clock=self.clock,
             inventory=servers or inventory(),
             ladders=ladders,
