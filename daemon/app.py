@@ -40,6 +40,7 @@ from daemon.errors import BusDown, ConfigError, Mistake, OperatorError, SinkDown
 from daemon.examination import Examiner
 from daemon.inventory import Inventory, check_site, load_inventory, load_site
 from daemon.ledger import Ledger
+from daemon.logons import Logons
 from daemon.loops import stop_on_signal
 from daemon.older_store import LOOK_BACK, pause_if_older
 from daemon.pause import PauseFile
@@ -49,6 +50,7 @@ from statemachines.loader import RunbookError, load_runbooks, shipped_directory
 from statemachines.model import Definition
 
 DATABASE = "exmedic.db"
+LOGONS = "logons.json"  #: beside it: the passwords that were refused, but for the passwords
 
 _JOURNAL_DEADLINE = 30.0  #: seconds that reading the newest copies may take at the start
 _JOIN = "let exmedic's user read the journal (group systemd-journal), or a restored store goes unnoticed"
@@ -214,11 +216,13 @@ def _outer(settings: Settings, inventory: Inventory) -> Outer:
     journal = settings.journal.exists()
     configure_logging(sys.stdout, journal=journal, journal_socket=settings.journal)
     _make_directory(settings.data)
-    bus = MqttBus(settings.bus, read_secret)
+    bus, clock = MqttBus(settings.bus, read_secret), clock_of(settings)
+    logons = Logons(clock.now, settings.data / LOGONS)
     return Outer(
         store=SqliteStore(settings.data / DATABASE, deadletter_topic=f"{settings.bus.prefix}/deadletter"),
-        clock=clock_of(settings),
-        shell=WinrmShell(inventory, settings.winrm, settings.credentials, read_secret),
+        clock=clock,
+        shell=WinrmShell(inventory, settings.winrm, settings.credentials, read_secret, logons),
+        logons=logons,
         bus=bus,
         bus_loop=bus.run,
         sink=JournalSink(settings.journal) if journal else ConsoleSink(sys.stdout),
@@ -254,10 +258,11 @@ async def doctor(settings: Settings, server: str) -> Report:
         raise OperatorError(
             f"{server} is not in {settings.inventory}, or its short name fits several servers there; not contacted"
         )
-    shell = WinrmShell(inventory, settings.winrm, settings.credentials, read_secret)
+    clock = clock_of(settings)
+    shell = WinrmShell(inventory, settings.winrm, settings.credentials, read_secret, Logons(clock.now))
     examiner = Examiner(
         shell=shell,
-        clock=clock_of(settings),
+        clock=clock,
         inventory=inventory,
         definitions=runbooks(settings),
         timeout=settings.winrm.call_timeout,
@@ -276,7 +281,8 @@ async def read_organisation(settings: Settings, inventory: Inventory, through: s
     Raises:
         OperatorError: there is no answer that can be understood.
     """
-    shell = WinrmShell(inventory, settings.winrm, settings.credentials, read_secret)
+    logons = Logons(clock_of(settings).now)
+    shell = WinrmShell(inventory, settings.winrm, settings.credentials, read_secret, logons)
     timeout = settings.winrm.call_timeout
     call = Call(executor=through, script="organisation", args={}, step_id="import", timeout=timeout, read_only=True)
     try:

@@ -18,6 +18,8 @@ from daemon.intake import Intake
 from daemon.inventory import Inventory
 from daemon.ladders import Ladders
 from daemon.ledger_watch import LedgerWatch
+from daemon.logon_watch import LogonWatch
+from daemon.logons import Logons
 from daemon.loops import Daemon, Service
 from daemon.nudge import POLL
 from daemon.operators import Operators
@@ -46,6 +48,7 @@ class Outer:
     pause: KillSwitch
     service: Service
     new_id: Callable[[], str]  #: of incidents
+    logons: Logons | None = None  #: None: the shell needs no password
     poll: float = POLL  #: seconds between looks of a loop that nobody wakes
 
 
@@ -57,16 +60,7 @@ def assemble(
     ladders = Ladders(definitions, store)
     follower = AuditFollower(store=store, sink=outer.sink, clock=clock, resend=outer.resend, poll=outer.poll)
     outbox = Outbox(store=store, bus=bus, notifier=outer.notifier, clock=clock, poll=outer.poll)
-    family = Family(
-        store=store,
-        clock=clock,
-        inventory=inventory,
-        ladders=ladders,
-        new_id=outer.new_id,
-        prefix=settings.bus.prefix,
-        windows=windows_of(settings),
-        storms=settings.storms,
-    )
+    family = _family(settings, inventory, ladders, outer)
 
     def committed() -> None:
         outbox.nudge()
@@ -108,6 +102,7 @@ def assemble(
         committed=committed,
         poll=outer.poll,
     )
+    logons = _logon_watch(settings, outer, committed)
     operators = _operators(settings, inventory, outer, work)
     remote_pause = RemotePause(
         bus=bus,
@@ -117,9 +112,12 @@ def assemble(
     )
     daemon = Daemon(
         taking=(("bus", outer.bus_loop), ("intake", intake.run), ("remote pause", remote_pause.run)),
-        working=(("dispatch", dispatch.run), ("deferral", deferral.run), ("runner", runner.run), ("ledger", watch.run)),
+        working=(
+            *(("dispatch", dispatch.run), ("deferral", deferral.run), ("runner", runner.run), ("ledger", watch.run)),
+            *(("logons", each.run) for each in logons),
+        ),
         flushing=(("outbox", outbox.run_bus), ("audit", follower.run), ("notifications", outbox.run_notify)),
-        wake=(dispatch.nudge, deferral.nudge, runner.nudge, watch.nudge, committed),
+        wake=(dispatch.nudge, deferral.nudge, runner.nudge, watch.nudge, *(each.nudge for each in logons), committed),
         progress=Progress(clock),
         service=outer.service,
         ready=lambda: bus.connected,
@@ -127,6 +125,35 @@ def assemble(
         stopped=lambda: store.commit(lifecycle(AuditKind.STOPPED, clock, "stopped as told")),
     )
     return daemon, operators
+
+
+def _family(settings: Settings, inventory: Inventory, ladders: Ladders, outer: Outer) -> Family:
+    return Family(
+        store=outer.store,
+        clock=outer.clock,
+        inventory=inventory,
+        ladders=ladders,
+        new_id=outer.new_id,
+        prefix=settings.bus.prefix,
+        windows=windows_of(settings),
+        storms=settings.storms,
+    )
+
+
+def _logon_watch(settings: Settings, outer: Outer, committed: Callable[[], None]) -> tuple[LogonWatch, ...]:
+    """The loop that tells of refused passwords, where there are passwords."""
+    if outer.logons is None:
+        return ()
+    return (
+        LogonWatch(
+            logons=outer.logons,
+            store=outer.store,
+            clock=outer.clock,
+            prefix=settings.bus.prefix,
+            committed=committed,
+            poll=outer.poll,
+        ),
+    )
 
 
 def _operators(settings: Settings, inventory: Inventory, outer: Outer, wake: Callable[[], None]) -> Operators:
@@ -140,6 +167,7 @@ def _operators(settings: Settings, inventory: Inventory, outer: Outer, wake: Cal
         windows=windows_of(settings),
         approval_lasts=timedelta(seconds=settings.timing.approval_expires),
         notifies=outer.notifier is not None,
+        resting=outer.logons.resting if outer.logons else tuple,
     )
 
 

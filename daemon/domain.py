@@ -120,6 +120,7 @@ class AuditKind(StrEnum):
     STARTED = "started"
     STOPPED = "stopped"
     STORE_OLDER = "store_older"
+    LOGON_REFUSED = "logon_refused"
     LEDGER_MISMATCH = "ledger_mismatch"
     LEDGER_BALANCED = "ledger_balanced"
 

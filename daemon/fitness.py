@@ -10,6 +10,7 @@ from daemon.actions.reboot import CORE_SERVICES, MAILBOX_SERVICES
 from daemon.examination import BACK_END, FRONT_END, Asked, Examination
 from daemon.gates.server import roles_of
 from daemon.inventory import Role
+from daemon.ports import LOGON
 from daemon.wire.answers import ExchangeServer, ServiceState
 
 #: Kerberos refuses a logon when the clocks differ by more (Microsoft, "Maximum tolerance for computer clock
@@ -145,9 +146,15 @@ def _access(seen: Examination) -> Iterator[Finding]:
 def _hop(asked: Asked[ExchangeServer], executor: str) -> Finding:
     """Whether `executor` lets a script log on once more, to Exchange."""
     name = f"second hop from {short(executor)}"
-    refused = asked.error == "second_hop" or (asked.error == "denied" and "Microsoft.Exchange session" in asked.why)
+    refused = asked.error in ("second_hop", LOGON) or (
+        asked.error == "denied" and "Microsoft.Exchange session" in asked.why
+    )
     if refused or not asked.ran:
         advice = 'use second_hop = "credential" with NTLM, or CredSSP, or Kerberos delegation'
+        if asked.error == LOGON:
+            advice = (
+                f"correct the password of {executor}'s credential: a domain takes an old one for a while, Exchange not"
+            )
         return _finding("access", name, False if refused else None, asked.why, advice)
     return _finding("access", name, True, "a script opened the Microsoft.Exchange session")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ from daemon.commit import Commit
 from daemon.domain import AuditEntry, AuditKind, Channel, Incident, IncidentStatus, UndoItem, UndoStatus, timestamp
 from daemon.errors import Conflict, OperatorError
 from daemon.inventory import Inventory
+from daemon.logons import Refusal
 from daemon.opening import about
 from daemon.pause_orders import PauseOrders
 from daemon.ports import EVERYTHING, Bus, Clock, KillSwitch, Store
@@ -48,6 +49,7 @@ class Operators:
     windows: tuple[Window, ...] = ()  #: those of the configuration
     approval_lasts: timedelta = timedelta(hours=1)
     notifies: bool = True  #: whether a notification channel is configured
+    resting: Callable[[], Iterable[Refusal]] = tuple  #: passwords that are not offered now
     #: By scope: a pause and its resume take turns. A pause of everything waits for no other pause.
     _switching: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock), init=False)
     _scheduling: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)  #: two windows of one name would not do
@@ -73,6 +75,7 @@ class Operators:
             "paused": self.pause_file.reason(),
             "paused_scopes": self._pause_orders.parts(),
             "quarantined": [quarantine.server for quarantine in await self.store.quarantines()],
+            "resting": [str(refusal) for refusal in self.resting()],
             "waiting": waiting,
             **await self._window_orders.standing(),
             "causes": [

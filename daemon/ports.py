@@ -270,13 +270,20 @@ class ReplyKind(StrEnum):
     UNKNOWN = "unknown"  # sent, and no usable answer
 
 
+#: The error of a reply to a call that was not logged on for: the password was refused, now or within the last minutes.
+#: Whoever else is asked would be offered it as well.
+LOGON = "logon"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """The end of a call. `result` is the script's own JSON object; `clock` the executing server's own time."""
 
     kind: ReplyKind
     result: Json
-    error: str = ""  #: the script's error kind: expired, conflict, not_found, denied, second_hop, hung, failed
+    error: str = (
+        ""  #: the script's error kind: expired, conflict, not_found, denied, second_hop, hung, failed; or `LOGON`
+    )
     detail: str = ""
     host: str = ""
     clock: datetime | None = None

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from daemon.ports import Call, Clock, Permit, Reply, ReplyKind, Shell
+from daemon.ports import LOGON, Call, Clock, Permit, Reply, ReplyKind, Shell
 
 LASTS = timedelta(minutes=5)  #: about as long as a server takes to boot; an answer of its own ends it sooner
 
@@ -20,7 +20,7 @@ class AttentiveShell:
         reply = await self._shell.run(call, permit)
         if reply.kind in (ReplyKind.OK, ReplyKind.FAILED):
             self._silent.pop(call.executor, None)
-        elif reply.kind is not ReplyKind.WITHHELD:  # that was our own doing
+        elif reply.kind is not ReplyKind.WITHHELD and reply.error != LOGON:  # those are our own doing
             self._silent[call.executor] = self._clock.now()
         return reply
 

@@ -27,7 +27,7 @@ from daemon.guards import RETRY, at_last, objection
 from daemon.inventory import Server
 from daemon.opening import UNHANDLED_LATCH, about
 from daemon.parts import Parts
-from daemon.ports import Call, Reply, ReplyKind
+from daemon.ports import LOGON, Call, Reply, ReplyKind
 from daemon.scopes import scopes
 from daemon.way_out import FLAPPING_WITHIN
 from daemon.window import Span
@@ -276,7 +276,7 @@ class Turn:
         engine, action = self._parts.engine, EFFECTS[step.action]
         self._transcript.append({"script": step.action, "executor": step.executor, "answer": reply.result})
         never = reply.kind in (ReplyKind.UNREACHABLE, ReplyKind.WITHHELD)
-        if never or (reply.kind is ReplyKind.FAILED and reply.error == "expired"):
+        if never or (reply.kind is ReplyKind.FAILED and reply.error in ("expired", LOGON)):
             detail = "paused before it was sent" if reply.kind is ReplyKind.WITHHELD else reply.detail
             await self._commit(
                 lambda case: engine.withdraw(

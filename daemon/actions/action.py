@@ -18,7 +18,7 @@ from daemon.gates.facts import Dependency
 from daemon.gates.foreign import Foreign
 from daemon.guardrail_settings import Timing
 from daemon.inventory import Inventory, Server
-from daemon.ports import Call, Clock, Outside, Reply, ReplyKind, Shell
+from daemon.ports import LOGON, Call, Clock, Outside, Reply, ReplyKind, Shell
 from daemon.wire.answers import StepRunning
 
 T = TypeVar("T", bound=BaseModel)
@@ -132,6 +132,7 @@ class Unheard:
 
     kind: ReplyKind
     detail: str
+    refused: bool = False  #: the logon: no other server may be offered the same password instead
 
     @property
     def outcome(self) -> str:
@@ -174,7 +175,7 @@ class Asker:
         )
         for peer in peers[:PEERS_ASKED]:
             answer = await self.ask(peer.name, script, args, model, step_id)
-            if isinstance(answer, Heard) or answer.kind is ReplyKind.FAILED:
+            if isinstance(answer, Heard) or answer.kind is ReplyKind.FAILED or answer.refused:
                 break
         return answer
 
@@ -184,7 +185,8 @@ def understand(reply: Reply, executor: str, script: str, model: type[T], heard_a
     if reply.kind is not ReplyKind.OK:
         told, about = reply.detail or reply.kind.value, f"{script} on {executor}"
         # What the shell says names the call itself; what a script says does not.
-        return Unheard(kind=reply.kind, detail=told if told.startswith(about) else f"{about}: {told}")
+        detail = told if told.startswith(about) else f"{about}: {told}"
+        return Unheard(kind=reply.kind, detail=detail, refused=reply.error == LOGON)
     try:
         answer = model.model_validate(reply.result)
     except ValidationError as error:

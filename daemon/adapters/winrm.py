@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_result, stop_after_attempt, stop_before_delay, wait_exponential_jitter
@@ -19,6 +20,7 @@ from daemon.adapters.winrm_attempt import CLEANUP, Attempt, End, Stop, Withheld
 from daemon.adapters.winrm_wire import Conversation
 from daemon.config import Credential, Secret, WinrmSettings
 from daemon.inventory import Inventory, Server
+from daemon.logons import Logons
 from daemon.ports import Call, Permit, Reply, ReplyKind
 from daemon.wire.envelope import read_answer
 
@@ -28,7 +30,8 @@ _log = structlog.get_logger(__name__)
 class WinrmShell:
     """`ports.Shell` over WinRM, for the servers of the inventory and no others.
 
-    `read_secret` is called in the sending threads, once an attempt, so that a renewed password is picked up.
+    `read_secret` is called in the sending threads, once an attempt, so that a renewed password is picked up. `logons`
+    knows which passwords are not offered now.
     """
 
     def __init__(
@@ -37,11 +40,13 @@ class WinrmShell:
         settings: WinrmSettings,
         credentials: Mapping[str, Credential],
         read_secret: Callable[[Secret], str],
+        logons: Logons,
     ) -> None:
         self._inventory = inventory
         self._settings = settings
         self._credentials = credentials
         self._read_secret = read_secret
+        self._logons = logons
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="winrm")
         self._jobs: set[Future[None]] = set()
         self._closed = False
@@ -102,23 +107,33 @@ class WinrmShell:
         conversation: Conversation | None = None
         try:
             server, credential, password = self._access(attempt.call)
-            launch = self._launch(attempt.call, credential, password)
-            conversation = Conversation(server, credential, password, self._settings.connect_timeout)
-            stdout, stderr, exit_code = conversation.hold(attempt, launch)
+            logon = self._logon(credential, password)
+            launch = scripts.launch(attempt.call.script, attempt.call.step_id, attempt.call.args, logon)
+            identity = self._logons.identity(server.credential, credential.username, _place(credential), password or "")
+            log_on = partial(self._logons.begin, identity)
+            conversation = Conversation(server, credential, password, self._settings.connect_timeout, log_on)
+            onward = logon is not None and attempt.call.script not in scripts.ON_THEIR_OWN
+            stdout, stderr, exit_code = conversation.hold(attempt, launch, onward=onward)
             reply = read_answer(attempt.call, host=server.name, stdout=stdout, stderr=stderr, exit_code=exit_code)
-            end = End(_without(reply, password), again=True)
+            reply = _without(reply, password)
+            if onward:
+                conversation.answered(reply)
+            end = End(reply, again=True)
         except Withheld:
             detail = f"{attempt.call.script} on {attempt.call.executor} was withheld at the last moment"
             end = End(Reply(kind=ReplyKind.WITHHELD, result={}, detail=detail))
         except Stop as stop:
             # At the deadline we cut the line ourselves: that it broke off is then no news.
-            end = attempt.late() if attempt.left <= 0 else attempt.lost(stop.detail, again=stop.again)
+            end = attempt.late() if attempt.left <= 0 else attempt.lost(stop.detail, again=stop.again, error=stop.error)
         except Exception as error:  # noqa: BLE001 - a permit's or our own mistake must not lose the answer
             _log.error("winrm_attempt_failed", script=attempt.call.script, error=type(error).__name__)
             end = attempt.lost(f"a mistake inside exmedic ({type(error).__name__})", again=False)
+        if conversation is None:
+            attempt.deliver(end)
+            return
+        conversation.leave()
         attempt.deliver(end)
-        if conversation is not None:
-            conversation.close(attempt)
+        conversation.close(attempt)
 
     def _access(self, call: Call) -> tuple[Server, Credential, str | None]:
         """The server and how to log on to it."""
@@ -137,14 +152,15 @@ class WinrmShell:
         try:
             return server, credential, self._read_secret(credential.password)
         except Exception as error:
-            place = credential.password.file or f"systemd credential {credential.password.credential}"
-            text = f"the password of [credentials.{server.credential}] cannot be read ({place}: {type(error).__name__})"
+            place = f"{_place(credential)}: {type(error).__name__}"
+            text = f"the password of [credentials.{server.credential}] cannot be read ({place})"
             raise Stop(text) from error
 
-    def _launch(self, call: Call, credential: Credential, password: str | None) -> scripts.Launch:
-        wanted = credential.second_hop == "credential" and password is not None
-        logon = scripts.Logon(credential.username, password or "") if wanted else None
-        return scripts.launch(call.script, call.step_id, call.args, logon)
+    def _logon(self, credential: Credential, password: str | None) -> scripts.Logon | None:
+        """What a script logs on to Exchange with."""
+        if credential.second_hop != "credential" or password is None:
+            return None
+        return scripts.Logon(credential.username, password)
 
 
 def _again(call: Call, end: End) -> bool:
@@ -153,6 +169,14 @@ def _again(call: Call, end: End) -> bool:
         return False
     lost_read = call.read_only and end.reply.kind is ReplyKind.UNKNOWN
     return end.reply.kind is ReplyKind.UNREACHABLE or lost_read
+
+
+def _place(credential: Credential) -> str:
+    """Where a password is kept, for humans."""
+    if credential.password is None:
+        return "the Kerberos ticket cache"
+    file = credential.password.file
+    return str(file) if file is not None else f"systemd credential {credential.password.credential}"
 
 
 def _without(reply: Reply, secret: str | None) -> Reply:

@@ -11,18 +11,29 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
-from daemon.ports import Call, Permit, Reply, ReplyKind
+from daemon.ports import LOGON, Call, Permit, Reply, ReplyKind
 
 CLEANUP = 15.0  #: real seconds that a thread may spend after the deadline on closing its shell
 
 
 class Stop(Exception):  # noqa: N818 - the end of a conversation, not always a fault
-    """A conversation cannot go on. `again`: another try may do better."""
+    """A conversation cannot go on. `again`: another try may do better. `error`: the error of the reply."""
+
+    error = ""
 
     def __init__(self, detail: str, *, again: bool = True) -> None:
         self.detail = detail
         self.again = again
         super().__init__(detail)
+
+
+class Refused(Stop):
+    """No logon: the password was refused, or is not offered. Nobody else may be offered it instead."""
+
+    error = LOGON
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, again=False)
 
 
 class Withheld(Exception):  # noqa: N818 - the port's word
@@ -82,12 +93,12 @@ class Attempt:
                 self._sent = True
             yield
 
-    def lost(self, detail: str, *, again: bool) -> End:
+    def lost(self, detail: str, *, again: bool, error: str = "") -> End:
         """The end of a try without a usable answer: `unknown` once it may have been sent, else `unreachable`."""
         kind = ReplyKind.UNKNOWN if self._sent else ReplyKind.UNREACHABLE
         moment = "after" if self._sent else "before"
         text = f"{self.call.script} on {self.call.executor}: {detail} ({moment} the command was sent)"
-        return End(Reply(kind=kind, result={}, detail=text), again=again)
+        return End(Reply(kind=kind, result={}, error=error, detail=text), again=again)
 
     def late(self) -> End:
         """The end of a try whose deadline has passed: given up, and it says after how long."""

@@ -11,7 +11,7 @@ import math
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -32,9 +32,11 @@ from winrm.exceptions import (
 from winrm.protocol import Protocol
 
 from daemon import scripts
-from daemon.adapters.winrm_attempt import CLEANUP, Attempt, Stop
+from daemon.adapters.winrm_attempt import CLEANUP, Attempt, Refused, Stop
 from daemon.config import Credential
 from daemon.inventory import Server
+from daemon.logons import Hop, Logon, NoLogon
+from daemon.ports import LOGON, Reply, ReplyKind
 
 OPERATION_TIMEOUT = 20.0  #: real seconds after which a server says "nothing yet" to a request; WinRM's usual value
 ANSWER_SLACK = 10.0  #: real seconds beyond that after which a silent connection counts as dead
@@ -79,8 +81,6 @@ _REQUESTS: tuple[tuple[type[Exception], str, bool], ...] = (
 def _describe(error: Exception) -> tuple[str, bool]:
     """What a vendor's error means, without its own text (it may quote what was sent), and whether to try again."""
     match error:
-        case AuthenticationError() | AuthenticationException() | NTStatusException():
-            return "the server refuses the credential: check user name, password and transport", False
         case WSManFaultError():
             code = error.wsman_fault_code
             return _FAULTS.get(code or 0, f"WS-Management fault {code or error.fault_code}"), code != _ACCESS_DENIED
@@ -102,7 +102,7 @@ def _translated(during: str) -> Iterator[None]:
     XML, and StopIteration, KeyError or AttributeError where an answer is not what it expects.
 
     Raises:
-        Stop: the vendor failed. `_Silence`: it is only an operation time-out.
+        Stop: the vendor failed. `_Silence`: it is only an operation time-out. `Refused`: it is the logon.
     """
     try:
         yield
@@ -110,15 +110,21 @@ def _translated(during: str) -> Iterator[None]:
         raise
     except WinRMOperationTimeoutError:
         raise _Silence(f"{during}: the server did not finish in time") from None
+    except (AuthenticationError, AuthenticationException, NTStatusException):
+        raise Refused(f"{during}: the server refuses the credential: check user name, password and transport") from None
     except Exception as error:  # noqa: BLE001 - see above
         text, again = _describe(error)
         raise Stop(f"{during}: {text}", again=again) from None
 
 
 class _Line(HTTPAdapter):
-    """requests' connections of one Protocol, held so that another thread can cut them."""
+    """requests' connections of one Protocol, held so that another thread can cut them.
+
+    `offered`: a credential went over it. A server that offers another way to log on only is not refused one.
+    """
 
     def __init__(self) -> None:
+        self.offered = False
         self._connections: list[Any] = []
         self._cut = False
         super().__init__(max_retries=0)
@@ -137,6 +143,11 @@ class _Line(HTTPAdapter):
         pool.ConnectionCls = connect  # type: ignore[assignment]  # a factory in the place of the class
         return pool
 
+    def send(self, request: requests.PreparedRequest, *args: Any, **named: Any) -> requests.Response:  # noqa: ANN401 - requests' own signature
+        """As requests has it."""
+        self.offered = self.offered or "Authorization" in request.headers
+        return super().send(request, *args, **named)
+
     def cut(self) -> None:
         """Break every connection off, now and from now on. Safe from any thread; does not block."""
         self._cut = True
@@ -148,10 +159,23 @@ class _Line(HTTPAdapter):
 
 
 class Conversation:
-    """A shell on a server, and the one command in it. Belongs to one thread."""
+    """A shell on a server, and the one command in it. Belongs to one thread.
 
-    def __init__(self, server: Server, credential: Credential, password: str | None, connect_timeout: float) -> None:
+    `log_on` is asked before each logon, with where the password will be offered and the seconds there are for it.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        credential: Credential,
+        password: str | None,
+        connect_timeout: float,
+        log_on: Callable[[Collection[Hop], float], Logon],
+    ) -> None:
         self._server = server
+        self._log_on = log_on
+        self._logon: Logon | None = None
+        self._line = _Line()
         self._credential = credential
         self._password = password
         self._connect_timeout = connect_timeout
@@ -161,15 +185,15 @@ class Conversation:
         self._command = ""
         self._protocol: Protocol | None = None
 
-    def hold(self, attempt: Attempt, launch: scripts.Launch) -> tuple[bytes, bytes, int]:
-        """Run the command to its end; returns stdout, stderr and the exit code.
+    def hold(self, attempt: Attempt, launch: scripts.Launch, *, onward: bool) -> tuple[bytes, bytes, int]:
+        """Run the command to its end; returns stdout, stderr and the exit code. `onward`: it logs on to Exchange too.
 
         Raises:
             Stop, Withheld: it did not come to that.
         """
         self._until = attempt.until
         try:
-            self._connect(attempt)
+            self._connect(attempt, *((Hop.SERVER, Hop.EXCHANGE) if onward else (Hop.SERVER,)))
             with self._step("Create") as protocol:
                 idle = f"PT{math.ceil(max(attempt.left, 0.0)) + IDLE}S"
                 self._shell = protocol.open_shell(codepage=65001, noprofile=True, idle_timeout=idle)
@@ -187,7 +211,7 @@ class Conversation:
             if self._shell:
                 if self._broken:  # after a broken connection an encrypted session cannot go on
                     self._disconnect()
-                    self._connect(attempt)
+                    self._connect(attempt, Hop.SERVER)
                 if self._command:
                     with suppress(_Silence), self._step("Signal") as protocol:
                         protocol.cleanup_command(self._shell, self._command)
@@ -197,6 +221,19 @@ class Conversation:
             _log.info("winrm_shell_left", server=self._server.name, reason=stop.detail)
         finally:
             self._disconnect()
+            self.leave()
+
+    def answered(self, reply: Reply) -> None:
+        """What a script that logs on to Exchange came to there."""
+        if self._logon is not None and reply.error == LOGON:
+            self._logon.refused(Hop.EXCHANGE, self._server.name, reply.detail)
+        elif self._logon is not None and reply.kind is ReplyKind.OK:
+            self._logon.accepted(Hop.EXCHANGE)
+
+    def leave(self) -> None:
+        """Let others log on who wait for how this logon ends."""
+        if self._logon is not None:
+            self._logon.leave()
 
     def _start(self, launch: scripts.Launch) -> None:
         """Command, and all of stdin: the script runs when the last of it has arrived."""
@@ -236,12 +273,24 @@ class Conversation:
         read = max(1.0, min(operation + ANSWER_SLACK, left))
         # requests takes a pair too: the time-outs of connecting and of reading.
         self._protocol.transport.read_timeout_sec = (min(self._connect_timeout, read), read)  # type: ignore[assignment]
-        with _translated(name):
-            yield self._protocol
+        try:
+            with _translated(name):
+                yield self._protocol
+        except Refused as refused:
+            if not self._line.offered or self._logon is None:
+                raise Stop(refused.detail, again=False) from None
+            self._logon.refused(Hop.SERVER, self._server.name, refused.detail)
+            raise
+        if self._logon is not None:
+            self._logon.accepted(Hop.SERVER)
 
-    def _connect(self, attempt: Attempt) -> None:
-        """Make the Protocol; nothing is sent yet."""
-        line = _Line()
+    def _connect(self, attempt: Attempt, *hops: Hop) -> None:
+        """Make the Protocol when it may log on; nothing is sent yet."""
+        try:
+            self._logon = self._log_on(hops, self._until - time.monotonic())
+        except NoLogon as withheld:
+            raise Stop(str(withheld), again=False) if withheld.refusal is None else Refused(str(withheld)) from None
+        self._line = line = _Line()
         attempt.on_cut(line.cut)
         with _translated("Connect"):
             self._protocol = Protocol(

@@ -18,6 +18,8 @@ def print_status(answer: Figures) -> bool:
     out.print(f"bus: {escape(str(answer.get('bus', 'not known')))}")
     out.print(f"paused: {f'[yellow]{escape(paused)}[/]' if paused else 'no'}", soft_wrap=True)
     out.print(f"quarantined: {escape(', '.join(map(str, quarantined))) or 'none'}", soft_wrap=True)
+    for refusal in answer.get("resting") or ():
+        out.print(f"[yellow]{escape(str(refusal))}[/]", soft_wrap=True)
     _print_causes(answer)
     _print_windows(answer)
     out.print(f"waiting to be sent: {_waiting(answer)}", soft_wrap=True)

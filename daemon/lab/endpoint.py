@@ -127,7 +127,7 @@ class _Connection(BaseHTTPRequestHandler):
 
     def __init__(self, connection: socket.socket, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._security = ConnectionSecurity(endpoint.account)
+        self._security = ConnectionSecurity(endpoint.account, endpoint.service.logon_refused)
         super().__init__(connection, connection.getpeername(), endpoint)  # type: ignore[arg-type] # handlers only keep it
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the library's signature

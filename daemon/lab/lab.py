@@ -125,6 +125,10 @@ class Lab:
         """How often each reading script ran, by (server, script)."""
         return self.simulation.record.reads()
 
+    def refused_logons(self) -> int:
+        """How many logons all servers together refused, those to Exchange included."""
+        return sum(self.simulation.record.refusals().values())
+
     def open_shells(self, name: str) -> int:
         """How many shells are open on a server now.
 

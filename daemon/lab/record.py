@@ -38,6 +38,7 @@ class Record:
         self._lock = threading.Lock()
         self._effects: list[RecordedEffect] = []
         self._reads: Counter[tuple[str, str]] = Counter()
+        self._refused: Counter[str] = Counter()
 
     def effect(self, effect: EffectKind, server: str, *, executor: str, step: str, detail: str) -> None:
         """Write an effect down; on disk when this returns, so that killing the lab loses none."""
@@ -54,6 +55,16 @@ class Record:
         """Count a read."""
         with self._lock:
             self._reads[executor, script] += 1
+
+    def refused(self, server: str) -> None:
+        """Count a logon that a server refused."""
+        with self._lock:
+            self._refused[server] += 1
+
+    def refusals(self) -> dict[str, int]:
+        """How many logons each server refused: so many count towards a lockout of the account."""
+        with self._lock:
+            return dict(self._refused)
 
     def effects(self) -> tuple[RecordedEffect, ...]:
         """Everything recorded since the lab was started, oldest first."""

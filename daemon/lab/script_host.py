@@ -92,6 +92,8 @@ class ScriptHost:
             try:
                 result = _run_through(HANDLERS[request.name](self._call(process, request)))
             except Refusal as refusal:
+                if refusal.kind == "logon":
+                    self._simulation.record.refused(self._machine.name)
                 error = {"kind": refusal.kind, "message": refusal.message}
             if result is not None and self._struck(Fault.EMPTY_ANSWER, request):
                 result = {name: [] if isinstance(value, list) else value for name, value in result.items()}
@@ -127,7 +129,7 @@ class ScriptHost:
         if request.logon is not None:
             if self._account.accepts(*request.logon):
                 return None
-            return Refusal("denied", f"Exchange refused the credential of {request.logon[0]}.")
+            return Refusal("logon", f"Exchange refused the credential of {request.logon[0]}.")
         if process.delegated:
             return None
         return Refusal("second_hop", f"{self._machine.name} has no credential to open an Exchange session with.")

@@ -10,6 +10,7 @@ import binascii
 import os
 import struct
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from hmac import compare_digest
@@ -69,10 +70,12 @@ class ConnectionSecurity:
     """Who is at the other end of a connection, and how its messages are sealed.
 
     `delegated`: the user's credential came along (CredSSP), so that a script can go one hop further.
+    `refused` is told of each logon that came to its end and was not accepted.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, refused: Callable[[], None]) -> None:
         self._account = account
+        self._refused = refused
         self._context: spnego.ContextProxy | None = None
         self._protocol = ""
         self.user = ""
@@ -108,6 +111,7 @@ class ConnectionSecurity:
         self._forget()
         username, _, password = token.decode("utf-8", "replace").partition(":")
         if not self._account.accepts(username, password):
+            self._refused()
             return _OFFERS
         self.user = self._account.username
         return None
@@ -120,7 +124,10 @@ class ConnectionSecurity:
         try:
             answer = self._context.step(token)
         except (SpnegoError, ValueError, struct.error):
+            self._refused()
             return self._forget()
+        if self._context.get_extra_info("auth_stage") == "Authentication failure":  # CredSSP tells its client by itself
+            self._refused()
         if self._context.complete:
             self.user = self._account.username
             self.delegated = protocol == "credssp"

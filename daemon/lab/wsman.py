@@ -67,6 +67,10 @@ class WsmanService:
                 shell.in_use -= 1
                 shell.last_used = self._timeline.now()
 
+    def logon_refused(self) -> None:
+        """A logon to this server was refused."""
+        self._simulation.record.refused(self._machine.name)
+
     @property
     def open_shells(self) -> int:
         """How many shells are open now: a client that leaks them shows here."""

@@ -33,6 +33,9 @@ NAMES = (
     "organisation",
 )
 
+#: Those that open no session with Exchange, so that a password that they are given is not offered to anybody.
+ON_THEIR_OWN = frozenset({"server_state", "restart_service", "step_running", "recovery_log", "protocol_log"})
+
 EXECUTABLE = "powershell.exe"
 
 #: What a step's id must look like to stand on a command line: nothing that PowerShell or cmd reads as more than text.

@@ -247,12 +247,16 @@ function Stop-OnOpenError {
         $code = [int] $Record.Exception.ErrorCode
     }
     $message = 'Opening the Microsoft.Exchange session: ' + $Record.Exception.Message
-    # 5 access denied, 1312 no such logon session, 1326 logon failure, -2144108387 (0x8033809D) Kerberos failed.
-    $refused = (5, 1312, 1326, -2144108387) -contains $code
-    if ($refused -and $null -eq $context.credential) {
+    # 1312 no such logon session, 1326 logon failure, 1327 to 1331 and 1907 not allowed now, 1909 locked,
+    # -2144108387 (0x8033809D) Kerberos failed. 5 is access denied: that logon was accepted.
+    $refused = (1312, 1326, 1327, 1328, 1329, 1330, 1331, 1907, 1909, -2144108387) -contains $code
+    if (($refused -or $code -eq 5) -and $null -eq $context.credential) {
         Stop-Call 'second_hop' $message
     }
     if ($refused) {
+        Stop-Call 'logon' $message
+    }
+    if ($code -eq 5) {
         Stop-Call 'denied' $message
     }
     Stop-Call 'failed' $message

@@ -50,7 +50,7 @@ function Assert-Spared {
         }
     }
     catch {
-        if ('denied', 'second_hop', 'not_found' -contains (Find-Kind $_.Exception)) {
+        if ('denied', 'second_hop', 'logon', 'not_found' -contains (Find-Kind $_.Exception)) {
             throw
         }
         Stop-Call 'conflict' $_.Exception.Message

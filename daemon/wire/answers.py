@@ -34,7 +34,8 @@ One of `health_sets` that ends in `*` means every health set whose name begins s
 
 "A peer" is another server than the one the script is about: Exchange answers for every server, and a server that is
 going down cannot report its own reboot. When no credential travels on stdin, scripts that need a second hop (all that
-run on a peer) work only under CredSSP or Kerberos delegation; otherwise they answer with the error kind `second_hop`.
+run on a peer) work only under CredSSP or Kerberos delegation; otherwise they answer with the error kind `second_hop`,
+and `logon` when Exchange refuses the password that they were given.
 """
 
 from datetime import datetime
@@ -51,7 +52,7 @@ def _aware(value: datetime) -> datetime:
 
 Moment = Annotated[datetime, AfterValidator(_aware)]
 
-ErrorKind = Literal["expired", "conflict", "not_found", "denied", "second_hop", "hung", "failed"]
+ErrorKind = Literal["expired", "conflict", "not_found", "denied", "second_hop", "logon", "hung", "failed"]
 
 
 def same_server(one: str, other: str) -> bool:
@@ -67,7 +68,7 @@ class _Answer(BaseModel):
 
 
 class ScriptError(_Answer):
-    """Why a script said no. `expired`, `conflict` and `second_hop` mean that it changed nothing."""
+    """Why a script said no. `expired`, `conflict`, `second_hop` and `logon` mean that it changed nothing."""
 
     kind: ErrorKind
     message: str

@@ -262,3 +262,24 @@ def older_store_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgo
         Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
         _page(PageKind.TROUBLE, "exmedic: paused, its store is older", text),
     )
+
+
+def logon_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, Outgoing]:
+    """One page for a refused password, to the same places as an escalation; it belongs to no incident."""
+    lines = [
+        "A password was refused, and Active Directory locks an account after a few refused logons.",
+        f"- {reason}",
+        "Until then whatever needs it is unreachable, and escalates at its deadline. Then it is tried once more.",
+        "No other page comes of it until a logon has been accepted.",
+        "",
+        "Next:",
+        "  see whether the account is locked, disabled or expired, or has another password",
+        "  exmedic status         whether it rests, and until when",
+        "  exmedic doctor SERVER  whether the password is right now; a wrong one costs a logon",
+    ]
+    text = "\n".join(lines)
+    body = {"at": timestamp(now), "incident": "", "reason": reason, "text": text}
+    return (
+        Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
+        Outgoing(channel=Channel.NOTIFY, topic="exmedic: a password was refused", body={"text": text, "incident": ""}),
+    )

@@ -44,6 +44,12 @@ def shown(exmedic: Exmedic, config: Path, answer: dict[str, Any]) -> tuple[int, 
     return result.code, result.out
 
 
+def test_a_password_that_rests_is_a_line_and_without_one_there_is_none(exmedic: Exmedic, config: Path) -> None:
+    why = "no logon with [credentials.exchange] (CONTOSO\\\\exmedic) until 2026-11-02 12:15 UTC: refused"
+    assert why in shown(exmedic, config, {**ANSWER, "resting": [why]})[1].splitlines()
+    assert "no logon" not in shown(exmedic, config, ANSWER)[1]
+
+
 def test_each_sum_is_a_line_with_its_verdict(exmedic: Exmedic, config: Path) -> None:
     code, text = shown(exmedic, config, ANSWER)
     assert code == 0

@@ -14,6 +14,7 @@ from daemon.inventory import Inventory, Role, Server
 from daemon.lab.clock import LabClock
 from daemon.lab.faults import Fault
 from daemon.lab.lab import Lab
+from daemon.logons import Logons
 from daemon.ports import Call, ReplyKind, Shell
 from daemon.testing.clock import ManualClock
 from daemon.testing.scripted_shell import Answer, Failed, Lost, Ok, ScriptedShell, Silent, Unreachable
@@ -100,7 +101,8 @@ class WinrmRig:
         )
         credential = Credential(username=self._lab.username, password=Secret(file=Path("password")))
         settings = WinrmSettings(connect_timeout=2, threads=2)
-        return WinrmShell(Inventory((server,)), settings, {"lab": credential}, lambda _: self._lab.password)
+        logons = Logons(self._lab.clock.now)
+        return WinrmShell(Inventory((server,)), settings, {"lab": credential}, lambda _: self._lab.password, logons)
 
     def effects(self) -> int:
         return sum(effect.effect == "restart" for effect in self._lab.effects())

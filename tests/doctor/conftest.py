@@ -16,6 +16,7 @@ from daemon.examination import Examination, Examiner
 from daemon.inventory import Inventory, load_inventory
 from daemon.lab.clock import LabClock
 from daemon.lab.lab import Lab
+from daemon.logons import Logons
 
 SPEED = 60
 
@@ -50,7 +51,8 @@ class Site:
         credentials = settings.credentials if credential is None else {"lab": credential}
 
         async def examine() -> Examination:
-            shell = WinrmShell(inventory, settings.winrm, credentials, read_secret)
+            logons = Logons(self.lab.clock.now)
+            shell = WinrmShell(inventory, settings.winrm, credentials, read_secret, logons)
             examiner = Examiner(
                 shell=shell,
                 clock=FastClock(self.lab.clock.epoch, SPEED),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.adapters.clock import SystemClock
 from daemon.adapters.winrm import WinrmShell
 from daemon.adapters.winrm_wire import STDIN_CHUNK
 from daemon.config import Credential, Secret, WinrmSettings
@@ -21,6 +22,7 @@ from daemon.inventory import Inventory, Role, Server
 from daemon.lab.clock import LabClock
 from daemon.lab.faults import Fault as LabFault
 from daemon.lab.lab import Lab
+from daemon.logons import Logons
 from daemon.ports import Call, Reply, ReplyKind
 from tests.integration.wsman_endpoint import (
     Behaviour,
@@ -95,9 +97,9 @@ async def make(certificate: tuple[Path, Path]) -> AsyncIterator[Make]:
             tags=frozenset(),
         )
         chosen = credential or Credential(transport="basic", username="u", password=SECRET, ca=certificate[0])
-        shell = WinrmShell(
-            Inventory((server,)), settings or WinrmSettings(connect_timeout=2), {"lab": chosen}, read_secret
-        )
+        settings = settings or WinrmSettings(connect_timeout=2)
+        logons = Logons(SystemClock().now)
+        shell = WinrmShell(Inventory((server,)), settings, {"lab": chosen}, read_secret, logons)
         made.append(shell)
         return shell
 
@@ -140,7 +142,6 @@ async def test_a_long_stdin_travels_in_chunks_and_arrives_whole(endpoint: Endpoi
         ("Command", Fault(2150858843), ReplyKind.UNKNOWN),
         ("Command", TIMED_OUT, ReplyKind.UNKNOWN),
         ("Command", Say(200, b"<a/>"), ReplyKind.UNKNOWN),
-        ("Command", Say(401), ReplyKind.UNKNOWN),
         ("Send", Cut(), ReplyKind.UNKNOWN),
         ("Receive", Cut(), ReplyKind.UNKNOWN),
         ("Receive", Fault(2150858843), ReplyKind.UNKNOWN),
@@ -187,6 +188,17 @@ async def test_wrong_credentials_are_not_tried_again(endpoint: Endpoint, make: M
     assert reply.kind is ReplyKind.UNREACHABLE
     assert "refuses the credential" in reply.detail
     assert endpoint.seen == ["Create"]
+
+
+async def test_a_password_refused_in_the_middle_of_a_call_is_not_offered_again_to_close_its_shell(
+    endpoint: Endpoint, make: Make
+) -> None:
+    endpoint.behave["Command"] = [Say(401)]
+    shell = make(endpoint.url)
+    reply = await shell.run(call(read_only=True))
+    assert reply.kind is ReplyKind.UNKNOWN
+    await shell.close()
+    assert endpoint.seen == ["Create", "Command"], "the shell ends by its idle time-out"
 
 
 async def test_an_operation_timeout_while_waiting_is_no_end(endpoint: Endpoint, make: Make) -> None:

@@ -304,10 +304,11 @@ def test_without_a_credential_the_second_hop_fails_under_ntlm_but_not_under_cred
     assert delegated.ok or (delegated.error is not None and delegated.error.kind == late)
 
 
-def test_a_wrong_credential_for_the_second_hop_is_denied(lab: Lab) -> None:
+def test_a_wrong_credential_for_the_second_hop_is_a_refused_logon(lab: Lab) -> None:
     client = Client(lab, second_hop_password="wrong")
     output = client.call("mbx2", "database_copies", server=MBX1)
-    assert output.error_kind == "denied"
+    assert output.error_kind == "logon"
+    assert lab.refused_logons() == 1
     assert b"wrong" not in output.stdout
 
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -77,3 +78,11 @@ def test_there_is_no_script_but_the_shipped_ones() -> None:
     with pytest.raises(KeyError):
         scripts.load("../secrets")
     assert len({scripts.load(name).sha256 for name in scripts.NAMES}) == len(scripts.NAMES)
+
+
+def test_which_scripts_log_on_to_exchange_is_said_of_each() -> None:
+    """Those that do offer a password there, if they are given one."""
+    opens = re.compile(r"\b(Open-Exchange|Invoke-Exchange|Get-One|Get-MailboxServerOf)\b")
+    folder = Path(scripts.__file__).parent
+    alone = {name for name in scripts.NAMES if not opens.search((folder / f"{name}.ps1").read_text("utf-8"))}
+    assert alone == scripts.ON_THEIR_OWN
