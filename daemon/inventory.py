@@ -4,7 +4,7 @@ Written by the administrator in TOML; docs/configuration.md explains every field
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -54,6 +54,8 @@ class Inventory:
     def __init__(self, servers: tuple[Server, ...]) -> None:
         self.servers = servers
         self._by_name = {server.name: server for server in servers}
+        times = Counter(server.short_name for server in servers)
+        self._by_short_name = {one.short_name: one for one in servers if times[one.short_name] == 1}
 
     def __iter__(self) -> Iterator[Server]:
         return iter(self.servers)
@@ -61,10 +63,7 @@ class Inventory:
     def find(self, name: str) -> Server | None:
         """The server of that FQDN or short name; None when there is none, or the short name fits several."""
         folded = name.strip().lower()
-        if folded in self._by_name:
-            return self._by_name[folded]
-        fits = [server for server in self.servers if server.short_name == folded]
-        return fits[0] if len(fits) == 1 else None
+        return self._by_name.get(folded) or self._by_short_name.get(folded)
 
     def peers(self, server: Server) -> tuple[Server, ...]:
         """The other servers, those of the same site first: who may answer for `server`."""

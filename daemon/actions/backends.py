@@ -32,7 +32,8 @@ FIRST_READ, NEXT_READ = 5.0, 30.0  #: seconds after the probe, and from one look
 
 #: The server a session was proxied to, as the log tells it: `Msg="Proxy:mbx1.contoso.com:1995:SSL"`.
 PROXIED = re.compile(r"\bproxy:\s*([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)", re.IGNORECASE)
-QUALIFIED = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)+")
+#: What a full name can stand in. A pattern of the name itself would begin anew at every letter of a long run.
+RUN = re.compile(r"[A-Za-z0-9.-]+")
 TELLING = ("context", "parameters")  #: the columns that name servers
 
 
@@ -146,7 +147,8 @@ def names(log: ProtocolLog, inventory: Inventory) -> Named:
 
 def _qualified(text: str, inventory: Inventory) -> Iterator[str]:
     """Servers of the inventory that are named in full anywhere. Domains of users look like servers, so no others."""
-    return (name for name in QUALIFIED.findall(text) if inventory.find(name) is not None)
+    names = (name.strip(".-") for run in RUN.findall(text) for name in run.split(".."))
+    return (name for name in names if "." in name and inventory.find(name) is not None)
 
 
 class CheckPop:

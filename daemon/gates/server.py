@@ -116,7 +116,7 @@ def requested_by(found: Component) -> tuple[str, ...]:
 
 def _with_contained(roles: frozenset[Role], version: str) -> frozenset[Role]:
     """From Exchange 2016 (15.1) on the Mailbox role contains client access, so both spellings mean the same."""
-    number = re.match(r"(?:Version )?(\d+)\.(\d+)", version)
+    number = re.match(r"(?:Version )?(\d{1,4})\.(\d{1,4})", version)
     later = number is not None and (int(number[1]), int(number[2])) >= (15, 1)
     return roles | {Role.CLIENT_ACCESS} if later and Role.MAILBOX in roles else roles
 

@@ -109,6 +109,34 @@ def test_fields_are_found_by_name_whatever_the_order_and_spelling_of_the_header(
     assert named.servers == (MBX2,)
 
 
+@pytest.mark.parametrize(
+    "context",
+    [
+        "see mbx2.contoso.lab.",
+        "(mbx2.contoso.lab)",
+        "-mbx2.contoso.lab-",
+        "a..mbx2.contoso.lab...",
+        "user@x.mbx2;mbx2.contoso.lab",
+    ],
+)
+def test_a_server_named_in_full_is_found_whatever_stands_around_it(context: str) -> None:
+    assert names(log({"context": context}), inventory()).servers == (MBX2,)
+
+
+@pytest.mark.parametrize("context", ["mbx2", "x-mbx2.contoso.lab", "mbx2.contoso.lab.evil", "mbx2.contoso..lab", "..."])
+def test_a_name_that_only_looks_like_a_servers_is_none(context: str) -> None:
+    named = names(log({"context": context}), inventory())
+    assert (named.servers, named.strangers, named.unclear) == ((), (), "")
+
+
+@pytest.mark.parametrize("sign", ["a", "a-", "a.", ".", "-", "proxy:", "proxy: ", "proxy:a-", "x1.y2 "])
+def test_a_million_letters_of_a_log_are_read_in_no_time(sign: str) -> None:
+    # What takes the square of the length does not end before the suite's time-out: it took 22 s for 24,000 letters.
+    text = sign * (1_000_000 // len(sign))
+    named = names(log({"context": f"{text} mbx2.contoso.lab"}), inventory())
+    assert named.servers == (MBX2,) or "names none" in named.unclear
+
+
 def test_users_and_their_domains_are_not_servers() -> None:
     rows = {"user": "mbx1@contoso.lab", "parameters": "HealthMailbox1@contoso.lab", "context": "R=ok"}
     named = names(log(rows, {"user": "mbx1.contoso.lab"}), inventory())

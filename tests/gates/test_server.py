@@ -44,6 +44,12 @@ def test_roles_that_differ_from_the_inventory_are_refused_with_both(facts: Facts
     assert set(verdict.figures) == {"inventory", "server", "version"}
 
 
+@pytest.mark.parametrize("version", ["9" * 5000 + ".1", "15." + "9" * 5000, "Version " + "9" * 5000])
+def test_a_version_without_end_is_no_defect_of_ours(version: str) -> None:
+    verdict = inventory_agrees(mailbox(exchange=exchange(version=version)))  # int() takes 4,300 digits at most
+    assert isinstance(verdict, Allow | Refuse)
+
+
 @pytest.mark.parametrize("version", ["Version 15.1 (Build 2507.6)", "Version 15.2 (Build 1118.7)", "15.2.1118.7"])
 @pytest.mark.parametrize("cas", [True, False])
 @pytest.mark.parametrize("roles", [frozenset({Role.MAILBOX}), BOTH])
