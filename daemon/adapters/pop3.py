@@ -18,6 +18,7 @@ from daemon.config import Credential, Secret
 from daemon.errors import ConfigError
 from daemon.inventory import Inventory, Server
 from daemon.ports import OutsideView
+from daemon.wire.struck import struck_out
 
 DEADLINE: Final = 30.0  #: real seconds for the whole look
 PATIENCE: Final = 10.0  #: real seconds for each answer
@@ -180,6 +181,6 @@ def _words(error: Exception, password: str) -> str:
         return f"no answer within {PATIENCE:.0f} s"
     said = error.args[0] if isinstance(error, poplib.error_proto) and error.args else error
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-    text = text.replace(password, "***") if password else text
+    text = struck_out(text.replace(password, "***") if password else text)
     kind = "it answers" if isinstance(error, poplib.error_proto) else type(error).__name__
     return f"{kind}: {''.join(char if char.isprintable() else '?' for char in text)[:SAID]}"

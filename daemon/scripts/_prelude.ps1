@@ -28,13 +28,15 @@ function Stop-Call {
     throw $refusal
 }
 
+# Hides our own password. Those of others are struck out where the answer is read, and where such a value ends shows by
+# its line: so no line end is touched here.
 function Hide-Secret {
     param([string] $Text)
     $clean = $Text
     if ($null -ne $context.credential -and $Secret.Length -gt 0) {
         $clean = $clean.Replace($context.credential.GetNetworkCredential().Password, '***')
     }
-    $clean = ($clean -replace '\s+', ' ').Trim()
+    $clean = $clean.Trim()
     if ($clean.Length -gt 1000) {
         $clean = $clean.Substring(0, 1000)
     }

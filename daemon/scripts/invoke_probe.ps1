@@ -1,5 +1,7 @@
 # Invoke-MonitoringProbe once against one server. Runs on a peer; changes nothing.
 # A probe that cannot run writes a warning and no object; both go back as they are, for the caller to judge.
+# Of what a probe tells, its execution context and its state attributes are not taken: a failing one writes its
+# mailbox's password there.
 Complete-Call 'invoke_probe' {
     $server = Get-ServerArgument
     $identity = (Get-NameArgument 'health_set') + '\' + (Get-NameArgument 'probe')
@@ -8,16 +10,15 @@ Complete-Call 'invoke_probe' {
     foreach ($row in $rows) {
         Assert-SameServer (Get-Text $row 'Server') $server
         $answer.Add(@{
-            server            = $server
-            monitor_identity  = Get-Text $row 'MonitorIdentity'
-            request_id        = Get-OptionalText $row 'RequestId'
-            started           = Get-OptionalMoment $row 'ExecutionStartTime'
-            ended             = Get-OptionalMoment $row 'ExecutionEndTime'
-            result_type       = Get-Text $row 'ResultType'
-            error             = Hide-Secret (Get-OptionalText $row 'Error')
-            exception         = Hide-Secret (Get-OptionalText $row 'Exception')
-            failure_context   = Hide-Secret (Get-OptionalText $row 'FailureContext')
-            execution_context = Hide-Secret (Get-OptionalText $row 'ExecutionContext')
+            server           = $server
+            monitor_identity = Get-Text $row 'MonitorIdentity'
+            request_id       = Get-OptionalText $row 'RequestId'
+            started          = Get-OptionalMoment $row 'ExecutionStartTime'
+            ended            = Get-OptionalMoment $row 'ExecutionEndTime'
+            result_type      = Get-Text $row 'ResultType'
+            error            = Hide-Secret (Get-OptionalText $row 'Error')
+            exception        = Hide-Secret (Get-OptionalText $row 'Exception')
+            failure_context  = Hide-Secret (Get-OptionalText $row 'FailureContext')
         })
     }
     return @{ objects = $answer.ToArray(); warnings = $context.warnings.ToArray() }

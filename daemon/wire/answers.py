@@ -108,7 +108,10 @@ class ServerHealth(_Answer):
 
 
 class ProbeResult(_Answer):
-    """One object of Invoke-MonitoringProbe. `result_type` as Microsoft spells it: Succeeded, Failed, Timeout ..."""
+    """One object of Invoke-MonitoringProbe. `result_type` as Microsoft spells it: Succeeded, Failed, Timeout ...
+
+    Its execution context is not taken: a failing probe writes its mailbox's user name and password there.
+    """
 
     server: str
     monitor_identity: str
@@ -119,7 +122,6 @@ class ProbeResult(_Answer):
     error: str = ""
     exception: str = ""
     failure_context: str = ""
-    execution_context: str = ""
 
 
 class ProbeRun(_Answer):

@@ -1,9 +1,15 @@
-"""Reading what a script wrote: stdout and exit code become a `Reply`, and whatever does not fit becomes `unknown`."""
+"""Reading what a script wrote: stdout and exit code become a `Reply`, and whatever does not fit becomes `unknown`.
+
+The passwords of others are struck out here, of every text: before this nobody sees an answer, behind it everybody may.
+"""
+
+from dataclasses import replace
 
 from pydantic import ValidationError
 
 from daemon.ports import Call, Reply, ReplyKind
 from daemon.wire.answers import Envelope
+from daemon.wire.struck import struck_out
 
 
 def read_answer(call: Call, *, host: str, stdout: bytes, stderr: bytes, exit_code: int) -> Reply:
@@ -11,6 +17,11 @@ def read_answer(call: Call, *, host: str, stdout: bytes, stderr: bytes, exit_cod
 
     stderr is never judged (PowerShell writes progress there and ends well); it only explains a missing answer.
     """
+    reply = _read(call, host, stdout, stderr, exit_code)
+    return replace(reply, result=struck_out(reply.result), detail=struck_out(reply.detail))
+
+
+def _read(call: Call, host: str, stdout: bytes, stderr: bytes, exit_code: int) -> Reply:
     if exit_code != 0:
         return _unknown(call, f"ended with exit code {exit_code} and no answer{_quoted(stderr)}")
     # Split bytes at line feeds only: text has more line separators than that, and JSON may hold them.

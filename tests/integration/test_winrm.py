@@ -108,6 +108,23 @@ async def make(certificate: tuple[Path, Path]) -> AsyncIterator[Make]:
         await shell.close()
 
 
+@pytest.mark.parametrize("exit_code", [0, 3])
+async def test_a_password_that_a_server_tells_leaves_the_adapter_in_no_reply(
+    endpoint: Endpoint, make: Make, exit_code: int
+) -> None:
+    told = "it failed\r\nPassword :\r\n hunter2\r\nServer: mbx1"
+
+    def leaking(stdin: bytes, command_line: str) -> Output:
+        envelope = json.loads(answered(stdin, command_line).stdout)
+        envelope["result"] = {"objects": [{"error": told, "state_attribute2": told, "execution_context": told}]}
+        return Output(json.dumps(envelope).encode(), exit_code, told.encode())
+
+    endpoint.answer = leaking
+    reply = await make(endpoint.url).run(call())
+    assert "hunter2" not in repr(reply)
+    assert "it failed Password" in repr(reply)
+
+
 async def test_a_call_travels_over_tls_and_leaves_no_shell(endpoint: Endpoint, make: Make) -> None:
     shell = make(endpoint.url)
     reply = await shell.run(call(service="a'b\"c; $(Stop-Computer) \u00e9"))

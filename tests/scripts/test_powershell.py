@@ -187,6 +187,15 @@ def test_no_command_is_given_the_text_of_the_password(name: str) -> None:
     assert touched == (expected if name == "_prelude" else [])
 
 
+def test_nothing_is_taken_whole_that_holds_the_password_of_a_probes_mailbox() -> None:
+    assert not re.search(r"ExecutionContext'|StateAttribute", code(own_text("invoke_probe")))
+
+
+def test_line_ends_travel_since_they_show_where_a_password_ends() -> None:
+    hide = PRELUDE.partition("function Hide-Secret")[2].partition("\n}")[0]
+    assert "-replace" not in hide
+
+
 def test_the_bootstrap_gives_the_password_to_no_cmdlet_and_clears_what_it_decoded() -> None:
     text = scripts.arguments("i1.1")[-1].strip('"')
     root = PARSER.parse(text.encode()).root_node
