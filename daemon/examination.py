@@ -210,7 +210,7 @@ class Examiner:
         asked: Asked[T] = self._alone(server, script)
         for peer in self.inventory.peers(server)[:PEERS_ASKED]:
             asked = await self._ask(peer.name, script, {"server": server.name, **args}, model)
-            if asked.ran:
+            if asked.ran and asked.error != "broken":
                 break
         return asked
 

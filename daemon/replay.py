@@ -14,7 +14,7 @@ from daemon.domain import AuditKind, AuditRow, Incident, IncidentStatus, Json, S
 from daemon.way_out import WAYS_OUT, not_to_undo, undoes
 from statemachines.actions import Effect
 from statemachines.checker import spell
-from statemachines.compiler import End, Ladder, LadderState
+from statemachines.compiler import BROKEN, End, Ladder, LadderState
 from statemachines.model import Definition
 
 _WAYS = {way: end for end in End for way in (end.value, end.undo)}
@@ -24,7 +24,9 @@ _PAST = {
     End.CANCELLED: "was closed by an operator",
 }
 _WOULD = {End.RESOLVED: "would end resolved", End.ESCALATED: "would escalate", End.CANCELLED: "would be closed"}
-_LATE = frozenset({"unknown", "unreachable"})  #: what follows when a state could not do anything until its deadline
+_LATE = frozenset(
+    {"unknown", "unreachable", BROKEN}
+)  #: what follows when a state could not do anything until its deadline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

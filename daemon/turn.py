@@ -27,15 +27,15 @@ from daemon.guards import RETRY, at_last, objection
 from daemon.inventory import Server
 from daemon.opening import UNHANDLED_LATCH, about
 from daemon.parts import Parts
-from daemon.ports import LOGON, Call, Reply, ReplyKind
+from daemon.ports import Call, Reply, ReplyKind
 from daemon.scopes import scopes
+from daemon.sent import NotTried, meaning
 from daemon.way_out import FLAPPING_WITHIN
 from daemon.window import Span
 from daemon.would import WOULD
 from statemachines.actions import Effect
 
 WATCHED = ".watched"  #: among an incident's facts, where no state can be called so: the last look of a latched one
-NOTHING_TRIED = frozenset({"denied", "not_found", "conflict", "second_hop"})
 READ_AGAIN = 3  #: how often alerts that join during a verification make it look again
 
 _log = structlog.get_logger("exmedic.turn")
@@ -269,32 +269,25 @@ class Turn:
             timeout=parts.settings.winrm.effect_timeout,
             read_only=False,
         )
-        await self._sent(commit.step, await parts.shell.run(call, partial(parts.pause.permit, self._here().name)))
+        reply = await parts.shell.run(call, partial(parts.pause.permit, self._here().name))
+        await self._sent(commit.step, call.script, reply)
 
-    async def _sent(self, step: Step, reply: Reply) -> None:
+    async def _sent(self, step: Step, script: str, reply: Reply) -> None:
         """Understand how sending an effect ended."""
-        engine, action = self._parts.engine, EFFECTS[step.action]
-        self._transcript.append({"script": step.action, "executor": step.executor, "answer": reply.result})
-        never = reply.kind in (ReplyKind.UNREACHABLE, ReplyKind.WITHHELD)
-        if never or (reply.kind is ReplyKind.FAILED and reply.error in ("expired", LOGON)):
-            detail = "paused before it was sent" if reply.kind is ReplyKind.WITHHELD else reply.detail
-            await self._commit(
-                lambda case: engine.withdraw(
-                    case, step, detail, self._retry(case, detail, "unreachable"), may_finish=False
-                )
-            )
-            return
-        if reply.kind is ReplyKind.FAILED:
-            # Not allowed, not there or not as expected: nothing was tried, so no harsher step may follow from it.
-            outcome = "refused" if reply.error in NOTHING_TRIED else "failed"
-            await self._over(step, Done(outcome=outcome, detail=reply.detail))
-            return
-        seen = action.accept(step, reply.result) if reply.kind is ReplyKind.OK else None
+        engine = self._parts.engine
+        said = reply.result if reply.kind is ReplyKind.OK else {reply.error or reply.kind.value: reply.detail}
+        self._transcript.append({"script": script, "executor": step.executor, "answer": said})
+        seen = meaning(EFFECTS[step.action], step, script, reply)
         if isinstance(seen, Done):
             await self._over(step, seen)
-            return
-        lost = seen or Again(after=0.0, detail=f"the answer was lost: {reply.detail}")
-        await self._commit(lambda case: engine.poll_again(case, step, lost))
+        elif isinstance(seen, NotTried):
+            await self._commit(
+                lambda case: engine.withdraw(
+                    case, step, seen.detail, self._retry(case, seen.detail, seen.if_late), may_finish=False
+                )
+            )
+        else:
+            await self._commit(lambda case: engine.poll_again(case, step, seen))
 
     async def _settle(self, step: Step) -> None:
         """What became of an effect whose answer was lost, or whose sender died?"""

@@ -10,9 +10,20 @@ from dataclasses import dataclass
 from transitions import Machine
 
 from statemachines.model import Definition
-from statemachines.table import CLOSE, CONFIRM, FLAPPING, HELD, RECHECK, End, LadderState, ladder_states, next_states
+from statemachines.table import (
+    BROKEN,
+    CLOSE,
+    CONFIRM,
+    FLAPPING,
+    HELD,
+    RECHECK,
+    End,
+    LadderState,
+    ladder_states,
+    next_states,
+)
 
-__all__ = ["CLOSE", "CONFIRM", "FLAPPING", "HELD", "RECHECK", "End", "Ladder", "LadderState"]
+__all__ = ["BROKEN", "CLOSE", "CONFIRM", "FLAPPING", "HELD", "RECHECK", "End", "Ladder", "LadderState"]
 
 
 @dataclass(slots=True)

@@ -19,9 +19,9 @@ from statemachines.model import Definition, Literal_
 
 RECHECK = ".recheck"
 CONFIRM = "confirm"
-#: The engine's own outcomes: a gate said "not now, and verify afresh"; an operator closes the incident; a problem
-#: that is gone by itself once too often.
-HELD, CLOSE, FLAPPING = "held", "close", "flapping"
+#: The engine's own outcomes, which no runbook can name: a gate said "not now, and verify afresh"; an operator closes
+#: the incident; a problem that is gone by itself once too often; a script of ours that cannot do its work.
+HELD, CLOSE, FLAPPING, BROKEN = "held", "close", "flapping", "broken"
 
 
 class End(StrEnum):
@@ -81,6 +81,7 @@ def next_states(definition: Definition, states: dict[str, LadderState]) -> dict[
         elif states[name].action.effect is not Effect.READ:
             recheck = name + RECHECK
             table[name, HELD] = recheck
+            table[name, BROKEN] = End.ESCALATED.undo
             table[recheck, "healthy"] = End.RESOLVED.undo
             table[recheck, "unhealthy"] = name
     table[CONFIRM, "healthy"] = End.RESOLVED

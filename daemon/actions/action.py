@@ -184,9 +184,11 @@ def understand(reply: Reply, executor: str, script: str, model: type[T], heard_a
     """A reply as an answer of the expected shape; what does not fit is not understood."""
     if reply.kind is not ReplyKind.OK:
         told, about = reply.detail or reply.kind.value, f"{script} on {executor}"
+        # An error of the script's own is no answer about the server: another one may give it.
+        kind = ReplyKind.UNKNOWN if reply.error == "broken" else reply.kind
         # What the shell says names the call itself; what a script says does not.
         detail = told if told.startswith(about) else f"{about}: {told}"
-        return Unheard(kind=reply.kind, detail=detail, refused=reply.error == LOGON)
+        return Unheard(kind=kind, detail=detail, refused=reply.error == LOGON)
     try:
         answer = model.model_validate(reply.result)
     except ValidationError as error:

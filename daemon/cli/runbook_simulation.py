@@ -20,7 +20,7 @@ from daemon.lab.organisation import Machine, Monitor
 from daemon.lab.record import Record
 from daemon.lab.simulation import Simulation
 from daemon.simulation.campaign import hush
-from daemon.simulation.generate import MISHAPS
+from daemon.simulation.generate import MISHAPS, OWN_ERRORS
 from daemon.simulation.run import Outcome, play
 from daemon.simulation.story import Break, Mishap, Publish, Story
 from daemon.simulation.world import START
@@ -178,6 +178,7 @@ def _mishap(text: str) -> Mishap:
     place, _, rest = text.partition(":")
     nth, _, kind = rest.partition(":")
     kinds = {name: kinds for _, places, _, kinds in MISHAPS for name in places}
+    kinds |= {name: (*kinds[name], *OWN_ERRORS) for name in kinds if name.startswith("shell.")}
     if place not in kinds:
         hint = suggestion(place, kinds)
         raise OperatorError(f"nothing can go wrong at {place!r}{hint}; places: {', '.join(sorted(kinds))}")

@@ -10,6 +10,7 @@ from daemon.lab.windows import Windows
 _COPIES = (Fault.LAGGED_COPIES, Fault.SUSPENDED_COPIES)
 _FRONT_END_ONLY = (Fault.BACKEND_SICK, Fault.POPPROXY_INACTIVE, Fault.LOG_NAMES_NOBODY, Fault.LOG_COLUMNS_DIFFER)
 _AWAY = frozenset({Fault.NEVER_BACK, Fault.MEMBER_DOWN})
+_OF_A_SERVICE = (Fault.SERVICE_HANGS, Fault.START_TYPE, Fault.START_REFUSED)
 _IN_A_DAG = (Fault.NODE_PAUSED, Fault.MEMBER_DOWN, Fault.REPLICATION_FAILED)
 
 
@@ -98,7 +99,7 @@ class Breakage:
             monitor = _monitor(machine, fault.monitor)
             fault.monitor = monitor.name
             fault.service = fault.service or monitor.service
-        if fault.fault in SICKNESS or fault.fault in (Fault.SERVICE_HANGS, Fault.START_TYPE):
+        if fault.fault in SICKNESS or fault.fault in _OF_A_SERVICE:
             fault.service = fault.service or machine.pop_service
             if fault.service not in machine.services:
                 raise OperatorError(f"{machine.name} has no service {fault.service}: {', '.join(machine.services)}.")

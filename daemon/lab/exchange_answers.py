@@ -104,7 +104,7 @@ async def dag_health(call: ScriptCall) -> Result:
     machine = call.target()
     members = list(call.simulation.organisation.members(machine.dag))
     if machine.dag is not None and not machine.answering:
-        raise Refusal("failed", f"Test-ReplicationHealth: the server {machine.name} cannot be reached.")
+        raise Refusal("broken", f"Test-ReplicationHealth: the server {machine.name} cannot be reached.")
     return {
         "server": machine.name,
         "dag": machine.dag,

@@ -24,6 +24,9 @@ class Fault(StrEnum):
     ANSWER_LOST = "answer_lost"
     CUT_BEFORE = "cut_before"
     GARBAGE_ANSWER = "garbage_answer"
+    SCRIPT_BROKEN = "script_broken"
+    SCRIPT_DIES = "script_dies"
+    START_REFUSED = "start_refused"
     WSMAN_QUOTA = "wsman_quota"
     LATE_ANSWER = "late_answer"
     BACKEND_SICK = "backend_sick"
@@ -89,6 +92,15 @@ FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
         Fault.GARBAGE_ANSWER: FaultKind(
             "calls run on it or about it do their work and answer with text that is no JSON", ("script", "count")
         ),
+        Fault.SCRIPT_BROKEN: FaultKind(
+            "scripts run on it or about it end in an error of their own before they have done anything",
+            ("script", "count"),
+        ),
+        Fault.SCRIPT_DIES: FaultKind(
+            "scripts run on it or about it end in an error of their own after they have done their work",
+            ("script", "count"),
+        ),
+        Fault.START_REFUSED: FaultKind("nobody may start its POP service, but stop it", ("service",)),
         Fault.WSMAN_QUOTA: FaultKind("no more shells: Create answers fault 2150859174", ("count",)),
         Fault.LATE_ANSWER: FaultKind(
             "the first Receives of a call run on it or about it end in fault 2150858793 (operation timed out)",

@@ -17,7 +17,6 @@ from daemon.lab.organisation import (
     FRONT_END,
     HEALTH_MANAGER,
     MAILBOX,
-    TOPOLOGY,
     Database,
     Machine,
     Monitor,
@@ -35,7 +34,7 @@ PROBE_PASSWORD = "9x;R,q2:Hb=7_mailbox"  # noqa: S105 - of a mailbox that does n
 
 def _health_manager(machine: Machine) -> None:
     if not machine.runs(HEALTH_MANAGER):
-        raise Refusal("failed", f"The Health Manager on {machine.name} cannot be reached.")
+        raise Refusal("broken", f"The Health Manager on {machine.name} cannot be reached.")
 
 
 async def server_health(call: ScriptCall) -> Result:
@@ -187,7 +186,7 @@ async def server_state(call: ScriptCall) -> Result:
     """Boot time, event User32/1074, services, logons and what waits for a reboot, of the executing server itself."""
     names = call.args.get("services")
     if not isinstance(names, list):
-        raise Refusal("failed", "The argument services must be a list of names.")
+        raise Refusal("broken", "The argument services must be a list of names.")
     machine = call.executor
     found = [_service(machine, str(name)) for name in names]
     return {
@@ -226,21 +225,32 @@ def _service_state(machine: Machine, service: Service) -> Result:
     }
 
 
-async def restart_service(call: ScriptCall) -> Result:
-    """Stop and start a service. Killed in between, it leaves the service stopped, as a real script does."""
-    name = call.text("service")
-    machine, windows = call.executor, call.simulation.windows
-    timeout = call.args.get("stop_timeout")
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
-        raise Refusal("failed", "The argument stop_timeout must be a positive number of seconds.")
+def _to_restart(call: ScriptCall) -> Service:
+    """The service that is to be restarted, if it is one that may be."""
+    name, machine = call.text("service"), call.executor
     service = _service(machine, name)
     if service is None:
         raise Refusal("not_found", f"{machine.name} has no service {name}.")
     if service.start_type == "Disabled":
-        raise Refusal("failed", f"The service {service.name} on {machine.name} is disabled.")
+        raise Refusal("conflict", f"The service {service.name} on {machine.name} is disabled; nothing was done.")
     if service.start_type != "Automatic" and service.status == "Stopped":
-        raise Refusal("failed", f"{service.name} is stopped and does not start by itself; nothing was done.")
+        raise Refusal("conflict", f"{service.name} is stopped and does not start by itself; nothing was done.")
+    return service
+
+
+async def restart_service(call: ScriptCall) -> Result:
+    """Stop and start a service. Killed in between, it leaves the service stopped, as a real script does."""
+    machine, windows = call.executor, call.simulation.windows
+    timeout = call.args.get("stop_timeout")
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+        raise Refusal("broken", "The argument stop_timeout must be a positive number of seconds.")
+    service = _to_restart(call)
     call.still_wanted()
+    refused = machine.faults.get(Fault.START_REFUSED)
+    denied = f"Cannot start service {service.name} on computer '.': Access is denied."
+    startable = refused is None or refused.service != service.name
+    if service.status == "Stopped" and not startable:
+        raise Refusal("denied", denied)
     if service.status != "StopPending":
         call.simulation.record.effect(
             "restart", machine.name, executor=machine.name, step=call.step, detail=service.name
@@ -249,6 +259,8 @@ async def restart_service(call: ScriptCall) -> Result:
         windows.stop_service(machine, service)
     if service.status == "StopPending" and not await call.process.wait(timeout, lambda: service.status == "Stopped"):
         raise Refusal("hung", f"The service {service.name} did not stop in {timeout} seconds; it is {service.status}.")
+    if not startable:
+        raise Lost(denied)  # it has stopped the service, so it does not say that nothing was tried
     if service.status == "Stopped":
         windows.start_service(machine, service)
     if not await call.process.wait(60, lambda: service.running):
@@ -273,13 +285,9 @@ def _spared(call: ScriptCall, machine: Machine, *, mailbox: bool) -> None:
 
 async def reboot(call: ScriptCall) -> Result:
     """Restart-Computer -Force on another server, unless an active database copy may be there."""
-    if call.exchange is None and not call.executor.runs(TOPOLOGY):
-        raise Refusal(
-            "conflict", f"The Exchange session on {call.executor.name} could not be opened; nothing was done."
-        )
     machine = call.target()
     if machine is call.executor:
-        raise Refusal("failed", f"{machine.name} cannot report its own reboot: run this on another server.")
+        raise Refusal("broken", f"{machine.name} cannot report its own reboot: run this on another server.")
     _spared(call, machine, mailbox=flag(call, "mailbox"))
     call.still_wanted()
     if machine.power is Power.GOING_DOWN:
@@ -343,3 +351,22 @@ HANDLERS: Mapping[str, Callable[[ScriptCall], Coroutine[Any, Any, Result]]] = Ma
 
 #: Scripts that change something; the others are only counted.
 CHANGING = frozenset({"set_activation", "restart_service", "reboot", "set_protocol_log"})
+
+
+async def carry_out(script: str, call: ScriptCall, error: Fault | None = None) -> Result:
+    """Run a script's twin. `error`: an error of its own that befalls it, if those of its servers do not."""
+    about = call.simulation.organisation.find(str(call.args.get("server", "")))
+    servers = (call.executor, None if about is call.executor else about)
+    words = "You cannot call a method on a null-valued expression."
+
+    def struck(fault: Fault) -> bool:
+        return error is fault or call.simulation.strike(fault, *servers, script=script) is not None
+
+    if struck(Fault.SCRIPT_BROKEN):
+        raise Refusal("broken", words)
+    result = await HANDLERS[script](call)
+    if struck(Fault.SCRIPT_DIES):
+        if script in CHANGING and result.get("changed", True):
+            raise Lost(words)
+        raise Refusal("broken", words)
+    return result

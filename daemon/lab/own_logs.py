@@ -20,7 +20,7 @@ async def recovery_log(call: ScriptCall) -> Result:
     """Managed Availability's recovery actions on the executing server, newest first."""
     hours = call.args.get("hours")
     if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 < hours < math.inf:
-        raise Refusal("failed", "The argument hours must be a positive number.")
+        raise Refusal("broken", "The argument hours must be a positive number.")
     now = call.simulation.timeline.now()
     actions = [action for action in _actions(call.executor, now) if action[0] >= now - timedelta(hours=hours)]
     return {"actions": [told for _, told in sorted(actions, key=lambda action: action[0], reverse=True)]}
@@ -69,7 +69,7 @@ async def protocol_log(call: ScriptCall) -> Result:
     since, until = _moment(call, "since"), _moment(call, "until")
     users = call.args.get("users")
     if not isinstance(users, list) or not users:
-        raise Refusal("failed", "The argument users must be a list of patterns.")
+        raise Refusal("broken", "The argument users must be a list of patterns.")
     now = call.simulation.timeline.now()
     wide = timedelta(minutes=2)  # a file holds more than what is asked for
     files = machine.pop_log.files(
@@ -82,9 +82,9 @@ def _moment(call: ScriptCall, name: str) -> datetime:
     try:
         moment = datetime.fromisoformat(call.text(name))
     except ValueError:
-        raise Refusal("failed", f"The argument {name} is not a time in ISO 8601.") from None
+        raise Refusal("broken", f"The argument {name} is not a time in ISO 8601.") from None
     if moment.tzinfo is None:
-        raise Refusal("failed", f"The argument {name} has no offset from UTC.")
+        raise Refusal("broken", f"The argument {name} has no offset from UTC.")
     return moment
 
 

@@ -45,7 +45,7 @@ class ScriptCall:
         """An argument that must be text and not empty: several cmdlets answer everything for an empty identity."""
         value = self.args.get(name)
         if not isinstance(value, str) or not value.strip():
-            raise Refusal("failed", f"The argument {name} is missing or empty.")
+            raise Refusal("broken", f"The argument {name} is missing or empty.")
         return value
 
     def texts(self, name: str) -> list[str]:
@@ -56,18 +56,18 @@ class ScriptCall:
             or not values
             or not all(isinstance(one, str) and one.strip() for one in values)
         ):
-            raise Refusal("failed", f"The argument {name} is no list of names.")
+            raise Refusal("broken", f"The argument {name} is no list of names.")
         return values
 
     def target(self) -> Machine:
         """The server that the script asks Exchange about, over the second hop."""
         name = self.text("server")
         if "." not in name:
-            raise Refusal("failed", "The argument 'server' is not the full name of a server.")
+            raise Refusal("broken", "The argument 'server' is not the full name of a server.")
         if self.exchange is not None:
             raise self.exchange
         if not self.executor.runs(TOPOLOGY):
-            raise Refusal("failed", f"The Exchange session on {self.executor.name} could not be opened.")
+            raise Refusal("broken", f"The Exchange session on {self.executor.name} could not be opened.")
         found = self.simulation.organisation.find(name)
         if found is None:
             raise Refusal("not_found", f"There is no server {name}.")
@@ -78,9 +78,9 @@ class ScriptCall:
         try:
             limit = datetime.fromisoformat(self.text("not_after"))
         except ValueError:
-            raise Refusal("failed", "The argument not_after is not a time in ISO 8601.") from None
+            raise Refusal("broken", "The argument not_after is not a time in ISO 8601.") from None
         if limit.tzinfo is None:
-            raise Refusal("failed", "The argument not_after has no offset from UTC.")
+            raise Refusal("broken", "The argument not_after has no offset from UTC.")
         now = self.simulation.timeline.now() + self.executor.skew
         if now >= limit:
             raise Refusal("expired", f"It is {now.isoformat()} on {self.executor.name}, after {limit.isoformat()}.")
@@ -95,7 +95,7 @@ def flag(call: ScriptCall, name: str) -> bool:
     """An argument that must be true or false."""
     value = call.args.get(name)
     if not isinstance(value, bool):
-        raise Refusal("failed", f"The argument {name} must be true or false.")
+        raise Refusal("broken", f"The argument {name} must be true or false.")
     return value
 
 

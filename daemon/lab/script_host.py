@@ -15,7 +15,7 @@ from typing import Any
 
 from daemon import scripts
 from daemon.lab.faults import Fault, Injected
-from daemon.lab.handlers import CHANGING, HANDLERS
+from daemon.lab.handlers import CHANGING, carry_out
 from daemon.lab.organisation import Machine
 from daemon.lab.process import Process, ProcessKilled
 from daemon.lab.script_call import Lost, Refusal, Result, ScriptCall
@@ -90,7 +90,7 @@ class ScriptHost:
         error: dict[str, str] | None = None
         with self._simulation.timeline.up_to_date():
             try:
-                result = _run_through(HANDLERS[request.name](self._call(process, request)))
+                result = _run_through(carry_out(request.name, self._call(process, request)))
             except Refusal as refusal:
                 if refusal.kind == "logon":
                     self._simulation.record.refused(self._machine.name)

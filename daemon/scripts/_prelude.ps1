@@ -1,7 +1,7 @@
 # Stands in front of every shipped script: arguments, the Exchange session, and the one line of answer.
 #
 # Windows PowerShell 5.1. A script ends with one call of Complete-Call; that writes exactly one envelope (see
-# daemon/wire/answers.py) and exits 0, or, when nobody can say whether the effect happened, writes none and exits 3.
+# daemon/wire/answers.py) and exits 0, or, when it has acted and cannot say how that ended, writes none and exits 3.
 # Arguments stay data: they are bound to parameters and never become part of a command.
 # $Secret is a SecureString, empty when there is no second logon: no command may be given its text, or logs would hold it.
 param($Call, $Secret)
@@ -18,9 +18,11 @@ $context = @{
     session    = $null
     credential = $null
     warnings   = New-Object 'System.Collections.Generic.List[string]'
+    # Whether something may have been changed. From then on no answer may say that nothing was tried.
+    acted      = $false
 }
 
-# Ends the script with an error kind of the contract, or with 'lost': no envelope, so that nobody takes it for a no.
+# Ends the script with an error kind of the contract.
 function Stop-Call {
     param([string] $Kind, [string] $Message)
     $refusal = New-Object 'System.InvalidOperationException' -ArgumentList $Message
@@ -68,7 +70,7 @@ function Get-HostName {
 function Get-Argument {
     param([string] $Name)
     if ($null -eq $Call.args.PSObject.Properties[$Name]) {
-        Stop-Call 'failed' "The argument '$Name' is missing."
+        Stop-Call 'broken' "The argument '$Name' is missing."
     }
     return $Call.args.PSObject.Properties[$Name].Value
 }
@@ -77,7 +79,7 @@ function Get-Argument {
 function Get-ServerArgument {
     $name = [string] (Get-Argument 'server')
     if ($name -notmatch '\A(?=.{3,255}\z)(?!.*\.[0-9]+\z)[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9][A-Za-z0-9-]*)+\z') {
-        Stop-Call 'failed' "The argument 'server' is not the full name of a server."
+        Stop-Call 'broken' "The argument 'server' is not the full name of a server."
     }
     return $name.ToLowerInvariant()
 }
@@ -86,7 +88,7 @@ function Get-NameArgument {
     param([string] $Name)
     $text = [string] (Get-Argument $Name)
     if ($text -notmatch '\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\z') {
-        Stop-Call 'failed' "The argument '$Name' is not a name."
+        Stop-Call 'broken' "The argument '$Name' is not a name."
     }
     return $text
 }
@@ -95,7 +97,7 @@ function Get-FlagArgument {
     param([string] $Name)
     $value = Get-Argument $Name
     if ($value -isnot [bool]) {
-        Stop-Call 'failed' "The argument '$Name' is neither true nor false."
+        Stop-Call 'broken' "The argument '$Name' is neither true nor false."
     }
     return $value
 }
@@ -143,12 +145,29 @@ function Assert-InTime {
     }
 }
 
+# The only door to what changes something. What fails behind it is for evidence to decide; only a named refusal of the
+# very first change, by that change itself, proves that nothing was done.
+function Invoke-Effect {
+    param([scriptblock] $Effect)
+    $first = -not $context.acted
+    $context.acted = $true
+    try {
+        [void] @(& $Effect)
+    }
+    catch {
+        if ($first -and (Find-Kind $_.Exception) -eq 'denied') {
+            $context.acted = $false
+        }
+        throw
+    }
+}
+
 # A property that the answer depends on: its absence is an error, never a default.
 function Get-Field {
     param($Row, [string] $Name)
     $property = $Row.PSObject.Properties[$Name]
     if ($null -eq $property -or $null -eq $property.Value) {
-        Stop-Call 'failed' "The answer of Exchange has no '$Name'."
+        Stop-Call 'broken' "The answer of Exchange has no '$Name'."
     }
     return $property.Value
 }
@@ -189,7 +208,7 @@ function Get-Flag {
     if ($text -eq 'False') {
         return $false
     }
-    Stop-Call 'failed' "The answer of Exchange has no clear '$Name'."
+    Stop-Call 'broken' "The answer of Exchange has no clear '$Name'."
 }
 
 # Exchange names servers by short name in some places and by full name in others.
@@ -207,7 +226,7 @@ function Test-SameServer {
 function Assert-SameServer {
     param([string] $Named, [string] $Asked)
     if (-not (Test-SameServer $Named $Asked)) {
-        Stop-Call 'failed' "Asked about $Asked, Exchange answered about '$Named'."
+        Stop-Call 'broken' "Asked about $Asked, Exchange answered about '$Named'."
     }
 }
 
@@ -229,9 +248,6 @@ function Stop-OnExchangeError {
     param([string] $Command, $Record)
     $reasons = @(Find-Reason $Record)
     $message = $Command + ': ' + $Record.Exception.Message
-    if ($reasons -contains 'PSRemotingTransportException') {
-        Stop-Call 'lost' $message
-    }
     if ($reasons -contains 'ManagementObjectNotFoundException') {
         Stop-Call 'not_found' $message
     }
@@ -239,7 +255,7 @@ function Stop-OnExchangeError {
     if ($reasons -contains 'CommandNotFoundException' -or $reasons -contains 'ParameterBindingException') {
         Stop-Call 'denied' $message
     }
-    Stop-Call 'failed' $message
+    Stop-Call 'broken' $message
 }
 
 function Stop-OnOpenError {
@@ -261,7 +277,7 @@ function Stop-OnOpenError {
     if ($code -eq 5) {
         Stop-Call 'denied' $message
     }
-    Stop-Call 'failed' $message
+    Stop-Call 'broken' $message
 }
 
 function Open-Exchange {
@@ -332,7 +348,7 @@ function Get-One {
     param([string] $Command, [hashtable] $Parameters, [string] $Property, [string] $Server)
     $rows = @(Invoke-Exchange $Command $Parameters)
     if ($rows.Count -ne 1) {
-        Stop-Call 'failed' "$Command answered $($rows.Count) objects about $Server."
+        Stop-Call 'broken' "$Command answered $($rows.Count) objects about $Server."
     }
     Assert-SameServer (Get-Leaf (Get-Text $rows[0] $Property)) $Server
     return $rows[0]
@@ -371,9 +387,13 @@ function Find-Kind {
         if ($Exception -is [System.ComponentModel.Win32Exception] -and $Exception.NativeErrorCode -eq 5) {
             return 'denied'
         }
+        # Restart-Computer keeps of it only the text.
+        if ($Exception.Message -match '0x80070005') {
+            return 'denied'
+        }
         $Exception = $Exception.InnerException
     }
-    return 'failed'
+    return 'broken'
 }
 
 # Bytes, so that neither the console's encoding nor its width can change the line.
@@ -406,18 +426,19 @@ function Complete-Call {
         try {
             Read-Credential
             if ($Call.name -cne $Script) {
-                Stop-Call 'failed' 'The call names another script.'
+                Stop-Call 'broken' 'The call names another script.'
             }
             $answers = @(& $Body)
             if ($answers.Count -ne 1 -or $answers[0] -isnot [hashtable]) {
-                Stop-Call 'lost' "The script gave $($answers.Count) answers."
+                Stop-Call 'broken' "The script gave $($answers.Count) answers."
             }
             $result = $answers[0]
         }
         catch {
             $problem = @{ kind = (Find-Kind $_.Exception); message = (Hide-Secret $_.Exception.Message) }
         }
-        if ($null -ne $problem -and $problem.kind -eq 'lost') {
+        # An envelope would be taken for a no. These two know how what they did has ended.
+        if ($null -ne $problem -and $context.acted -and 'hung', 'failed' -notcontains $problem.kind) {
             [System.Console]::Error.WriteLine($problem.message)
             exit 3
         }

@@ -84,11 +84,11 @@ Complete-Call 'dag_health' {
     }
     $groups = @(Invoke-Exchange 'Get-DatabaseAvailabilityGroup' @{ Identity = $dag; Status = $true })
     if ($groups.Count -ne 1 -or (Get-Text $groups[0] 'Name') -ne $dag) {
-        Stop-Call 'failed' "Get-DatabaseAvailabilityGroup did not answer about $dag alone."
+        Stop-Call 'broken' "Get-DatabaseAvailabilityGroup did not answer about $dag alone."
     }
     $names = [string[]] @(Get-Names $groups[0] 'Servers')
     if ($names.Count -eq 0) {
-        Stop-Call 'failed' "Get-DatabaseAvailabilityGroup told no member of $dag."
+        Stop-Call 'broken' "Get-DatabaseAvailabilityGroup told no member of $dag."
     }
     $operational = [string[]] @(Get-Names $groups[0] 'OperationalServers')
     $maintenance = [string[]] @(Get-Names $groups[0] 'ServersInMaintenance')

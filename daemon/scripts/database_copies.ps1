@@ -39,7 +39,7 @@ function ConvertTo-Copy {
     param($Row, $Database, [string] $Name)
     $named = Get-Text $Row 'DatabaseName'
     if ($named -ne $Name) {
-        Stop-Call 'failed' "Asked about database $Name, Exchange answered about '$named'."
+        Stop-Call 'broken' "Asked about database $Name, Exchange answered about '$named'."
     }
     $holder = Get-Text $Row 'MailboxServer'
     return @{
@@ -59,7 +59,7 @@ function Get-OtherMembers {
     param([string] $Dag, [string] $Server)
     $groups = @(Invoke-Exchange 'Get-DatabaseAvailabilityGroup' @{ Identity = $Dag })
     if ($groups.Count -ne 1 -or (Get-Text $groups[0] 'Name') -ne $Dag) {
-        Stop-Call 'failed' "Get-DatabaseAvailabilityGroup did not answer about $Dag alone."
+        Stop-Call 'broken' "Get-DatabaseAvailabilityGroup did not answer about $Dag alone."
     }
     foreach ($member in @(Get-Field $groups[0] 'Servers')) {
         $name = Get-Leaf $member.ToString()

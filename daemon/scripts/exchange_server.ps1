@@ -46,7 +46,7 @@ Complete-Call 'exchange_server' {
         $components.Add((ConvertTo-Component $row $server))
     }
     if ($components.Count -eq 0) {
-        Stop-Call 'failed' "Get-ServerComponentState answered nothing about $server."
+        Stop-Call 'broken' "Get-ServerComponentState answered nothing about $server."
     }
     return @{
         server             = $server

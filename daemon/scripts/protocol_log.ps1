@@ -12,7 +12,7 @@ function Get-FolderArgument {
     $folder = [string] (Get-Argument 'folder')
     # A local path without wildcards and without steps upwards.
     if ($folder -notmatch '\A[A-Za-z]:(\\[A-Za-z0-9][A-Za-z0-9 ._()-]*)+\\?\z' -or $folder.Contains('..')) {
-        Stop-Call 'failed' "The argument 'folder' is not the full name of a local folder."
+        Stop-Call 'broken' "The argument 'folder' is not the full name of a local folder."
     }
     if (-not [System.IO.Directory]::Exists($folder)) {
         Stop-Call 'not_found' "This server has no folder $folder."
@@ -24,11 +24,11 @@ function Get-UsersArgument {
     $users = @(Get-Argument 'users')
     foreach ($user in $users) {
         if (([string] $user) -notmatch '\A[A-Za-z0-9_.@*-]{1,128}\z') {
-            Stop-Call 'failed' "The argument 'users' holds something that is not the name of a mailbox."
+            Stop-Call 'broken' "The argument 'users' holds something that is not the name of a mailbox."
         }
     }
     if ($users.Count -eq 0) {
-        Stop-Call 'failed' "The argument 'users' names nobody."
+        Stop-Call 'broken' "The argument 'users' names nobody."
     }
     return $users
 }
@@ -86,13 +86,13 @@ function Read-Columns {
             $names = @($Matches[1].Split(',') | ForEach-Object -Process { $_.Trim() })
             foreach ($needed in 'dateTime', 'sessionId', 'user') {
                 if ($names -notcontains $needed) {
-                    Stop-Call 'failed' "A protocol log of this server has no column $needed."
+                    Stop-Call 'broken' "A protocol log of this server has no column $needed."
                 }
             }
             return , [string[]] $names
         }
     }
-    Stop-Call 'failed' 'A protocol log of this server does not say at its head which columns it has.'
+    Stop-Call 'broken' 'A protocol log of this server does not say at its head which columns it has.'
 }
 
 function Find-Column {
@@ -179,7 +179,7 @@ function Read-Span {
                 $rows.Add($fields)
             }
             if ($rows.Count -gt $mostLines) {
-                Stop-Call 'failed' 'The protocol log has more lines for that time than can be read; ask for less time.'
+                Stop-Call 'broken' 'The protocol log has more lines for that time than can be read; ask for less time.'
             }
         }
         return @{ columns = $columns; rows = $rows }
@@ -258,7 +258,7 @@ Complete-Call 'protocol_log' {
     $since = (Get-MomentArgument 'since').UtcDateTime
     $until = (Get-MomentArgument 'until').UtcDateTime
     if ($since -gt $until -or ($until - $since).TotalHours -gt 24) {
-        Stop-Call 'failed' "The arguments 'since' and 'until' are not a span of at most a day."
+        Stop-Call 'broken' "The arguments 'since' and 'until' are not a span of at most a day."
     }
     $users = [string[]] @(Get-UsersArgument)
     $parts = New-Object 'System.Collections.Generic.List[object]'

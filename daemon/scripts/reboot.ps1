@@ -38,52 +38,33 @@ function Assert-NoMailboxServer {
     }
 }
 
-# Whatever cannot be read is a conflict too: `failed` and a lost answer could lead to a harsher step.
-function Assert-Spared {
-    param([string] $Server, [bool] $Mailbox)
-    try {
-        if ($Mailbox) {
-            Assert-NothingActive $Server
-        }
-        else {
-            Assert-NoMailboxServer $Server
-        }
-    }
-    catch {
-        if ('denied', 'second_hop', 'logon', 'not_found' -contains (Find-Kind $_.Exception)) {
-            throw
-        }
-        Stop-Call 'conflict' $_.Exception.Message
-    }
-}
-
 Complete-Call 'reboot' {
     $server = Get-ServerArgument
     $mailbox = Get-FlagArgument 'mailbox'
     $itself = Get-HostName
     if ((Test-SameServer $server $itself) -or (Test-SameServer $itself $server)) {
-        Stop-Call 'failed' "This is $server itself; its reboot must be asked for from another server."
+        Stop-Call 'broken' "This is $server itself; its reboot must be asked for from another server."
     }
     $parameters = @{ ComputerName = $server; Force = $true }
     if ($null -ne $context.credential) {
         $parameters['Credential'] = $context.credential
     }
-    Assert-Spared $server $mailbox
+    if ($mailbox) {
+        Assert-NothingActive $server
+    }
+    else {
+        Assert-NoMailboxServer $server
+    }
     Assert-InTime
     try {
-        Restart-Computer @parameters
+        Invoke-Effect { Restart-Computer @parameters }
     }
     catch {
-        # Restart-Computer keeps of an access denied (E_ACCESSDENIED) only the text.
-        $denied = $_.Exception.Message -match '0x80070005' -or (Find-Kind $_.Exception) -eq 'denied'
-        if (-not $denied) {
-            # The call may have been cut off by the very reboot it asked for: only evidence can tell.
-            Stop-Call 'lost' $_.Exception.Message
-        }
-        if ($null -eq $context.credential) {
+        if ($null -eq $context.credential -and (Find-Kind $_.Exception) -eq 'denied') {
             Stop-Call 'second_hop' $_.Exception.Message
         }
-        Stop-Call 'denied' $_.Exception.Message
+        # Any other error may come from a call that was cut off by the very reboot it asked for.
+        throw
     }
     return @{ accepted = $true }
 }

@@ -18,7 +18,7 @@ function Read-Log {
         throw
     }
     if ($events.Count -ge $most) {
-        Stop-Call 'failed' "The log $Log has more than $most events for these hours."
+        Stop-Call 'broken' "The log $Log has more than $most events for these hours."
     }
     $events
 }
@@ -37,7 +37,7 @@ function ConvertTo-Fields {
 function Get-EventField {
     param([hashtable] $Fields, [string] $Name)
     if ([string] $Fields[$Name] -eq '') {
-        Stop-Call 'failed' "An event of $resultsLog has no '$Name'; what Managed Availability does cannot be read."
+        Stop-Call 'broken' "An event of $resultsLog has no '$Name'; what Managed Availability does cannot be read."
     }
     return [string] $Fields[$Name]
 }
@@ -51,7 +51,7 @@ function ConvertTo-EventMoment {
     $style = [System.Globalization.DateTimeStyles]::AssumeUniversal
     $moment = [System.DateTimeOffset]::MinValue
     if (-not [System.DateTimeOffset]::TryParse($Text, $culture, $style, [ref] $moment)) {
-        Stop-Call 'failed' "An event of $resultsLog has the time '$(Hide-Secret $Text)', which cannot be read."
+        Stop-Call 'broken' "An event of $resultsLog has the time '$(Hide-Secret $Text)', which cannot be read."
     }
     return Format-Moment $moment.UtcDateTime
 }
@@ -62,12 +62,12 @@ function ConvertTo-Action {
     if ($Ended) {
         $end = ConvertTo-EventMoment (Get-EventField $Fields 'EndTime')
         if ($null -eq $end) {
-            Stop-Call 'failed' "An event of $resultsLog has ended at no time."
+            Stop-Call 'broken' "An event of $resultsLog has ended at no time."
         }
     }
     $start = ConvertTo-EventMoment (Get-EventField $Fields 'StartTime')
     if ($null -eq $start) {
-        Stop-Call 'failed' "An event of $resultsLog has begun at no time."
+        Stop-Call 'broken' "An event of $resultsLog has begun at no time."
     }
     return @{
         action   = Get-EventField $Fields 'Id'
@@ -91,7 +91,7 @@ function Complete-Action {
 Complete-Call 'recovery_log' {
     $hours = [double] (Get-Argument 'hours')
     if (-not ($hours -gt 0 -and $hours -le 720)) {
-        Stop-Call 'failed' "The argument 'hours' is not between 0 and 720."
+        Stop-Call 'broken' "The argument 'hours' is not between 0 and 720."
     }
     $since = [datetime]::UtcNow.AddHours(-$hours)
     $system = Get-CimInstance -ClassName 'Win32_OperatingSystem'
@@ -119,7 +119,7 @@ Complete-Call 'recovery_log' {
                 $begun[$key] = ConvertTo-Action $fields $false
             }
             else {
-                Stop-Call 'failed' "An event of $log has the state '$(Hide-Secret $state)', which is not known."
+                Stop-Call 'broken' "An event of $log has the state '$(Hide-Secret $state)', which is not known."
             }
         }
     }

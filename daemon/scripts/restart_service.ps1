@@ -3,11 +3,31 @@
 
 $startSeconds = 60
 
+# Windows' own words for a service that does not answer (1053), or takes no orders now (1061).
+function Test-Unresponsive {
+    param($Exception)
+    while ($null -ne $Exception) {
+        if ($Exception -is [System.ComponentModel.Win32Exception] -and 1053, 1061 -contains $Exception.NativeErrorCode) {
+            return $true
+        }
+        $Exception = $Exception.InnerException
+    }
+    return $false
+}
+
 function Stop-Within {
     param($Service, [datetime] $Limit)
     $Service.Refresh()
     if ($Service.Status -ne 'Stopped' -and $Service.Status -ne 'StopPending') {
-        $Service.Stop()
+        try {
+            Invoke-Effect { $Service.Stop() }
+        }
+        catch {
+            if (Test-Unresponsive $_.Exception) {
+                Stop-Call 'hung' "$($Service.ServiceName) does not do as it is told: $($_.Exception.Message)"
+            }
+            throw
+        }
     }
     $left = $Limit - [datetime]::UtcNow
     if ($left.TotalSeconds -lt 1) {
@@ -26,7 +46,7 @@ function Start-Within {
     param($Service)
     $Service.Refresh()
     if ($Service.Status -ne 'Running' -and $Service.Status -ne 'StartPending') {
-        $Service.Start()
+        Invoke-Effect { $Service.Start() }
     }
     try {
         $Service.WaitForStatus('Running', [timespan]::FromSeconds($startSeconds))
@@ -52,7 +72,7 @@ function Read-Service {
     $number = [int] $service.ProcessId
     $process = @(Get-CimInstance -ClassName 'Win32_Process' | Where-Object -Property 'ProcessId' -EQ -Value $number)
     if ($number -eq 0 -or $process.Count -ne 1) {
-        Stop-Call 'failed' "$Name was started and its process is gone again."
+        Stop-Call 'broken' "$Name was started and its process is gone again."
     }
     $startType = [string] $service.StartMode
     if ($startType -eq 'Auto') {
@@ -73,11 +93,11 @@ Complete-Call 'restart_service' {
     $before = Find-Service $name
     # Stopping what cannot be started again would turn a sick service into a dead one.
     if ($before.StartMode -eq 'Disabled') {
-        Stop-Call 'failed' "$name is disabled; nothing was done."
+        Stop-Call 'conflict' "$name is disabled; nothing was done."
     }
     # Exchange leaves POP3 and IMAP4 on Manual and stopped where nobody meant them to run.
     if ($before.StartMode -ne 'Auto' -and $before.State -eq 'Stopped') {
-        Stop-Call 'failed' "$name is stopped and does not start by itself; nothing was done."
+        Stop-Call 'conflict' "$name is stopped and does not start by itself; nothing was done."
     }
     $service = Get-Service -Name $name
     $dependents = @($service.DependentServices | Where-Object -Property 'Status' -NE -Value 'Stopped')

@@ -4,11 +4,11 @@ function Get-HealthSetsArgument {
     $wanted = @(Get-Argument 'health_sets')
     foreach ($one in $wanted) {
         if ($one -isnot [string] -or $one -notmatch '\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\*?\z') {
-            Stop-Call 'failed' "The argument 'health_sets' holds something that is not the name of a health set."
+            Stop-Call 'broken' "The argument 'health_sets' holds something that is not the name of a health set."
         }
     }
     if ($wanted.Count -eq 0) {
-        Stop-Call 'failed' "The argument 'health_sets' names none."
+        Stop-Call 'broken' "The argument 'health_sets' names none."
     }
     return $wanted
 }
@@ -40,7 +40,7 @@ Complete-Call 'server_health' {
         $named = Get-Text $row 'HealthSetName'
         if (-not (Test-Wanted $named $wanted)) {
             if ($single) {
-                Stop-Call 'failed' "Asked about health set $($wanted[0]), Exchange answered about '$named'."
+                Stop-Call 'broken' "Asked about health set $($wanted[0]), Exchange answered about '$named'."
             }
             continue
         }

@@ -127,7 +127,7 @@ Complete-Call 'server_state' {
     $wanted = @(Get-Argument 'services')
     foreach ($name in $wanted) {
         if (([string] $name) -notmatch '\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\z') {
-            Stop-Call 'failed' "The argument 'services' holds something that is not a name."
+            Stop-Call 'broken' "The argument 'services' holds something that is not a name."
         }
     }
     $system = Get-CimInstance -ClassName 'Win32_OperatingSystem'

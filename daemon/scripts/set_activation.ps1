@@ -13,13 +13,7 @@ Complete-Call 'set_activation' {
     $change = @{ Identity = $server; DatabaseCopyActivationDisabledAndMoveNow = $value; Confirm = $false }
     Save-Mark
     Assert-InTime
-    [void] @(Invoke-Exchange 'Set-MailboxServer' $change)
-    try {
-        $after = Get-Flag (Get-MailboxServerOf $server) 'DatabaseCopyActivationDisabledAndMoveNow'
-    }
-    catch {
-        # The change was sent; an error of the reading must not pass for an error of the change.
-        Stop-Call 'lost' $_.Exception.Message
-    }
+    Invoke-Effect { Invoke-Exchange 'Set-MailboxServer' $change }
+    $after = Get-Flag (Get-MailboxServerOf $server) 'DatabaseCopyActivationDisabledAndMoveNow'
     return @{ server = $server; before = $before; after = $after; changed = $true }
 }

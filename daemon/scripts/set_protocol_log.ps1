@@ -13,13 +13,7 @@ Complete-Call 'set_protocol_log' {
     }
     $change = @{ Server = $server; ProtocolLogEnabled = $value; Confirm = $false }
     Assert-InTime
-    [void] @(Invoke-Exchange 'Set-PopSettings' $change)
-    try {
-        $after = Get-Flag (Get-One 'Get-PopSettings' @{ Server = $server } 'Server' $server) 'ProtocolLogEnabled'
-    }
-    catch {
-        # The change was sent; an error of the reading must not pass for an error of the change.
-        Stop-Call 'lost' $_.Exception.Message
-    }
+    Invoke-Effect { Invoke-Exchange 'Set-PopSettings' $change }
+    $after = Get-Flag (Get-One 'Get-PopSettings' @{ Server = $server } 'Server' $server) 'ProtocolLogEnabled'
     return @{ server = $server; before = $before; after = $after; changed = $true }
 }

@@ -3,7 +3,7 @@
 Complete-Call 'step_running' {
     $step = [string] (Get-Argument 'step')
     if ($step -cnotmatch '\A[0-9a-z][0-9a-z.-]{0,63}\z') {
-        Stop-Call 'failed' "The argument 'step' is not the id of a step."
+        Stop-Call 'broken' "The argument 'step' is not the id of a step."
     }
     # One id may begin with another, so the marker ends where an id can go no further.
     $marker = 'exmedic-' + [regex]::Escape($step) + '(?![0-9a-z.-])'

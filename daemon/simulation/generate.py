@@ -89,6 +89,8 @@ MISHAPS: tuple[tuple[int, tuple[str, ...], int, tuple[str, ...]], ...] = (
     (2, ("notifier.notify",), 3, ("fails before", "fails after", "dies before", "dies after")),
     (1, ("journal.emit",), 60, ("fails before", "fails after", "dies before", "dies after")),
 )  # fmt: skip
+#: Errors of a script's own, before and after it has done its work: at each of the shell's places.
+OWN_ERRORS = ("script_broken", "script_dies")
 
 
 def story_of(seed: int) -> Story:
@@ -122,6 +124,7 @@ def story_of(seed: int) -> Story:
     events += burst
     common, shared_cause = _causes(random.Random(f"causes of {seed}"), servers)  # noqa: S311 - reproducible on purpose
     events += common
+    mishaps += _own_errors(random.Random(f"own errors of {seed}"))  # noqa: S311 - reproducible on purpose
     return Story(
         seed=seed,
         events=tuple(sorted(events, key=lambda event: event.at)),
@@ -251,6 +254,16 @@ def _asking(chance: random.Random, servers: list[str]) -> tuple[frozenset[str], 
         if chance.random() < 0.4  # noqa: PLR2004 - what was approved is not done, and must be approved again
     ]
     return frozenset({_name(chance.choice(servers))}), events, mishaps
+
+
+def _own_errors(chance: random.Random) -> Iterator[Mishap]:
+    """Scripts of ours fail by themselves: the first effects above all, so that the ladder can go on afterwards."""
+    if chance.random() > 0.2:  # noqa: PLR2004
+        return
+    for nth in (1, 2, 3):
+        for script in ("restart_service", "set_activation", "reboot", "invoke_probe"):
+            if chance.random() < 0.3:  # noqa: PLR2004
+                yield Mishap(place=f"shell.{script}", nth=nth, kind=chance.choice(OWN_ERRORS))
 
 
 def _pauses(chance: random.Random, servers: list[str]) -> tuple[list[Event], list[Mishap]]:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
-from daemon.lab.handlers import CHANGING, HANDLERS
+from daemon.lab.faults import Fault
+from daemon.lab.handlers import CHANGING, carry_out
 from daemon.lab.organisation import Machine
 from daemon.lab.process import Process, ProcessKilled
 from daemon.lab.script_call import Lost, Refusal, Result, ScriptCall
@@ -21,6 +22,8 @@ from daemon.wire.envelope import read_answer
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
+#: Mishaps of the script itself, on the server.
+_OWN_ERRORS = {fault.value: fault for fault in (Fault.SCRIPT_BROKEN, Fault.SCRIPT_DIES)}
 _LATE = (20.0, 900.0)  #: seconds until a command that was held up on its way begins
 
 
@@ -62,7 +65,7 @@ class ModelShell:
     """`ports.Shell` for every daemon of one world. `spawn` runs what outlives a daemon.
 
     `sent` is told of each effect, and what befalls it, at the moment its command goes out; `asked` at each moment in
-    which a server has answered or done something.
+    which a server has answered or done something, with the error kind if it is a no.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class ModelShell:
         chance: random.Random,
         spawn: Spawn,
         sent: Callable[[Call, str], None],
-        asked: Callable[[], None],
+        asked: Callable[[Call, str], None],
     ) -> None:
         self._simulation = simulation
         self._chance = chance
@@ -98,7 +101,8 @@ class ModelShell:
         process = VirtualProcess(self._simulation, " ".join([EXECUTABLE, *arguments(call.step_id)]))
         if mishap != "vanished":
             begins = self._chance.uniform(*_LATE) if mishap == "held_up" else 0.0
-            self._spawn(self._serve(process, call, machine, begins), f"{call.script} on {call.executor}")
+            serving = self._serve(process, call, machine, begins, _OWN_ERRORS.get(mishap))
+            self._spawn(serving, f"{call.script} on {call.executor}")
         if not call.read_only:
             self._sent(call, mishap)
         return await self._answer(call, process, mishap, until)
@@ -133,7 +137,9 @@ class ModelShell:
         exit_code = 1 if process.exit_code is None else process.exit_code
         return read_answer(call, host=call.executor, stdout=stdout, stderr=process.stderr, exit_code=exit_code)
 
-    async def _serve(self, process: VirtualProcess, call: Call, machine: Machine, begins: float) -> None:
+    async def _serve(
+        self, process: VirtualProcess, call: Call, machine: Machine, begins: float, error: Fault | None
+    ) -> None:
         """The server's side."""
         processes = self._processes.setdefault(machine.name, [])
         if begins:
@@ -143,7 +149,7 @@ class ModelShell:
                 return
         processes.append(process)
         try:
-            await self._carry_out(process, call, machine)
+            await self._carry_out(process, call, machine, error)
         except ProcessKilled:
             pass  # what it had asked Windows to do goes on
         except Lost as lost:
@@ -151,27 +157,26 @@ class ModelShell:
         finally:
             processes.remove(process)
 
-    async def _carry_out(self, process: VirtualProcess, call: Call, machine: Machine) -> None:
+    async def _carry_out(self, process: VirtualProcess, call: Call, machine: Machine, error: Fault | None) -> None:
         if call.script not in CHANGING:
             self._simulation.record.read(machine.name, call.script)
         await process.wait(self._chance.uniform(0.05, 1.5))
         result: Result | None = None
-        error = None
+        problem = None
+        of = ScriptCall(
+            simulation=self._simulation,
+            process=process,
+            executor=machine,
+            step=call.step_id,
+            args=call.args,
+            exchange=None,
+            siblings=lambda: list(self._processes.get(machine.name, ())),
+        )
         try:
-            result = await HANDLERS[call.script](
-                ScriptCall(
-                    simulation=self._simulation,
-                    process=process,
-                    executor=machine,
-                    step=call.step_id,
-                    args=call.args,
-                    exchange=None,
-                    siblings=lambda: list(self._processes.get(machine.name, ())),
-                )
-            )
+            result = await carry_out(call.script, of, error)
         except Refusal as refusal:
-            error = {"kind": refusal.kind, "message": refusal.message}
-        self._asked()
+            problem = {"kind": refusal.kind, "message": refusal.message}
+        self._asked(call, "" if problem is None else problem["kind"])
         clock = self._simulation.timeline.now() + machine.skew
         envelope = {
             "exmedic": 1,
@@ -179,9 +184,9 @@ class ModelShell:
             "step": call.step_id,
             "host": machine.name,
             "clock": clock.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "ok": error is None,
+            "ok": problem is None,
             "result": result,
-            "error": error,
+            "error": problem,
         }
         process.end(0, json.dumps(envelope).encode())
 

@@ -1,6 +1,7 @@
 """The rules that never break, checked against the model's own truth whenever anything happens, and at the end.
 
-Rule 11 (secrets) has no check here: no secret exists in a simulation. docs/guarantees.md names the tests that hold it.
+Of rule 11 (secrets) only what a failing probe tells is looked for: our own passwords do not exist in a simulation.
+docs/guarantees.md names the tests that hold it.
 """
 
 import json
@@ -12,6 +13,7 @@ from daemon.domain import GENESIS, AuditKind, Incident, IncidentStatus, Step, St
 from daemon.gates import limits
 from daemon.guardrail_settings import Budgets
 from daemon.lab.faults import Fault
+from daemon.lab.handlers import PROBE_PASSWORD
 from daemon.lab.organisation import Machine, Monitor
 from daemon.lab.record import RecordedEffect
 from daemon.ports import Call
@@ -60,6 +62,7 @@ class Rules(Watcher):
         self._done: Counter[tuple[str, str]] = Counter()  # effects by step and kind
         self._happened: defaultdict[str, list[tuple[datetime, str]]] = defaultdict(list)  # by effect
         self._spent: defaultdict[Disruption, list[tuple[datetime, str]]] = defaultdict(list)
+        self._broke: set[str] = set()  # steps whose script failed by itself before it had done anything
         self._ended: set[str] = set()
         self._audited = 0
         self._opened = 0
@@ -131,6 +134,10 @@ class Rules(Watcher):
         self._once_a_state(step)
         self._with_reason(step)
         self._within_budget(step, entry)
+
+    def broke(self, call: Call) -> None:
+        """For rule 13."""
+        self._broke.add(call.step_id)
 
     def changed(self) -> None:
         """Rules 4, 6, 8 and 9, after each verb of the store."""
@@ -311,7 +318,7 @@ class Rules(Watcher):
         self._everything_told(imbalance)
 
     def _as_recorded(self, step: Step) -> None:
-        """Rule 3: what the store says of a step is what the servers saw of it.
+        """Rules 3 and 13: what the store says of a step is what the servers saw of it.
 
         An idempotent change that was withdrawn may still happen; that it is put back or told is rule 8.
         """
@@ -321,6 +328,10 @@ class Rules(Watcher):
         seen = self._done[step.id, kind]
         if step.status is StepStatus.WITHDRAWN and seen and step.effect is Effect.DISRUPTIVE:
             self.broken(3, f"{step.id} is withdrawn as never done, and the servers saw {kind}")
+        if step.id in self._broke and step.outcome == "failed" and not self._befell(step):
+            self.broken(13, f"{step.id} failed by an error of ours, and that counts as a no of {step.server}")
+        if step.outcome == "refused" and seen and step.effect is Effect.DISRUPTIVE:
+            self.broken(13, f"{step.id} is recorded as never tried, and the servers saw {kind}")
         done = step.status is StepStatus.DONE and step.outcome == "done" and step.effect is Effect.DISRUPTIVE
         if done and not seen and not (kind == "restart" and self._befell(step)):
             self.broken(4, f"{step.id} is recorded as done, and no server saw {kind}")
@@ -351,8 +362,11 @@ class Rules(Watcher):
                 self.broken(8, f"{entry.effect} of {entry.step} on {entry.server} was neither undone nor told as left")
 
     def _everything_told(self, imbalance: str) -> None:
-        """The outbox, the journal, the chain and the pages: nothing of them is lost."""
+        """The outbox, the journal, the chain and the pages: nothing of them is lost, and nothing tells a password."""
         state = self._world.store.contents
+        kept = (state.steps, state.incidents, state.audit, self._world.bus.published, self._world.pages)
+        if PROBE_PASSWORD in str(kept):
+            self.broken(11, "the password that a probe told was kept or sent")
         if state.outbox:
             waiting = Counter(row.message.channel.value for row in state.outbox.values())
             self.broken(9, f"messages that were never sent: {dict(waiting)}")

@@ -106,6 +106,9 @@ class Watcher:
     def asked(self) -> None:
         """A server has answered, or done what it was told: the answer is of this moment."""
 
+    def broke(self, call: Call) -> None:
+        """A script failed by itself before it had done anything."""
+
     def changed(self) -> None:
         """A verb of the store has ended."""
 
@@ -286,8 +289,10 @@ class World:
     def _effect(self, entry: RecordedEffect) -> None:
         self.watcher.effect(entry)
 
-    def _asked(self) -> None:
+    def _asked(self, call: Call, error: str) -> None:
         self.watcher.asked()
+        if error == "broken":
+            self.watcher.broke(call)
 
     def _sent(self, call: Call, mishap: str) -> None:
         self.watcher.sent(call)

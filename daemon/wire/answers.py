@@ -27,8 +27,13 @@ refuses with the error kind `expired` and does nothing):
 
 `reboot` looks itself, last before `not_after`, and refuses with the error kind `conflict`, having done nothing, when an
 active database copy may be on the server. `mailbox` true: its DatabaseCopyActivationDisabledAndMoveNow is not true any
-more, a copy there is active, or something about its databases and copies cannot be read. `mailbox` false: Exchange says
-that it is a Mailbox server after all, or does not answer.
+more, a copy there is active, or no row tells of one. `mailbox` false: Exchange says that it is a Mailbox server after
+all. When it cannot look it is `broken`.
+
+What an error may mean follows from one flag in the prelude, set directly before the first change. Not set: nothing was
+tried, and an error that nobody expected is `broken`. Set: there is no answer at all (exit code 3), so that evidence
+decides; but for `hung` and `failed`, which say for certain how it ended, and for a first change that was itself refused
+because a right is missing, which takes the flag back.
 
 One of `health_sets` that ends in `*` means every health set whose name begins so, as the page's `-like "POP*"`.
 
@@ -52,7 +57,7 @@ def _aware(value: datetime) -> datetime:
 
 Moment = Annotated[datetime, AfterValidator(_aware)]
 
-ErrorKind = Literal["expired", "conflict", "not_found", "denied", "second_hop", "logon", "hung", "failed"]
+ErrorKind = Literal["expired", "conflict", "not_found", "denied", "second_hop", "logon", "broken", "hung", "failed"]
 
 
 def same_server(one: str, other: str) -> bool:
@@ -68,7 +73,10 @@ class _Answer(BaseModel):
 
 
 class ScriptError(_Answer):
-    """Why a script said no. `expired`, `conflict`, `second_hop` and `logon` mean that it changed nothing."""
+    """Why a script said no. It changed nothing, unless the kind is `hung` or `failed`: then it tried in vain.
+
+    `broken`: an error of the script's own. It says nothing about the server.
+    """
 
     kind: ErrorKind
     message: str

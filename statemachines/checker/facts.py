@@ -9,7 +9,7 @@ from typing import NamedTuple
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES, ActionSpec, Disruption, Effect, Proof
 from statemachines.catalogue import Kind
 from statemachines.model import Literal_
-from statemachines.table import HELD, LadderState
+from statemachines.table import BROKEN, HELD, LadderState
 
 GOING, BACK = "going down", "back, and not verified"
 
@@ -151,6 +151,7 @@ def _effect_events(state: LadderState, facts: Facts, world: World) -> list[Event
         Event(outcome, outcome, _stopping(spec, outcome, facts), _COMMON[outcome])
         for outcome in ("refused", "unreachable")
     ]
+    never.append(Event(BROKEN, "an error of our own", _stopping(spec, BROKEN, facts), "nothing was tried"))
     if not _can_happen(state, facts, world):
         return [*never, held]
     then = _TOLD[spec.disrupts].format_map({"service": "the service", **state.params}) if spec.disrupts else ""

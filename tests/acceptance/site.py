@@ -319,7 +319,8 @@ def assert_same(lab: Lab, steps: Iterable[Step], left: frozenset[str]) -> None:
     told: Counter[tuple[str, str, str]] = Counter()
     perhaps: Counter[tuple[str, str, str]] = Counter()
     for step in steps:
-        if step.effect is not Effect.READ and step.executor and step.status is not StepStatus.WITHDRAWN:
+        tried = step.status is not StepStatus.WITHDRAWN and step.outcome != "refused"
+        if step.effect is not Effect.READ and step.executor and tried:
             proven = step.status is StepStatus.DONE and step.outcome not in {"unknown", "failed"}
             if step.action == "undo":
                 proven = proven and step.params["item"] not in left

@@ -31,3 +31,11 @@ def test_an_answer_of_another_shape_names_the_field() -> None:
     heard = understand(reply, "mbx1", "step_running", StepRunning, 0.0)
     assert isinstance(heard, Unheard)
     assert heard.detail == "step_running on mbx1: answer not understood: looked_at: Field required"
+
+
+def test_an_error_of_a_scripts_own_is_no_answer_about_the_server() -> None:
+    for error, kind in (("broken", ReplyKind.UNKNOWN), ("not_found", ReplyKind.FAILED)):
+        reply = Reply(kind=ReplyKind.FAILED, result={}, error=error, detail="no")
+        heard = understand(reply, "mbx1", "step_running", StepRunning, 0.0)
+        assert isinstance(heard, Unheard)
+        assert (heard.kind, heard.outcome) == (kind, "unknown")

@@ -52,9 +52,16 @@ class Mishap(Enum):
     VANISHED = auto()  # sent, never done, no answer
     UNREACHABLE = auto()
     FAILED = auto()
+    BROKEN = auto()  # the script failed by itself, before it had done anything
     GARBAGE = auto()
     CRASH_BEFORE = auto()  # the process dies before it is sent
     CRASH_AFTER = auto()  # the process dies after it was done, before the answer
+
+
+_NOES = {
+    Mishap.FAILED: ("failed", "the script said no"),
+    Mishap.BROKEN: ("broken", "You cannot call a method on a null-valued expression."),
+}
 
 
 @dataclass
@@ -126,8 +133,9 @@ class World:
             with permit() as allowed:
                 if not allowed:
                     return Reply(kind=ReplyKind.WITHHELD, result={}, detail="withheld")
-        if mishap is Mishap.FAILED:
-            return Reply(kind=ReplyKind.FAILED, result={}, error="failed", detail="the script said no")
+        if mishap in _NOES:
+            error, words = _NOES[mishap]
+            return Reply(kind=ReplyKind.FAILED, result={}, error=error, detail=words)
         if mishap is Mishap.VANISHED:
             self.marks.add((call.executor, call.step_id))  # it began, and its client was gone before Exchange did it
             return Reply(kind=ReplyKind.UNKNOWN, result={}, detail="no answer")

@@ -60,7 +60,7 @@ def test_a_health_set_that_the_server_does_not_have_gives_no_rows(client: Client
     assert answer.rows == ()
 
 
-@pytest.mark.parametrize(("server", "kind"), [("", "failed"), ("mbx1", "failed"), ("mbx9.contoso.lab", "not_found")])
+@pytest.mark.parametrize(("server", "kind"), [("", "broken"), ("mbx1", "broken"), ("mbx9.contoso.lab", "not_found")])
 def test_a_server_must_be_named_in_full_and_exist(client: Client, server: str, kind: str) -> None:
     assert client.call("mbx2", "server_health", server=server, health_sets=["POP"]).error_kind == kind
 
@@ -157,8 +157,50 @@ def test_a_restart_gives_the_service_a_new_process_and_is_recorded_once(lab: Lab
 def test_a_disabled_service_is_not_restarted(lab: Lab, client: Client) -> None:
     machine_of(lab, "mbx1").services["MSExchangePOP3BE"].start_type = "Disabled"
     arguments = {"service": "MSExchangePOP3BE", "stop_timeout": 90, "not_after": in_time(lab, "mbx1")}
-    assert client.call("mbx1", "restart_service", **arguments).error_kind == "failed"
+    assert client.call("mbx1", "restart_service", **arguments).error_kind == "conflict"
     assert lab.effects() == ()
+
+
+def test_a_service_that_may_be_stopped_and_not_started_gives_no_answer_once_it_is_stopped(
+    lab: Lab, client: Client
+) -> None:
+    lab.break_server("mbx1", Fault.START_REFUSED)
+    first = {"service": "MSExchangePOP3BE", "stop_timeout": 90, "not_after": in_time(lab, "mbx1")}
+    output = client.call("mbx1", "restart_service", **first)
+    assert (output.exit_code, output.stdout) == (3, b""), "no kind may say that nothing was tried"
+    assert b"Access is denied" in output.stderr
+    assert [effect.effect for effect in lab.effects()] == ["restart"]
+    again = client.call("mbx1", "restart_service", "inc-7.4", **first)
+    assert again.error_kind == "denied", "nothing was changed this time"
+    assert len(lab.effects()) == 1
+
+
+@pytest.mark.parametrize("script", sorted(CHANGING))
+def test_an_error_of_a_scripts_own_is_broken_before_its_effect_and_no_answer_after_it(
+    lab: Lab, client: Client, script: str
+) -> None:
+    server, executor = ("mbx1", "mbx1") if script == "restart_service" else ("cas1", "cas2")
+    server, executor = ("mbx1", "mbx2") if script == "set_activation" else (server, executor)
+    arguments = {
+        "restart_service": {"service": "MSExchangePOP3BE", "stop_timeout": 90},
+        "reboot": {"server": CAS1, "mailbox": False},
+        "set_activation": {"server": MBX1, "expected": False, "value": True},
+        "set_protocol_log": {"server": CAS1, "expected": False, "value": True},
+    }[script] | {"not_after": in_time(lab, executor)}
+    lab.break_server(server, Fault.SCRIPT_BROKEN, script=script, count=1)
+    lab.break_server(server, Fault.SCRIPT_DIES, script=script, count=1)
+    assert client.call(executor, script, **arguments).error_kind == "broken"
+    assert lab.effects() == ()
+    output = client.call(executor, script, "inc-7.4", **arguments)
+    assert (output.exit_code, output.stdout) == (3, b"")
+    assert len(lab.effects()) == 1
+
+
+def test_an_error_of_a_reading_scripts_own_is_broken_whenever_it_comes(lab: Lab, client: Client) -> None:
+    for fault in (Fault.SCRIPT_BROKEN, Fault.SCRIPT_DIES):
+        lab.break_server("mbx1", fault, count=1)
+        assert client.call("mbx1", "server_state", services=[]).error_kind == "broken"
+    assert client.call("mbx1", "server_state", services=[]).result(ServerState)
 
 
 def test_a_service_that_does_not_exist_is_not_found(lab: Lab, client: Client) -> None:
@@ -261,12 +303,14 @@ def test_a_mailbox_server_is_rebooted_only_while_activation_is_blocked_and_no_co
     assert [effect.effect for effect in lab.effects()] == ["reboot"]
 
 
-def test_a_reboot_without_an_exchange_session_to_look_through_is_refused(lab: Lab, client: Client) -> None:
+def test_a_reboot_without_an_exchange_session_to_look_through_is_broken_and_does_nothing(
+    lab: Lab, client: Client
+) -> None:
     windows, machine = lab.simulation.windows, machine_of(lab, "cas2")
     windows.stop_service(machine, machine.services["MSExchangeADTopology"])
     wait_until(lab, lambda: not machine.runs("MSExchangeADTopology"))
     arguments = {"server": CAS1, "mailbox": False, "not_after": in_time(lab, "cas2")}
-    assert client.call("cas2", "reboot", **arguments).error_kind == "conflict"
+    assert client.call("cas2", "reboot", **arguments).error_kind == "broken"
     assert lab.effects() == ()
 
 
@@ -281,7 +325,7 @@ def test_a_second_reboot_of_a_server_going_down_gives_no_answer_and_no_second_ef
 
 def test_a_server_does_not_reboot_itself(lab: Lab, client: Client) -> None:
     arguments = {"server": CAS1, "mailbox": False, "not_after": in_time(lab, "cas1")}
-    assert client.call("cas1", "reboot", **arguments).error_kind == "failed"
+    assert client.call("cas1", "reboot", **arguments).error_kind == "broken"
     assert lab.effects() == ()
 
 

@@ -285,7 +285,7 @@ def test_a_member_that_is_down_is_away_until_it_is_cured_and_nobody_is_blamed(
         ("Up", True),
     ]
     assert _failed_checks(client, "mbx1") == ["DagMembersUp"]
-    assert client.call("mbx3", "dag_health", server=MBX2).error_kind == "failed"
+    assert client.call("mbx3", "dag_health", server=MBX2).error_kind == "broken"
     databases = still_lab.simulation.organisation.databases
     assert databases["MBX2-DB1"].active != MBX2
     assert databases["MBX2-DB1"].state == "Mounted"

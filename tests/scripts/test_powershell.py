@@ -65,7 +65,7 @@ def test_the_prelude_and_the_bootstrap_are_powershell() -> None:
         ("return @{", "return {{"),
         ("Complete-Call 'reboot' {", "Complete-Call 'reboot' "),
         ("if ((Test-SameServer", "if (Test-SameServer"),
-        ("'failed'", "'failed"),
+        ("'broken'", "'broken"),
     ],
 )
 def test_the_syntax_check_catches_a_broken_script(find: str, put: str) -> None:
@@ -131,12 +131,90 @@ def test_the_last_thing_before_an_effect_is_the_look_at_the_clock(name: str) -> 
     assert "Get-CimInstance" not in gap
 
 
-def test_a_reboot_looks_for_active_copies_last_of_all_and_what_it_cannot_read_is_a_conflict() -> None:
+#: What changes something, by how a statement begins that does nothing else.
+EFFECTS = re.compile(r"\$Service\.(?:Stop|Start)\(\)|Restart-Computer |Invoke-Exchange 'Set-")
+
+
+def _walk(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.children:
+        yield from _walk(child)
+
+
+def whole(node: Node) -> str:
+    return (node.text or b"").decode()
+
+
+def _effects(root: Node) -> list[Node]:
+    """Every statement that changes something, or contains one that does, innermost last."""
+    return [node for node in _walk(root) if node.type == "pipeline" and EFFECTS.match(whole(node))]
+
+
+def _doors(root: Node) -> list[str]:
+    """What stands behind each call of Invoke-Effect."""
+    calls = [node for node in _walk(root) if node.type == "command" and whole(node).startswith("Invoke-Effect ")]
+    return [whole(call).removeprefix("Invoke-Effect").strip() for call in calls]
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_whatever_changes_something_stands_alone_behind_the_one_door(name: str) -> None:
+    text = code(own_text(name))
+    root = PARSER.parse(text.encode()).root_node
+    effects = _effects(root)
+    assert effects
+    assert _doors(root) == [f"{{ {whole(effect)} }}" for effect in effects]
+    assert len(EFFECTS.findall(text)) == len(effects), "an effect hides in a longer statement"
+
+
+def test_the_flag_is_set_directly_before_what_is_behind_the_door() -> None:
+    root = PARSER.parse(code(PRELUDE).encode()).root_node
+    (door,) = [n for n in _walk(root) if n.type == "function_statement" and "Invoke-Effect" in whole(n).split("\n")[0]]
+    (trying,) = [node for node in _walk(door) if node.type == "try_statement"]
+    assert trying.prev_sibling is not None
+    assert whole(trying.prev_sibling) == "$context.acted = $true"
+    assert whole(trying).replace("\n", " ").split()[:5] == ["try", "{", "[void]", "@(&", "$Effect)"]
+    assert code(PRELUDE).count("& $Effect") == 1
+
+
+def test_nothing_sets_the_flag_but_the_door_and_only_a_refusal_of_the_first_change_takes_it_back() -> None:
+    for name in scripts.NAMES:
+        assert "acted" not in code(own_text(name))
+    touched = [line.strip() for line in code(PRELUDE).splitlines() if "acted" in line]
+    assert touched == [
+        "acted      = $false",
+        "$first = -not $context.acted",
+        "$context.acted = $true",
+        "$context.acted = $false",
+        "if ($null -ne $problem -and $context.acted -and 'hung', 'failed' -notcontains $problem.kind) {",
+    ]
+    taken_back = code(PRELUDE).partition("$context.acted = $false")[0].splitlines()[-2].strip()
+    assert taken_back == "if ($first -and (Find-Kind $_.Exception) -eq 'denied') {"
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_it_is_asked_whether_it_is_not_too_late_before_the_first_effect(name: str) -> None:
+    helpers, _, body = code(own_text(name)).partition("Complete-Call")
+    acting = {"Invoke-Effect"}
+    acting |= {text.split()[0] for text in helpers.split("function ")[1:] if "Invoke-Effect" in text}
+    first = min(body.find(each) for each in acting if each in body)
+    assert 0 < body.find("Assert-InTime") < first
+
+
+@pytest.mark.parametrize("name", [name for name in scripts.NAMES if name not in CHANGING])
+def test_a_reading_script_has_no_door(name: str) -> None:
+    assert "Invoke-Effect" not in own_text(name)
+
+
+@pytest.mark.parametrize("name", ["_prelude", *scripts.NAMES])
+def test_only_a_real_attempt_has_failed_or_hung(name: str) -> None:
+    said = re.findall(r"Stop-Call '(failed|hung|lost)'", code(own_text(name)))
+    assert said == (["hung", "hung", "failed"] if name == "restart_service" else [])
+
+
+def test_a_reboot_looks_for_active_copies_last_of_all() -> None:
     helpers, _, body = code(own_text("reboot")).partition("Complete-Call 'reboot'")
-    assert "    Assert-Spared $server $mailbox\n    Assert-InTime\n" in body
+    assert "        Assert-NoMailboxServer $server\n    }\n    Assert-InTime\n" in body
     assert "Invoke-Exchange" not in body
-    look = helpers.partition("function Assert-Spared")[2]
-    assert look.rstrip().endswith("Stop-Call 'conflict' $_.Exception.Message\n    }\n}")
     for cmdlet in ("Get-MailboxServer", "Get-MailboxDatabase'", "Get-MailboxDatabaseCopyStatus", "Get-ExchangeServer"):
         assert cmdlet in helpers
 

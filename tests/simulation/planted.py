@@ -28,10 +28,12 @@ from daemon.gates.standing_down import nobody_logged_on
 from daemon.gates.storms import of_a_storm, rooms
 from daemon.intake import Intake
 from daemon.inventory import Server
+from daemon.lab.script_call import Refusal
 from daemon.outbox import Outbox, bus_payload
 from daemon.parts import Parts
 from daemon.ports import EVERYTHING, Call, Delivery, Reply, ReplyKind
 from daemon.remote_pause import RemotePause
+from daemon.sent import SAID_NO
 from daemon.simulation.ports import MemorySwitch
 from daemon.turn import Turn
 from daemon.wire.answers import ServerHealth, ServerState
@@ -107,9 +109,9 @@ def acknowledge_what_could_not_be_stored(patch: Patch) -> None:
 def retry_what_was_lost(patch: Patch) -> None:
     sent = Turn._sent
 
-    async def careless(self: Turn, step: Step, reply: Reply) -> None:
+    async def careless(self: Turn, step: Step, script: str, reply: Reply) -> None:
         lost = reply.kind is ReplyKind.UNKNOWN
-        await sent(self, step, replace(reply, kind=ReplyKind.UNREACHABLE) if lost else reply)
+        await sent(self, step, script, replace(reply, kind=ReplyKind.UNREACHABLE) if lost else reply)
 
     patch.setattr(Turn, "_sent", careless)
 
@@ -326,6 +328,19 @@ def act_before_a_pattern_could_show(patch: Patch) -> None:
     patch.setattr("daemon.gates.shared_cause.unsettled", lambda *_: None)
 
 
+def take_an_error_of_our_own_for_a_no(patch: Patch) -> None:
+    patch.setattr("daemon.sent.NOT_TRIED", {"expired": "unreachable"})
+    patch.setattr("daemon.sent.SAID_NO", {**SAID_NO, "broken": "failed"})
+
+
+def let_a_script_say_that_nothing_was_tried_once_it_has_acted(patch: Patch) -> None:
+    patch.setattr("daemon.lab.handlers.Lost", lambda words: Refusal("denied", words))
+
+
+def keep_the_password_that_a_probe_tells(patch: Patch) -> None:
+    patch.setattr("daemon.wire.envelope.struck_out", lambda answer: answer)
+
+
 def _unasked(patch: Patch, precondition: preconditions.Precondition) -> None:
     careless = preconditions.met
 
@@ -367,6 +382,9 @@ BUGS: Mapping[str, Callable[[Patch], None]] = {
         restart_pop_whatever_it_depends_on,
         act_although_many_have_the_same_problem,
         act_before_a_pattern_could_show,
+        take_an_error_of_our_own_for_a_no,
+        let_a_script_say_that_nothing_was_tried_once_it_has_acted,
+        keep_the_password_that_a_probe_tells,
         take_all_that_is_held_for_told,
         forget_the_pause_of_a_single_server,
         acknowledge_a_pause_before_it_stands,
