@@ -19,10 +19,11 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from daemon.adapters import sqlite_file
-from daemon.adapters.sqlite import SqliteStore
-from daemon.commit import Commit
-from daemon.domain import AuditEntry, AuditKind, timestamp
+from daemon.adapters.sqlite import file
+from daemon.adapters.sqlite.store import SqliteStore
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.values import timestamp
 from daemon.ledger_watch import SOONEST, THOROUGH
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
@@ -31,7 +32,7 @@ ROUNDS = 15
 
 def fill(path: Path, alerts: int, incidents: int) -> None:
     """Write the rows in one transaction; the store itself would take minutes."""
-    with closing(sqlite_file.connect(path)) as connection, sqlite_file.transaction(connection):
+    with closing(file.connect(path)) as connection, file.transaction(connection):
         now = timestamp(NOW)
         connection.executemany(
             "INSERT INTO incidents (id, server, health_set_key, monitor_key, health_set, monitor, status, state,"

@@ -22,21 +22,11 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from daemon.adapters.sqlite import SqliteStore
-from daemon.commit import Commit, Outgoing
-from daemon.domain import (
-    Alert,
-    AuditEntry,
-    AuditKind,
-    Channel,
-    Incident,
-    IncidentStatus,
-    Key,
-    Received,
-    Source,
-    Step,
-    StepStatus,
-)
+from daemon.adapters.sqlite.store import SqliteStore
+from daemon.domain.alerts import Alert, Received, Source
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Channel, Commit, Outgoing
+from daemon.domain.incidents import Incident, IncidentStatus, Key, Step, StepStatus
 from statemachines.actions import Effect
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)

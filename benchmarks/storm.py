@@ -17,11 +17,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from daemon.adapters.sqlite import SqliteStore
+from daemon.adapters.sqlite.store import SqliteStore
 from daemon.dispatch import Dispatch
-from daemon.domain import Alert, AuditKind, Received, Source
+from daemon.domain.alerts import Alert, Received, Source
+from daemon.domain.audit import AuditKind
+from daemon.domain.inventory import Inventory, Role, Server
 from daemon.family import Family
-from daemon.inventory import Inventory, Role, Server
 from daemon.ladders import Ladders
 from daemon.testing.clock import ManualClock
 

@@ -9,12 +9,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from daemon.actions.undo import by_hand
-from daemon.commit import Commit
-from daemon.domain import AuditKind, Incident, IncidentStatus, Quarantine, Step, StepStatus, UndoItem, UndoStatus
+from daemon.domain.audit import AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.incidents import Incident, IncidentStatus, Quarantine, Step, StepStatus, UndoItem, UndoStatus
 from daemon.opening import UNHANDLED_LATCH, about
 from daemon.wire.messages import Story, escalation_messages, state_message
 from statemachines.actions import Effect
-from statemachines.compiler import End
+from statemachines.table import End
 
 
 def abandoned(

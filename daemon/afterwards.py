@@ -5,11 +5,12 @@ from dataclasses import replace
 import structlog
 
 from daemon.actions.action import Heard
-from daemon.commit import Commit
-from daemon.domain import Incident, Json, timestamp
-from daemon.errors import Conflict
-from daemon.gates import active_here
-from daemon.inventory import Server
+from daemon.domain.commits import Commit
+from daemon.domain.errors import Conflict
+from daemon.domain.incidents import Incident
+from daemon.domain.inventory import Server
+from daemon.domain.values import Json, timestamp
+from daemon.gates.copies import active_here
 from daemon.parts import Parts
 from daemon.wire.answers import DatabaseCopies, ServerState
 from daemon.would import LOOK, WOULD, wants_look

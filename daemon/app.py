@@ -15,38 +15,40 @@ from typing import Any
 import structlog
 
 from daemon.actions.action import Unheard, understand
+from daemon.adapters.apprise import AppriseNotifier
+from daemon.adapters.atomic_file import replacing
 from daemon.adapters.clock import FastClock, SystemClock
 from daemon.adapters.console import ConsoleSink
-from daemon.adapters.journal import JournalSink, journal_copies, newest_copies
-from daemon.adapters.logs import configure_logging
-from daemon.adapters.mqtt import MqttBus
-from daemon.adapters.mqtt_publish import publish_once
-from daemon.adapters.notify import AppriseNotifier
+from daemon.adapters.mqtt.bus import MqttBus
+from daemon.adapters.mqtt.publish import publish_once
+from daemon.adapters.pause_file import PauseFile
 from daemon.adapters.pop3 import Pop3Client
-from daemon.adapters.reach import reach
-from daemon.adapters.replaced_file import replacing
-from daemon.adapters.sqlite import SqliteStore
-from daemon.adapters.sqlite_backup import copied
-from daemon.adapters.sqlite_file import is_locked
-from daemon.adapters.systemd import ServiceManager
-from daemon.adapters.winrm import WinrmShell
+from daemon.adapters.sqlite.backup import copied
+from daemon.adapters.sqlite.file import is_locked
+from daemon.adapters.sqlite.store import SqliteStore
+from daemon.adapters.systemd.journal import JournalSink, journal_copies, newest_copies
+from daemon.adapters.systemd.logs import configure_logging
+from daemon.adapters.systemd.service_manager import ServiceManager
+from daemon.adapters.tcp import reach
+from daemon.adapters.winrm.shell import WinrmShell
 from daemon.assembly import Outer, assemble, lifecycle
 from daemon.audit import RESEND, Verdict, verify_chain
-from daemon.config import Settings, load_settings, read_secret
+from daemon.config.inventory import check_site, load_inventory, load_site
+from daemon.config.settings import Settings, load_settings, read_secret
 from daemon.control import ControlSocket
 from daemon.doctor import Report, diagnose
-from daemon.domain import AuditKind
-from daemon.errors import BusDown, ConfigError, Mistake, OperatorError, SinkDown
+from daemon.domain.audit import AuditKind
+from daemon.domain.errors import BusDown, ConfigError, OperatorError, SinkDown
+from daemon.domain.inventory import Inventory
+from daemon.domain.ledger import Ledger
+from daemon.domain.ports import Call, Clock, Store
 from daemon.examination import Examiner
-from daemon.inventory import Inventory, check_site, load_inventory, load_site
-from daemon.ledger import Ledger
 from daemon.logons import Logons
-from daemon.loops import stop_on_signal
 from daemon.older_store import LOOK_BACK, pause_if_older
-from daemon.pause import PauseFile
-from daemon.ports import Call, Clock, Store
+from daemon.runtime.loops import stop_on_signal
 from daemon.wire.answers import Organisation
 from statemachines.loader import RunbookError, load_runbooks, shipped_directory
+from statemachines.mistake import Mistake
 from statemachines.model import Definition
 
 DATABASE = "exmedic.db"

@@ -8,13 +8,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from daemon.case import Case
-from daemon.commit import Commit
-from daemon.domain import AuditKind, Incident, IncidentStatus, Json, moment, timestamp
-from daemon.errors import OperatorError
-from daemon.gates import Hold
+from daemon.domain.audit import AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.errors import OperatorError
+from daemon.domain.incidents import Incident, IncidentStatus
+from daemon.domain.values import Json, moment, timestamp
+from daemon.domain.verdicts import Hold
 from daemon.opening import about
 from daemon.wire.messages import Question, event_message, question_message
-from statemachines.compiler import RECHECK
+from statemachines.table import RECHECK
 
 ASKED = ".asked"  #: among an incident's facts, where no state can be called so: what it asks, in which state
 ANSWER = ".approval"  #: what an operator answered to it

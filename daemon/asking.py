@@ -6,10 +6,12 @@ from daemon import approval, would
 from daemon.actions.action import Prepared
 from daemon.approval import ANSWER, approved, used
 from daemon.case import Case
-from daemon.commit import Commit
-from daemon.domain import Incident, Json, Mode
-from daemon.gates import Hold, Refuse, class_of, may_act, mode_of
-from daemon.inventory import Server
+from daemon.domain.commits import Commit
+from daemon.domain.incidents import Incident
+from daemon.domain.inventory import Server
+from daemon.domain.values import Json
+from daemon.domain.verdicts import Hold, Mode, Refuse
+from daemon.gates.modes import class_of, may_act, mode_of
 from daemon.parts import Parts
 
 

@@ -6,28 +6,28 @@ from datetime import timedelta
 from typing import Any
 
 from daemon.audit import AuditFollower
-from daemon.commit import Commit
-from daemon.config import Settings, windows_of
+from daemon.config.settings import Settings, windows_of
 from daemon.deferral import Deferral
 from daemon.dispatch import Dispatch
-from daemon.domain import AuditEntry, AuditKind
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.inventory import Inventory
+from daemon.domain.ports import AuditSink, Bus, Clock, KillSwitch, Notifier, Outside, Shell, Store
 from daemon.engine import Engine
 from daemon.family import Family
-from daemon.health import Progress
 from daemon.intake import Intake
-from daemon.inventory import Inventory
 from daemon.ladders import Ladders
 from daemon.ledger_watch import LedgerWatch
 from daemon.logon_watch import LogonWatch
 from daemon.logons import Logons
-from daemon.loops import Daemon, Service
-from daemon.nudge import POLL
 from daemon.operators import Operators
 from daemon.outbox import Outbox
 from daemon.parts import Parts
-from daemon.ports import AuditSink, Bus, Clock, KillSwitch, Notifier, Outside, Shell, Store
 from daemon.remote_pause import RemotePause
 from daemon.runner import Runner
+from daemon.runtime.loops import Daemon, Service
+from daemon.runtime.progress import Progress
+from daemon.runtime.wakeup import POLL
 from daemon.silences import AttentiveShell
 from statemachines.model import Definition
 

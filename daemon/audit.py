@@ -12,10 +12,11 @@ from types import MappingProxyType
 
 import structlog
 
-from daemon.domain import GENESIS, AuditEntry, AuditKind, AuditRow, canonical, chain_hash, timestamp
-from daemon.errors import SinkDown
-from daemon.nudge import POLL, Nudge
-from daemon.ports import AuditSink, Clock, Store
+from daemon.domain.audit import GENESIS, AuditEntry, AuditKind, AuditRow, chain_hash
+from daemon.domain.errors import SinkDown
+from daemon.domain.ports import AuditSink, Clock, Store
+from daemon.domain.values import canonical, timestamp
+from daemon.runtime.wakeup import POLL, Nudge
 
 IDENTIFIER = "exmedic"  #: SYSLOG_IDENTIFIER of all we write
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from daemon.domain import Incident, IncidentStatus, Json, Step, StepStatus, moment
+from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus
+from daemon.domain.values import Json, moment
 from daemon.would import LOOK, WOULD, proven_healthy
 from statemachines.actions import Effect
 

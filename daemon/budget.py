@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 
 from daemon.actions.action import Prepared
 from daemon.case import Case
-from daemon.commit import Limit
-from daemon.gates import Refuse, limits, overspent
-from daemon.gates.budgets import ACTIONS_OF
+from daemon.domain.commits import Limit
+from daemon.domain.inventory import Server
+from daemon.domain.verdicts import Refuse
+from daemon.gates.budgets import ACTIONS_OF, limits, overspent
 from daemon.gates.foreign import SOMEBODY, Foreign, counted, lowered
-from daemon.inventory import Server
 from daemon.parts import Parts
 from statemachines.actions import Disruption
 

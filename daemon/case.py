@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from daemon.actions.undo import effect_of
-from daemon.domain import AuditEntry, AuditKind, Incident, Json, Step, UndoItem, UndoStatus
-from daemon.window import Span
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.incidents import Incident, Step, UndoItem, UndoStatus
+from daemon.domain.values import Json
+from daemon.domain.windows import Span
 from statemachines.actions import ACTIONS
-from statemachines.compiler import Ladder, LadderState
+from statemachines.compiler import Ladder
+from statemachines.table import LadderState
 
 #: In an incident's facts: how it stood when an operator ordered to put back what it left.
 ORDERED_UNDO = "ordered undo"

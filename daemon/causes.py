@@ -8,15 +8,15 @@ import structlog
 
 from daemon import shared_cause
 from daemon.case import Case
-from daemon.cause import Cause, CauseKind, Found, covering, joined, told
-from daemon.commit import Commit
-from daemon.domain import AuditEntry, AuditKind, Channel, Incident, IncidentStatus
-from daemon.errors import Conflict
-from daemon.gates import Hold
-from daemon.gates.verdicts import FOR_A_CAUSE
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.causes import Cause, CauseKind, Found, covering, joined, told
+from daemon.domain.commits import Channel, Commit
+from daemon.domain.errors import Conflict
+from daemon.domain.incidents import Incident, IncidentStatus
+from daemon.domain.ports import Store
+from daemon.domain.verdicts import FOR_A_CAUSE, Hold
 from daemon.opening import about
 from daemon.parts import Parts
-from daemon.ports import Store
 from daemon.way_out import left_changed
 from daemon.wire.messages import cause_messages
 

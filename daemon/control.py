@@ -14,10 +14,11 @@ from typing import Any
 
 import structlog
 
-from daemon.errors import OperatorError, StoreError
-from daemon.local_socket import socket_address
+from daemon.config.roles import Roles
+from daemon.domain.errors import OperatorError, StoreError
 from daemon.operators import Operators, Request
-from daemon.roles import Peer, Roles, refusal
+from daemon.roles import Peer, refusal
+from daemon.runtime.unix_socket import socket_address
 
 SOCKET_MODE = 0o660  #: owner and group of the daemon
 LINE_LIMIT = 64 * 1024

@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from daemon.commit import Commit, Deferred
-from daemon.domain import AuditEntry, AuditKind
-from daemon.errors import Conflict
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit, Deferred
+from daemon.domain.errors import Conflict
 from daemon.family import Family
 from daemon.gates.storms import asks_again, rooms
-from daemon.nudge import POLL, Nudge
 from daemon.opening import Opening, about, lets_go, opened
+from daemon.runtime.wakeup import POLL, Nudge
 from daemon.schedule import asked_again, maintenance
 from daemon.storm import no_room
 

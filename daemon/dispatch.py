@@ -12,15 +12,17 @@ from itertools import takewhile
 
 import structlog
 
-from daemon.commit import Commit, Deferred, Routing
-from daemon.domain import Alert, AlertStatus, AuditEntry, AuditKind, Incident, IncidentStatus, Key, StoredAlert
-from daemon.errors import Conflict
+from daemon.domain.alerts import Alert, AlertStatus, StoredAlert
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit, Deferred, Routing
+from daemon.domain.errors import Conflict
+from daemon.domain.incidents import Incident, IncidentStatus, Key
+from daemon.domain.inventory import Server
+from daemon.domain.windows import Holding
 from daemon.family import Family
 from daemon.gates.storms import asks_again, of_a_storm, on_record, rooms
-from daemon.gates.windows import Holding
-from daemon.inventory import Server
-from daemon.nudge import POLL, Nudge
 from daemon.opening import Opening, about, lets_go, opened
+from daemon.runtime.wakeup import POLL, Nudge
 from daemon.schedule import asked_again, maintenance
 from daemon.storm import going_on, no_room
 from daemon.wire.messages import storm_messages

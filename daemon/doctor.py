@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from daemon import unconfirmed
-from daemon.domain import Json
+from daemon.domain.inventory import Inventory, Server
+from daemon.domain.values import Json
 from daemon.examination import Examination, Examiner
 from daemon.fitness import Finding, Holds, needs, pace
-from daemon.inventory import Inventory, Server
 from daemon.unconfirmed import Judge
 
 

@@ -9,21 +9,13 @@ from datetime import datetime, timedelta
 from daemon.actions.action import Again, Change, Done, Prepared
 from daemon.actions.undo import by_hand
 from daemon.case import ORDERED_UNDO, Case
-from daemon.commit import Commit, Outgoing
-from daemon.domain import (
-    AuditEntry,
-    AuditKind,
-    IncidentStatus,
-    Json,
-    Quarantine,
-    Step,
-    StepStatus,
-    UndoItem,
-    UndoStatus,
-)
-from daemon.gates import Hold, Refuse
-from daemon.gates.windows import passed
-from daemon.guardrail_settings import Timing
+from daemon.config.guardrails import Timing
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit, Outgoing
+from daemon.domain.incidents import IncidentStatus, Quarantine, Step, StepStatus, UndoItem, UndoStatus
+from daemon.domain.values import Json
+from daemon.domain.verdicts import Hold, Refuse
+from daemon.domain.windows import passed
 from daemon.way_out import (
     COMES_AND_GOES,
     WAYS_OUT,
@@ -39,7 +31,7 @@ from daemon.way_out import (
 )
 from daemon.wire.messages import Story, escalation_messages, event_message, state_message
 from daemon.would import WOULD
-from statemachines.compiler import CLOSE, FLAPPING, HELD, RECHECK, End
+from statemachines.table import CLOSE, FLAPPING, HELD, RECHECK, End
 
 _KINDS = {
     End.RESOLVED: AuditKind.RESOLVED,

@@ -16,12 +16,12 @@ from daemon.actions.action import PEERS_ASKED, Unheard, understand
 from daemon.actions.backends import MONITORING_USERS
 from daemon.actions.heal import POP
 from daemon.actions.reboot import CORE_SERVICES, MAILBOX_SERVICES
-from daemon.domain import Json, timestamp
+from daemon.config.guardrails import Dependencies
+from daemon.domain.inventory import Inventory, Role, Server
+from daemon.domain.ports import Call, Clock, ReplyKind, Shell
+from daemon.domain.values import Json, timestamp
 from daemon.gates.dependencies import dependency
 from daemon.gates.facts import Dependency
-from daemon.guardrail_settings import Dependencies
-from daemon.inventory import Inventory, Role, Server
-from daemon.ports import Call, Clock, ReplyKind, Shell
 from daemon.wire.answers import (
     DagHealth,
     DatabaseCopies,

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from daemon.actions.action import Sick
-from daemon.domain import Incident, Key
-from daemon.errors import Conflict
-from daemon.guardrail_settings import Storms
-from daemon.inventory import Inventory
+from daemon.config.guardrails import Storms
+from daemon.domain.errors import Conflict
+from daemon.domain.incidents import Incident, Key
+from daemon.domain.inventory import Inventory
+from daemon.domain.ports import Clock, Store
+from daemon.domain.windows import Window
 from daemon.ladders import Ladders
 from daemon.opening import Opening, opened
-from daemon.ports import Clock, Store
-from daemon.window import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Any
 
 from daemon.actions.reboot import CORE_SERVICES, MAILBOX_SERVICES
+from daemon.domain.inventory import Role
+from daemon.domain.ports import LOGON
 from daemon.examination import BACK_END, FRONT_END, Asked, Examination
 from daemon.gates.server import roles_of
-from daemon.inventory import Role
-from daemon.ports import LOGON
 from daemon.wire.answers import ExchangeServer, ServiceState
 
 #: Kerberos refuses a logon when the clocks differ by more (Microsoft, "Maximum tolerance for computer clock

@@ -9,10 +9,10 @@ from datetime import timedelta
 
 from daemon import asking, budget, in_window, shared_cause
 from daemon.case import Case
-from daemon.gates import Hold, Refuse, not_paused, not_quarantined
-from daemon.inventory import Server
+from daemon.domain.inventory import Server, scopes, share
+from daemon.domain.verdicts import Hold, Refuse
+from daemon.gates.acting import not_paused, not_quarantined
 from daemon.parts import Parts
-from daemon.scopes import scopes, share
 
 Guard = Callable[[Parts, Case, Server], Awaitable[Hold | Refuse | None]]
 

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from daemon.config.inventory_edit import Value
+from daemon.domain.inventory import Role, Server
 from daemon.gates.server import roles_of
-from daemon.inventory import Role, Server
-from daemon.inventory_text import Value
 from daemon.wire.answers import ExchangeServer, ListedServer, Organisation, same_server
 
 #: Exchange 2013, 2016, and 2019 with the Subscription Edition (Microsoft, Exchange Server build numbers).

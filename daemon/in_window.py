@@ -5,15 +5,15 @@ from datetime import datetime
 from daemon import asking
 from daemon.approval import approved
 from daemon.case import Case
-from daemon.domain import Incident, Mode
-from daemon.gates import Hold, Refuse, class_of, mode_of
+from daemon.config.windows import LONGEST
+from daemon.domain.incidents import Incident
+from daemon.domain.inventory import Server, share
+from daemon.domain.verdicts import Hold, Mode, Refuse
+from daemon.domain.windows import Span, Window, WindowKind, covers
 from daemon.gates import windows as gates
-from daemon.inventory import Server
+from daemon.gates.modes import class_of, mode_of
 from daemon.parts import Parts
 from daemon.schedule import windows_for
-from daemon.scopes import share
-from daemon.window import Span, Window, WindowKind
-from daemon.window_settings import LONGEST
 from statemachines.actions import ActionSpec, Effect
 
 
@@ -68,9 +68,9 @@ async def _beside(
     if not action.dag_wide:
         return ()
     known = (*parts.family.windows, *await parts.store.windows(incident.opened_at))
-    elsewhere = [each for each in known if each.kind is WindowKind.MAINTENANCE and not gates.covers(each, server)]
+    elsewhere = [each for each in known if each.kind is WindowKind.MAINTENANCE and not covers(each, server)]
     others = [other for other in parts.inventory if other != server and share(server, other)]
-    return tuple((other.name, each) for other in others for each in elsewhere if gates.covers(each, other))
+    return tuple((other.name, each) for other in others for each in elsewhere if covers(each, other))
 
 
 async def _windows(parts: Parts, incident: Incident, server: Server) -> tuple[Window, ...]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
-from daemon.config import BusSettings
-from daemon.domain import Received, Source
-from daemon.errors import BusDown, StoreError
-from daemon.ports import Bus, Clock, Delivery, Store
-from daemon.topics import overlap
+from daemon.config.settings import BusSettings
+from daemon.config.topics import overlap
+from daemon.domain.alerts import Received, Source
+from daemon.domain.errors import BusDown, StoreError
+from daemon.domain.ports import Bus, Clock, Delivery, Store
 from daemon.wire.alerts import Rejected, payload_key, understand
 
 MAX_BATCH = 200  #: messages in one commit; what a commit costs is by then spread thin

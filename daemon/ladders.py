@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from daemon.domain import Incident, StoredRunbook
-from daemon.errors import StoreError
-from daemon.inventory import Server
-from daemon.ports import Store
+from daemon.domain.errors import StoreError
+from daemon.domain.incidents import Incident, StoredRunbook
+from daemon.domain.inventory import Server
+from daemon.domain.ports import Store
 from statemachines.compiler import Ladder
 from statemachines.model import Definition
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
-from daemon.commit import Commit
-from daemon.domain import AuditEntry, AuditKind
-from daemon.errors import StoreError
-from daemon.ledger import Ledger, Mismatch
-from daemon.nudge import POLL, Nudge
-from daemon.ports import Clock, Store
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.errors import StoreError
+from daemon.domain.ledger import Ledger, Mismatch
+from daemon.domain.ports import Clock, Store
+from daemon.runtime.wakeup import POLL, Nudge
 from daemon.wire.messages import ledger_messages
 
 SOONEST, LATEST = 60.0, 300.0  #: seconds between two checks: after changes, and in any case

@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import structlog
 
-from daemon.commit import Commit
-from daemon.domain import AuditEntry, AuditKind, timestamp
-from daemon.errors import StoreError
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.errors import StoreError
+from daemon.domain.ports import Clock, Store
+from daemon.domain.values import timestamp
 from daemon.logons import Logons
-from daemon.nudge import POLL, Nudge
-from daemon.ports import Clock, Store
+from daemon.runtime.wakeup import POLL, Nudge
 from daemon.wire.messages import logon_messages
 
 _log = structlog.get_logger("exmedic.logons")

@@ -7,10 +7,10 @@ holds copies of the audit rows, written only after their commit, so a row that i
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
 
-from daemon.commit import Commit
-from daemon.domain import AuditEntry, AuditKind
-from daemon.errors import OperatorError
-from daemon.ports import Clock, KillSwitch, Store
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.errors import OperatorError
+from daemon.domain.ports import Clock, KillSwitch, Store
 from daemon.wire.messages import older_store_messages
 
 LOOK_BACK = 1000  #: copies in the journal that are looked at, the newest first; many more than are sent again

@@ -4,11 +4,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from daemon.case import ORDERED_UNDO
-from daemon.commit import Commit
-from daemon.domain import AuditEntry, AuditKind, Incident, IncidentStatus, Json, Key
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.incidents import Incident, IncidentStatus, Key
+from daemon.domain.values import Json
 from daemon.ladders import stored
 from daemon.wire.messages import Story, escalation_messages, event_message, state_message
-from statemachines.compiler import End, Ladder
+from statemachines.compiler import Ladder
+from statemachines.table import End
 
 UNHANDLED_LATCH = timedelta(days=1)  #: a monitor without a runbook escalates at most this often
 

@@ -9,18 +9,20 @@ from typing import Any, ClassVar
 
 from daemon import approval, causes
 from daemon.case import ORDERED_UNDO
-from daemon.commit import Commit
-from daemon.domain import AuditEntry, AuditKind, Channel, Incident, IncidentStatus, UndoItem, UndoStatus, timestamp
-from daemon.errors import Conflict, OperatorError
-from daemon.inventory import Inventory
+from daemon.config.roles import OperatorRole
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Channel, Commit
+from daemon.domain.errors import Conflict, OperatorError
+from daemon.domain.incidents import Incident, IncidentStatus, UndoItem, UndoStatus
+from daemon.domain.inventory import Inventory
+from daemon.domain.ports import EVERYTHING, Bus, Clock, KillSwitch, Store
+from daemon.domain.values import timestamp
+from daemon.domain.windows import Window
 from daemon.logons import Refusal
 from daemon.opening import about
 from daemon.pause_orders import PauseOrders
-from daemon.ports import EVERYTHING, Bus, Clock, KillSwitch, Store
-from daemon.roles import OperatorRole
-from daemon.window import Window
 from daemon.window_orders import WindowOrders
-from statemachines.compiler import End
+from statemachines.table import End
 
 Request = Mapping[str, Any]
 

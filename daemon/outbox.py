@@ -11,11 +11,12 @@ from functools import partial
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from daemon.commit import Commit, OutboxRow
-from daemon.domain import AuditEntry, AuditKind, Channel, PageKind, canonical
-from daemon.errors import BusDown, NotifyFailed
-from daemon.nudge import POLL, Nudge
-from daemon.ports import Bus, Clock, Notifier, Store
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Channel, Commit, OutboxRow, PageKind
+from daemon.domain.errors import BusDown, NotifyFailed
+from daemon.domain.ports import Bus, Clock, Notifier, Store
+from daemon.domain.values import canonical
+from daemon.runtime.wakeup import POLL, Nudge
 
 _BATCH = 100
 _NOTIFY_LIMIT = 1000  #: messages looked at; they wait side by side, so one that never goes out must not hide others

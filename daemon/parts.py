@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from daemon.actions.action import Asker
-from daemon.config import Settings
-from daemon.domain import Json
+from daemon.config.settings import Settings
+from daemon.domain.inventory import Inventory
+from daemon.domain.ports import Clock, KillSwitch, Outside, Store
+from daemon.domain.values import Json
 from daemon.engine import Engine
 from daemon.family import Family
-from daemon.inventory import Inventory
 from daemon.ladders import Ladders
-from daemon.ports import Clock, KillSwitch, Outside, Store
 from daemon.silences import AttentiveShell
 
 

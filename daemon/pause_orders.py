@@ -5,12 +5,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.commit import Commit
-from daemon.domain import AuditEntry, AuditKind
-from daemon.errors import OperatorError, StoreError
-from daemon.inventory import Inventory
-from daemon.pause import scope_of
-from daemon.ports import EVERYTHING, Clock, KillSwitch, Store
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.errors import OperatorError, StoreError
+from daemon.domain.inventory import Inventory
+from daemon.domain.pauses import scope_of
+from daemon.domain.ports import EVERYTHING, Clock, KillSwitch, Store
 
 Request = Mapping[str, Any]
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from daemon.errors import BusDown, OperatorError, StoreError
-from daemon.inventory import Inventory
-from daemon.pause import scope_of
-from daemon.ports import Bus, Delivery
-from daemon.topics import pause_topic
+from daemon.config.topics import pause_topic
+from daemon.domain.errors import BusDown, OperatorError, StoreError
+from daemon.domain.inventory import Inventory
+from daemon.domain.pauses import scope_of
+from daemon.domain.ports import Bus, Delivery
 
 PAYLOAD_LIMIT = 4096  #: bytes; a longer message was not meant for us, and pauses everything unread
 TEXT_LIMIT = 120  #: characters of a user or a reason that are kept

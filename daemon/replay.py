@@ -10,12 +10,15 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from daemon.case import Case
-from daemon.domain import AuditKind, AuditRow, Incident, IncidentStatus, Json, Step, UndoItem, UndoStatus
+from daemon.domain.audit import AuditKind, AuditRow
+from daemon.domain.incidents import Incident, IncidentStatus, Step, UndoItem, UndoStatus
+from daemon.domain.values import Json
 from daemon.way_out import WAYS_OUT, not_to_undo, undoes
 from statemachines.actions import Effect
-from statemachines.checker import spell
-from statemachines.compiler import BROKEN, End, Ladder, LadderState
+from statemachines.checker.findings import spell
+from statemachines.compiler import Ladder
 from statemachines.model import Definition
+from statemachines.table import BROKEN, End, LadderState
 
 _WAYS = {way: end for end in End for way in (end.value, end.undo)}
 _PAST = {

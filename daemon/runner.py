@@ -10,11 +10,11 @@ import structlog
 
 from daemon import causes
 from daemon.abandon import abandoned
-from daemon.commit import Commit
-from daemon.domain import IncidentStatus
-from daemon.errors import Conflict, StoreError
-from daemon.nudge import POLL, Nudge
+from daemon.domain.commits import Commit
+from daemon.domain.errors import Conflict, StoreError
+from daemon.domain.incidents import IncidentStatus
 from daemon.parts import Parts
+from daemon.runtime.wakeup import POLL, Nudge
 from daemon.turn import Turn
 
 _log = structlog.get_logger("exmedic.runner")

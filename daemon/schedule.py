@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from daemon.gates.windows import Holding, covers, holding
-from daemon.inventory import Server
-from daemon.ports import Store
-from daemon.window import Window, WindowKind
+from daemon.domain.inventory import Server
+from daemon.domain.ports import Store
+from daemon.domain.windows import Holding, Window, WindowKind, covers, holding
 
 ASK_AGAIN = timedelta(minutes=5)  #: an operator may end a window before its time
 

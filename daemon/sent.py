@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from daemon.actions.action import Again, Done, EffectAction
-from daemon.domain import Step
-from daemon.ports import LOGON, Reply, ReplyKind
-from statemachines.compiler import BROKEN
+from daemon.domain.incidents import Step
+from daemon.domain.ports import LOGON, Reply, ReplyKind
+from statemachines.table import BROKEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

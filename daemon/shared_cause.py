@@ -6,13 +6,13 @@ is no safer than for its neighbour.
 """
 
 from daemon.case import Case
-from daemon.cause import CauseKind
-from daemon.domain import Incident
-from daemon.gates import Hold
+from daemon.domain.causes import CauseKind
+from daemon.domain.incidents import Incident
+from daemon.domain.inventory import Server
+from daemon.domain.verdicts import Hold
 from daemon.gates import shared_cause as gates
 from daemon.gates.dependencies import dependency
 from daemon.gates.facts import Dependency
-from daemon.inventory import Server
 from daemon.parts import Parts
 from statemachines.model import Need
 

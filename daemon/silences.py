@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from daemon.ports import LOGON, Call, Clock, Permit, Reply, ReplyKind, Shell
+from daemon.domain.ports import LOGON, Call, Clock, Permit, Reply, ReplyKind, Shell
 
 LASTS = timedelta(minutes=5)  #: about as long as a server takes to boot; an answer of its own ends it sooner
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from daemon.commit import Room
+from daemon.domain.commits import Room
+from daemon.domain.ports import Store
 from daemon.gates.storms import of_a_storm, reached
-from daemon.ports import Store
 
 _MOST = 10_000  #: of what was set aside is looked at
 

@@ -19,19 +19,20 @@ from daemon.actions.heal import others
 from daemon.approval import approved_at
 from daemon.budget import beside_others, reserved
 from daemon.case import Case
-from daemon.commit import Commit
-from daemon.domain import AuditKind, Incident, IncidentStatus, Json, Step
-from daemon.errors import Conflict, StoreError
-from daemon.gates import Hold, Refuse
+from daemon.domain.audit import AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.errors import Conflict, StoreError
+from daemon.domain.incidents import Incident, IncidentStatus, Step
+from daemon.domain.inventory import Server, scopes
+from daemon.domain.ports import Call, Reply, ReplyKind
+from daemon.domain.values import Json
+from daemon.domain.verdicts import Hold, Refuse
+from daemon.domain.windows import Span
 from daemon.guards import RETRY, at_last, objection
-from daemon.inventory import Server
 from daemon.opening import UNHANDLED_LATCH, about
 from daemon.parts import Parts
-from daemon.ports import Call, Reply, ReplyKind
-from daemon.scopes import scopes
 from daemon.sent import NotTried, meaning
 from daemon.way_out import FLAPPING_WITHIN
-from daemon.window import Span
 from daemon.would import WOULD
 from statemachines.actions import Effect
 

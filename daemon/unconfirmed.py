@@ -7,12 +7,12 @@ import re
 from collections.abc import Callable
 
 from daemon.actions.backends import TELLING, names
+from daemon.domain.inventory import Inventory, Role
 from daemon.examination import Examination
 from daemon.fitness import Holds
 from daemon.gates.dependencies import standing
 from daemon.gates.facts import Dependency
 from daemon.gates.server import COMPONENT_STATES, component
-from daemon.inventory import Inventory, Role
 
 #: Microsoft, Get-ServerHealth reference: the values of AlertValue.
 ALERT_VALUES = frozenset(

@@ -7,10 +7,12 @@ from datetime import timedelta
 from daemon.actions.action import Done
 from daemon.actions.undo import by_hand
 from daemon.case import Case
-from daemon.domain import AuditEntry, AuditKind, Quarantine, Step, UndoItem, UndoStatus
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.incidents import Quarantine, Step, UndoItem, UndoStatus
 from statemachines.actions import Effect
-from statemachines.compiler import End, Ladder
+from statemachines.compiler import Ladder
 from statemachines.model import UndoPolicy
+from statemachines.table import End
 
 #: Transient incidents of a key within a day after which the next one is flapping: the third time escalates.
 FLAPPING_AFTER = 2

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from daemon.commit import Commit
-from daemon.domain import AuditEntry, AuditKind, timestamp
-from daemon.errors import OperatorError
-from daemon.gates.windows import Holding, holding, next_change
-from daemon.inventory import Inventory
-from daemon.ports import Clock, Store
-from daemon.window import Span, Window, WindowKind
-from daemon.window_settings import LONGEST, ill_timed
+from daemon.config.windows import LONGEST, ill_timed
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.errors import OperatorError
+from daemon.domain.inventory import Inventory
+from daemon.domain.ports import Clock, Store
+from daemon.domain.values import timestamp
+from daemon.domain.windows import Holding, Span, Window, WindowKind, holding, next_change
 
 Request = Mapping[str, Any]
 

@@ -6,9 +6,11 @@ It is what `exmedic autonomy` tells, to help decide which servers may be given a
 from dataclasses import replace
 
 from daemon.case import Case
-from daemon.commit import Commit
-from daemon.domain import Incident, IncidentStatus, Json, Mode, timestamp
-from daemon.gates import class_of
+from daemon.domain.commits import Commit
+from daemon.domain.incidents import Incident, IncidentStatus
+from daemon.domain.values import Json, timestamp
+from daemon.domain.verdicts import Mode
+from daemon.gates.modes import class_of
 
 WOULD = ".would"  #: among an incident's facts: what would be done, by the state that would do it
 LOOK = ".look"  #: ... and how the server was when it was healthy again

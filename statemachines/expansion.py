@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from statemachines.checker import Finding
+from statemachines.checker.findings import Finding
 from statemachines.mistake import Mistake, suggestion
 from statemachines.model import ENDS, Definition, FragmentFile, Literal_, RunbookFile, State, StateModel
 from statemachines.yaml_source import Place, Source

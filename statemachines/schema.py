@@ -8,8 +8,8 @@ from typing import Any
 
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES, ActionSpec, Disruption
 from statemachines.catalogue import MONITORS, SERVICES
-from statemachines.checker import spell
 from statemachines.checker.facts import CHANGED_BY
+from statemachines.checker.findings import spell
 from statemachines.model import FragmentFile, RunbookFile
 
 Schema = dict[str, Any]

@@ -11,22 +11,22 @@ MODULES = sorted(path for folder in ("daemon", "statemachines") for path in (ROO
 
 #: Who may import a library that talks to the outside, or that is fenced for another reason.
 IMPORTERS = {
-    "aiomqtt": {f"daemon/adapters/mqtt{part}.py" for part in ("", "_connection", "_publish")},
-    "paho": {"daemon/adapters/mqtt.py", "daemon/adapters/mqtt_connection.py"},
-    "winrm": {"daemon/adapters/winrm_wire.py"},
-    "requests": {"daemon/adapters/winrm_wire.py"},
-    "requests_credssp": {"daemon/adapters/winrm_wire.py"},
+    "aiomqtt": {f"daemon/adapters/mqtt/{part}.py" for part in ("bus", "connection", "publish")},
+    "paho": {"daemon/adapters/mqtt/bus.py", "daemon/adapters/mqtt/connection.py"},
+    "winrm": {"daemon/adapters/winrm/conversation.py"},
+    "requests": {"daemon/adapters/winrm/conversation.py"},
+    "requests_credssp": {"daemon/adapters/winrm/conversation.py"},
     "sqlite3": {
-        f"daemon/adapters/sqlite{part}.py" for part in ("", "_backup", "_file", "_guard_rows", "_rows", "_writes")
+        f"daemon/adapters/sqlite/{part}.py" for part in ("backup", "file", "guard_rows", "rows", "store", "writes")
     },
-    "apprise": {"daemon/adapters/notify.py"},
+    "apprise": {"daemon/adapters/apprise.py"},
     "poplib": {"daemon/adapters/pop3.py"},
     "transitions": {"statemachines/compiler.py"},
     "spnego": {"daemon/lab/security.py"},
     "iotcore": {"daemon/lab/broker.py"},
-    "tree_sitter": {"daemon/toml_source.py"},
-    "tree_sitter_toml": {"daemon/toml_source.py"},
-    "tomlkit": {"daemon/inventory_text.py"},
+    "tree_sitter": {"daemon/config/toml.py"},
+    "tree_sitter_toml": {"daemon/config/toml.py"},
+    "tomlkit": {"daemon/config/inventory_edit.py"},
     "ruamel": {"statemachines/yaml_source.py"},
 }
 

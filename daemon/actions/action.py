@@ -12,13 +12,14 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from daemon.domain import Incident, Json, Step, UndoItem, canonical, moment, timestamp
-from daemon.gates import Hold, Refuse
+from daemon.config.guardrails import Timing
+from daemon.domain.incidents import Incident, Step, UndoItem
+from daemon.domain.inventory import Inventory, Server
+from daemon.domain.ports import LOGON, Call, Clock, Outside, Reply, ReplyKind, Shell
+from daemon.domain.values import Json, canonical, moment, timestamp
+from daemon.domain.verdicts import Hold, Refuse
 from daemon.gates.facts import Dependency
 from daemon.gates.foreign import Foreign
-from daemon.guardrail_settings import Timing
-from daemon.inventory import Inventory, Server
-from daemon.ports import LOGON, Call, Clock, Outside, Reply, ReplyKind, Shell
 from daemon.wire.answers import StepRunning
 
 T = TypeVar("T", bound=BaseModel)

@@ -21,9 +21,11 @@ from daemon.actions.action import (
     traces,
 )
 from daemon.actions.preconditions import ACTIVATION, MOVE, Met, met
-from daemon.domain import Json, Step
-from daemon.gates import Hold, Refuse, active_here, blocked_here
-from daemon.inventory import Role
+from daemon.domain.incidents import Step
+from daemon.domain.inventory import Role
+from daemon.domain.values import Json
+from daemon.domain.verdicts import Hold, Refuse
+from daemon.gates.copies import active_here, blocked_here
 from daemon.wire.answers import Activation, DatabaseCopies
 
 SETTING = ACTIVATION

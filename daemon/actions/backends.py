@@ -12,8 +12,9 @@ from datetime import timedelta
 from daemon.actions.action import Again, Context, Done, Heard, Sick, Unheard, backoff, polled
 from daemon.actions.heal import POP, unhealthy
 from daemon.actions.verify import FAILURES
-from daemon.domain import Json, Key, moment, timestamp
-from daemon.inventory import Inventory
+from daemon.domain.incidents import Key
+from daemon.domain.inventory import Inventory
+from daemon.domain.values import Json, moment, timestamp
 from daemon.wire.answers import (
     HealthRow,
     PopSettings,

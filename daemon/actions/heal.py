@@ -5,7 +5,8 @@ Nobody waits for another incident while holding a claim: `heal` is entered with 
 """
 
 from daemon.actions.action import Again, Context, Done, Sick, Unheard, backoff, polled
-from daemon.domain import IncidentStatus, Json
+from daemon.domain.incidents import IncidentStatus
+from daemon.domain.values import Json
 from daemon.wire.answers import HealthRow, ServerHealth, same_server
 
 POP = "POP*"

@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from daemon.actions.action import Context, Heard, Unheard, Unready
-from daemon.domain import Json
-from daemon.gates import Allow, CannotTell, Facts, Hold, Neighbour, Refuse, Verdict, active_here
+from daemon.domain.inventory import Inventory, Role, Server
+from daemon.domain.values import Json
+from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
 from daemon.gates.copies import (
     activation_held,
     activation_open,
+    active_here,
     copies_known,
     in_a_dag,
     no_seeding,
@@ -26,13 +28,12 @@ from daemon.gates.copies import (
 )
 from daemon.gates.dag import members_operational, node_not_paused, quorum_survives, replication_clean
 from daemon.gates.dependencies import dependencies_healthy, judged
-from daemon.gates.facts import Member
+from daemon.gates.facts import Facts, Member, Neighbour
 from daemon.gates.foreign import Foreign, foreign, others_known
 from daemon.gates.neighbours import another_serves, holds_no_copies
 from daemon.gates.recovery import HOURS_READ, recovery_over, recovery_rested
 from daemon.gates.server import inventory_agrees, proxy_active, server_online, service_automatic, transport_active
 from daemon.gates.standing_down import no_reboot_pending, nobody_logged_on
-from daemon.inventory import Inventory, Role, Server
 from daemon.wire.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
 
 Precondition = Callable[[Facts], Verdict]

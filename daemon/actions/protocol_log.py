@@ -20,8 +20,9 @@ from daemon.actions.action import (
 )
 from daemon.actions.preconditions import PROTOCOL_LOG, Met, met
 from daemon.actions.restart import STOP_TIMEOUT, RestartService, baseline
-from daemon.domain import Json, Step, UndoItem
-from daemon.gates import Hold, Refuse
+from daemon.domain.incidents import Step, UndoItem
+from daemon.domain.values import Json
+from daemon.domain.verdicts import Hold, Refuse
 from daemon.wire.answers import PopSettings, ProtocolLogSet, ServerState, ServiceState
 from statemachines.actions import Effect
 

@@ -16,9 +16,11 @@ from daemon.actions.action import (
     still_possible,
 )
 from daemon.actions.preconditions import REBOOT_CLIENT_ACCESS, REBOOT_MAILBOX, Met, met
-from daemon.domain import Json, Step, moment, timestamp
-from daemon.gates import Hold, Refuse, copies_here
-from daemon.inventory import Role
+from daemon.domain.incidents import Step
+from daemon.domain.inventory import Role
+from daemon.domain.values import Json, moment, timestamp
+from daemon.domain.verdicts import Hold, Refuse
+from daemon.gates.copies import copies_here
 from daemon.wire.answers import DatabaseCopies, Rebooting, ServerState
 
 #: What must run on any server before it may be probed: Active Directory topology and Health Manager. The monitored

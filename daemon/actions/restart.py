@@ -4,8 +4,9 @@ from datetime import datetime
 
 from daemon.actions.action import Again, Context, Done, Prepared, Unheard, Unready, Withdrawn, answer_of, still_possible
 from daemon.actions.preconditions import RESTART, Met, met
-from daemon.domain import Json, Step, moment, timestamp
-from daemon.gates import Hold, Refuse
+from daemon.domain.incidents import Step
+from daemon.domain.values import Json, moment, timestamp
+from daemon.domain.verdicts import Hold, Refuse
 from daemon.wire.answers import RestartedService, ServerState, ServiceState
 
 STOP_TIMEOUT = 90  #: seconds a service gets to stop before it counts as hung

@@ -1,9 +1,9 @@
 """Which roles a server has: what the processing-time ladder is split by."""
 
 from daemon.actions.action import Again, Context, Done, Unheard, backoff, polled
-from daemon.domain import Json
+from daemon.domain.inventory import Role
+from daemon.domain.values import Json
 from daemon.gates.server import roles_of
-from daemon.inventory import Role
 from daemon.wire.answers import ExchangeServer, same_server
 
 

@@ -8,8 +8,10 @@ from typing import Protocol
 
 from daemon.actions import activation, protocol_log
 from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard, Unready, Withdrawn, answer_of
-from daemon.domain import Json, Step, StepStatus, UndoItem
-from daemon.gates import Hold, Refuse, blocked_here
+from daemon.domain.incidents import Step, StepStatus, UndoItem
+from daemon.domain.values import Json
+from daemon.domain.verdicts import Hold, Refuse
+from daemon.gates.copies import blocked_here
 from daemon.wire.answers import Activation, DatabaseCopies, PopSettings, ProtocolLogSet
 from statemachines.actions import Effect
 

@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from daemon.actions.action import Again, Context, Done, Heard, Unheard, backoff, polled
-from daemon.domain import Json, moment, timestamp
-from daemon.guardrail_settings import Timing
+from daemon.config.guardrails import Timing
+from daemon.domain.values import Json, moment, timestamp
 from daemon.wire.answers import HealthRow, ProbeRun, ServerHealth, same_server
 
 #: ResultType values that say "it does not work". The others but Succeeded say that the probe did not really run.

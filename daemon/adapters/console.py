@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 from daemon.audit import LABELS
-from daemon.domain import AuditKind, AuditRow, canonical, timestamp
-from daemon.errors import SinkDown
+from daemon.domain.audit import AuditKind, AuditRow
+from daemon.domain.errors import SinkDown
+from daemon.domain.values import canonical, timestamp
 
 _STYLES = {"2": "bold white on red", "3": "bold red", "4": "yellow", "5": "cyan", "6": "dim"}
 _ENDINGS = {AuditKind.RESOLVED: "bold green"}

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from daemon.config import Credential, Secret
-from daemon.errors import ConfigError
-from daemon.inventory import Inventory, Server
-from daemon.ports import OutsideView
+from daemon.config.settings import Credential, Secret
+from daemon.domain.errors import ConfigError
+from daemon.domain.inventory import Inventory, Server
+from daemon.domain.ports import OutsideView
 from daemon.wire.struck import struck_out
 
 DEADLINE: Final = 30.0  #: real seconds for the whole look

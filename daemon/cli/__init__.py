@@ -30,7 +30,7 @@ from daemon.cli import (
     windows,
 )
 from daemon.cli.console import errors
-from daemon.errors import ExmedicError
+from daemon.domain.errors import ExmedicError
 
 app = typer.Typer(
     name="exmedic",

@@ -13,7 +13,7 @@ from rich.table import Table
 from daemon.app import clock_of, reading
 from daemon.autonomy import How, Judged, Rung, judged, rungs
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
-from daemon.config import Settings
+from daemon.config.settings import Settings
 from daemon.would import WOULD
 
 

@@ -5,11 +5,11 @@ from rich.markup import escape
 
 from daemon.app import check_everything
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, print_mistakes, site
-from daemon.domain import Mode
-from daemon.errors import ConfigError
-from daemon.gates import modes_of
-from daemon.guardrail_settings import ActionClass, Safety
-from daemon.inventory import Inventory
+from daemon.config.guardrails import ActionClass, Safety
+from daemon.domain.errors import ConfigError
+from daemon.domain.inventory import Inventory
+from daemon.domain.verdicts import Mode
+from daemon.gates.modes import modes_of
 from daemon.roles import doubts
 
 

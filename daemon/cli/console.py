@@ -8,10 +8,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from daemon.config import Settings, load_settings
-from daemon.domain import IncidentStatus
-from daemon.errors import ConfigError
-from daemon.inventory import Inventory, load_site
+from daemon.config.inventory import load_site
+from daemon.config.settings import Settings, load_settings
+from daemon.domain.errors import ConfigError
+from daemon.domain.incidents import IncidentStatus
+from daemon.domain.inventory import Inventory
 
 out = Console(highlight=False)
 errors = Console(stderr=True)

@@ -28,12 +28,12 @@ from rich.table import Table
 from daemon.app import clock_of, publish_raw, reading, verify_audit
 from daemon.cli.console import coloured, out
 from daemon.cli.incidents import print_incidents, print_story
-from daemon.config import Settings, load_settings
+from daemon.config.settings import Settings, load_settings
 from daemon.control import ask
-from daemon.domain import Incident, IncidentStatus, Step, StepStatus, UndoItem, UndoStatus
-from daemon.errors import OperatorError
-from daemon.lab.control import lab_command
-from daemon.ports import Store
+from daemon.domain.errors import OperatorError
+from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus, UndoItem, UndoStatus
+from daemon.domain.ports import Store
+from daemon.lab.socket import lab_command
 from statemachines.actions import Effect
 
 START_WITHIN = 20.0  #: real seconds for each process to come up

@@ -11,7 +11,7 @@ from rich.table import Table
 from daemon import app
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
 from daemon.doctor import Report
-from daemon.errors import OperatorError
+from daemon.domain.errors import OperatorError
 from daemon.fitness import Finding, Holds
 from daemon.roles import doubts
 

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from daemon.actions.preconditions import BEFORE, Precondition
-from daemon.guardrail_settings import Timing
+from daemon.config.guardrails import Timing
 from statemachines.actions import ACTIONS, Disruption, Effect
-from statemachines.checker import bounds, spell
+from statemachines.checker import bounds
 from statemachines.checker.facts import CHANGED_BY
+from statemachines.checker.findings import spell
 from statemachines.checker.walk import kinds
 from statemachines.diagrams import arrows, deadline, rows, summary
 from statemachines.model import ENDS, Definition, Handled, State, UndoPolicy

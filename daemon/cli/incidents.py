@@ -9,8 +9,9 @@ from rich.table import Table
 
 from daemon.app import reading
 from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, coloured, out, site
-from daemon.domain import AuditRow, Incident, IncidentStatus, UndoItem, UndoStatus
-from daemon.errors import OperatorError
+from daemon.domain.audit import AuditRow
+from daemon.domain.errors import OperatorError
+from daemon.domain.incidents import Incident, IncidentStatus, UndoItem, UndoStatus
 
 
 def incidents(

@@ -13,14 +13,15 @@ from rich.table import Table
 
 from daemon import app as composition
 from daemon.cli.console import DEFAULT_CONFIG, Config, errors, out, print_mistakes, settings_of, site
-from daemon.config import Settings
-from daemon.errors import ConfigError, OperatorError
-from daemon.gates import modes_of
-from daemon.guardrail_settings import Safety
+from daemon.config.guardrails import Safety
+from daemon.config.inventory import load_inventory
+from daemon.config.inventory_edit import NotEditable, Value, edited, table
+from daemon.config.settings import Settings
+from daemon.config.toml import read_toml
+from daemon.domain.errors import ConfigError, OperatorError
+from daemon.domain.inventory import Inventory, Server
+from daemon.gates.modes import modes_of
 from daemon.importing import Difference, Found, compared, entry, understood
-from daemon.inventory import Inventory, Server, load_inventory
-from daemon.inventory_text import NotEditable, Value, edited, table
-from daemon.toml_source import read_toml
 
 app = typer.Typer(no_args_is_help=True, help="The servers that may be contacted, and no others.")
 

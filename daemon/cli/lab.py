@@ -13,9 +13,9 @@ from rich.table import Table
 from daemon.cli.console import out
 from daemon.lab.broker import EmbeddedBroker
 from daemon.lab.clock import LabClock
-from daemon.lab.control import lab_command
 from daemon.lab.faults import FAULTS
 from daemon.lab.lab import Lab
+from daemon.lab.socket import lab_command
 
 Directory = Annotated[
     Path, typer.Option("--directory", "-d", envvar="EXMEDIC_LAB", help="Where the lab keeps its files and its socket.")

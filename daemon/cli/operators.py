@@ -9,14 +9,16 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from daemon.adapters.pause_file import PauseFile
 from daemon.app import DATABASE, may_run, reading
 from daemon.cli.console import DEFAULT_CONFIG, Config, errors, out, site
 from daemon.cli.status import paused_in_words, print_ledger, print_status
-from daemon.config import Settings, load_settings, whereabouts
+from daemon.config.inventory import load_inventory
+from daemon.config.settings import Settings, load_settings, whereabouts
 from daemon.control import ANSWER_WITHIN, ask, user_name
-from daemon.errors import ConfigError, OperatorError
-from daemon.inventory import Inventory, load_inventory
-from daemon.pause import PauseFile, scope_of
+from daemon.domain.errors import ConfigError, OperatorError
+from daemon.domain.inventory import Inventory
+from daemon.domain.pauses import scope_of
 
 CONFIRMED_WITHIN = 5.0  #: seconds that a daemon has to confirm a pause which is on the disk already
 UNCONFIRMED = 4  #: exit code

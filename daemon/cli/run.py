@@ -7,7 +7,7 @@ import typer
 
 from daemon.app import run_daemon
 from daemon.cli.console import DEFAULT_CONFIG, Config, print_mistakes
-from daemon.errors import ConfigError, ExmedicError
+from daemon.domain.errors import ConfigError, ExmedicError
 
 
 def run(config: Config = DEFAULT_CONFIG) -> None:

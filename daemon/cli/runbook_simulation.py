@@ -12,13 +12,14 @@ from rich.table import Table
 
 from daemon.app import runbooks
 from daemon.cli.console import SiteConfig, errors, out, print_mistakes, settings_of
-from daemon.domain import AuditKind, AuditRow, Incident, IncidentStatus
-from daemon.errors import ConfigError, OperatorError
+from daemon.domain.audit import AuditKind, AuditRow
+from daemon.domain.errors import ConfigError, OperatorError
+from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.lab.clock import LabClock
 from daemon.lab.faults import FAULTS, SICKNESS, Fault, fault_named
+from daemon.lab.model import Simulation
 from daemon.lab.organisation import Machine, Monitor
 from daemon.lab.record import Record
-from daemon.lab.simulation import Simulation
 from daemon.simulation.campaign import hush
 from daemon.simulation.generate import MISHAPS, OWN_ERRORS
 from daemon.simulation.run import Outcome, play

@@ -12,7 +12,7 @@ from daemon.cli.console import SiteConfig, out, print_mistakes, settings_of
 from daemon.cli.explanation import explain as explanation
 from daemon.cli.explanation import wrapped
 from daemon.cli.runbook_simulation import simulate
-from daemon.errors import ConfigError, OperatorError
+from daemon.domain.errors import ConfigError, OperatorError
 from statemachines.actions import ACTIONS
 from statemachines.checker import bounds
 from statemachines.diagrams import arrows, deadline, mermaid, rows, summary, svg, way_out

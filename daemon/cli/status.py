@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from daemon.cli.console import out
-from daemon.domain import moment
+from daemon.domain.values import moment
 
 Figures = Mapping[str, Any]
 

@@ -10,9 +10,8 @@ from rich.markup import escape
 from daemon.app import DATABASE, clock_of, reading
 from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, out, site
 from daemon.cli.operators import Reason, steer
-from daemon.config import Settings, windows_of
-from daemon.gates.windows import holding, next_change
-from daemon.window import Span, Weekly, Window, WindowKind
+from daemon.config.settings import Settings, windows_of
+from daemon.domain.windows import Span, Weekly, Window, WindowKind, holding, next_change
 
 app = typer.Typer(no_args_is_help=True, help="Maintenance, freezes and business hours: when less may be done.")
 

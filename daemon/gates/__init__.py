@@ -4,12 +4,12 @@ Allow, hold (not now, ask again) or refuse (never; escalate), each with the sent
 where the facts do not decide, cannot tell, which allows nothing either.
 """
 
+from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
 from daemon.gates.acting import not_paused, not_quarantined
 from daemon.gates.budgets import limits, overspent
 from daemon.gates.copies import active_here, blocked_here, copies_here, refuges
 from daemon.gates.facts import Facts, Neighbour
 from daemon.gates.modes import asks, class_of, may_act, mode_of, modes_of
-from daemon.gates.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
 
 __all__ = [
     "Allow",

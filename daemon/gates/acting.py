@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from daemon.domain import Quarantine
-from daemon.gates.verdicts import Hold, Refuse
-from daemon.guardrail_settings import Timing
+from daemon.config.guardrails import Timing
+from daemon.domain.incidents import Quarantine
+from daemon.domain.verdicts import Hold, Refuse
 
 
 def not_quarantined(quarantine: Quarantine | None) -> Refuse | None:

@@ -7,10 +7,10 @@ reboot within 12 hours, or a fifth in its DAG within a day, needs a human more t
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from daemon.commit import Limit
-from daemon.gates.verdicts import Refuse
-from daemon.guardrail_settings import Budgets
-from daemon.inventory import Inventory, Server
+from daemon.config.guardrails import Budgets
+from daemon.domain.commits import Limit
+from daemon.domain.inventory import Inventory, Server
+from daemon.domain.verdicts import Refuse
 from statemachines.actions import ACTIONS, Disruption
 
 HOUR, HALF_A_DAY, DAY = timedelta(hours=1), timedelta(hours=12), timedelta(days=1)

@@ -1,7 +1,7 @@
 """The database copies of a server: are they all known, could they go elsewhere, is nothing left?"""
 
+from daemon.domain.verdicts import Allow, CannotTell, Refuse, Verdict
 from daemon.gates.facts import Facts
-from daemon.gates.verdicts import Allow, CannotTell, Refuse, Verdict
 from daemon.wire.answers import DatabaseCopies, DatabaseCopy, MailboxServer, same_server
 
 #: Copy statuses of which nothing can be concluded. Microsoft, Get-MailboxDatabaseCopyStatus reference.

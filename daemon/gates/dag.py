@@ -1,7 +1,7 @@
 """The health of a DAG and its cluster: could it stand the loss of this server?"""
 
+from daemon.domain.verdicts import Allow, CannotTell, Refuse, Verdict
 from daemon.gates.facts import Facts
-from daemon.gates.verdicts import Allow, CannotTell, Refuse, Verdict
 from daemon.wire.answers import DagHealth, DagMember, same_server
 
 NODE_STATES = frozenset({"up", "down", "paused", "joining"})  #: Microsoft, Get-ClusterNode reference

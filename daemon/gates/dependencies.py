@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from daemon.cause import CauseKind, Found
+from daemon.config.guardrails import ONLY_MAILBOX, Dependencies, Timing
+from daemon.domain.causes import CauseKind, Found
+from daemon.domain.inventory import Role, Server
+from daemon.domain.verdicts import Allow, CannotTell, Hold, Verdict
 from daemon.gates.facts import Dependency, Facts
-from daemon.gates.verdicts import Allow, CannotTell, Hold, Verdict
-from daemon.guardrail_settings import ONLY_MAILBOX, Dependencies, Timing
-from daemon.inventory import Role, Server
 from daemon.wire.answers import HealthRow, ServerHealth, same_server
 from statemachines.model import Need
 

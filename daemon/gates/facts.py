@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from daemon.guardrail_settings import Timing
-from daemon.inventory import Role, Server
+from daemon.config.guardrails import Timing
+from daemon.domain.inventory import Role, Server
 from daemon.wire.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
 from statemachines.model import Need
 

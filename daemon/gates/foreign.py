@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from daemon.commit import Limit
+from daemon.domain.commits import Limit
+from daemon.domain.verdicts import Allow, CannotTell, Verdict
 from daemon.gates.budgets import ACTIONS_OF
 from daemon.gates.facts import Facts, Member
-from daemon.gates.verdicts import Allow, CannotTell, Verdict
 from statemachines.actions import Disruption
 
 MANAGED_AVAILABILITY = "Managed Availability"

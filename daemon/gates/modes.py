@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from daemon.domain import Mode
-from daemon.gates.verdicts import Hold
-from daemon.guardrail_settings import ActionClass, ModeRule, Safety, Timing
-from daemon.inventory import Server
+from daemon.config.guardrails import ActionClass, ModeRule, Safety, Timing
+from daemon.domain.inventory import Server
+from daemon.domain.verdicts import Hold, Mode
 from statemachines.actions import ActionSpec, Effect
 
 CAUTION = (Mode.OBSERVE, Mode.APPROVE, Mode.AUTO)  #: the most cautious first

@@ -1,9 +1,9 @@
 """Before a Client Access server is rebooted: who serves its site meanwhile?"""
 
+from daemon.domain.inventory import Role
+from daemon.domain.verdicts import Allow, CannotTell, Refuse, Verdict
 from daemon.gates.facts import Facts, Neighbour
 from daemon.gates.server import component, roles_of
-from daemon.gates.verdicts import Allow, CannotTell, Refuse, Verdict
-from daemon.inventory import Role
 from daemon.wire.answers import same_server
 
 

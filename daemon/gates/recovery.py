@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
+from daemon.domain.verdicts import Allow, Hold, Refuse, Verdict
 from daemon.gates.facts import Facts
 from daemon.gates.server import PATIENCE, RECHECK
-from daemon.gates.verdicts import Allow, Hold, Refuse, Verdict
 from daemon.wire.answers import RecoveryAction
 
 HOURS_READ = 24  #: how far back its log is read: the longest span of a budget

@@ -3,9 +3,9 @@
 import re
 from datetime import timedelta
 
+from daemon.domain.inventory import Role
+from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
 from daemon.gates.facts import Facts
-from daemon.gates.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
-from daemon.inventory import Role
 from daemon.wire.answers import Component, ExchangeServer, same_server
 
 POP_FRONT_END = "msexchangepop3"  #: the service that stops by design while the component PopProxy is Inactive

@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from daemon.cause import CauseKind, Found
-from daemon.domain import Incident
-from daemon.gates.verdicts import Hold
-from daemon.guardrail_settings import SharedCause, Timing
-from daemon.inventory import Inventory
+from daemon.config.guardrails import SharedCause, Timing
+from daemon.domain.causes import CauseKind, Found
+from daemon.domain.incidents import Incident
+from daemon.domain.inventory import Inventory
+from daemon.domain.verdicts import Hold
 
 _NAMED = 12  #: servers of a cause that a sentence names; of the others it gives the number
 

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
+from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
 from daemon.gates.facts import Facts
-from daemon.gates.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
 from daemon.wire.answers import LoggedOn, RebootPending
 
 

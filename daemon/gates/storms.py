@@ -3,10 +3,11 @@
 from datetime import datetime, timedelta
 from zlib import crc32
 
-from daemon.commit import Room
-from daemon.domain import Key, timestamp
-from daemon.guardrail_settings import Storms
-from daemon.inventory import Inventory, Server
+from daemon.config.guardrails import Storms
+from daemon.domain.commits import Room
+from daemon.domain.incidents import Key
+from daemon.domain.inventory import Inventory, Server
+from daemon.domain.values import timestamp
 
 MINUTE = timedelta(minutes=1)
 LATEST = timedelta(minutes=10)  #: what waits for room asks at least this often

@@ -1,11 +1,11 @@
 """Breaking a lab server and curing it: what each fault does at once, and what it does not go together with."""
 
-from daemon.errors import OperatorError
+from daemon.domain.errors import OperatorError
 from daemon.lab.databases import ActiveManager
 from daemon.lab.faults import MAINTENANCE_FORMS, SICKNESS, Fault, Injected
 from daemon.lab.health import HealthManager
+from daemon.lab.operating_system import Windows
 from daemon.lab.organisation import FRONT_END, Machine, Monitor, Organisation, Power
-from daemon.lab.windows import Windows
 
 _COPIES = (Fault.LAGGED_COPIES, Fault.SUSPENDED_COPIES)
 _FRONT_END_ONLY = (Fault.BACKEND_SICK, Fault.POPPROXY_INACTIVE, Fault.LOG_NAMES_NOBODY, Fault.LOG_COLUMNS_DIFFER)

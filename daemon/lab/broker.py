@@ -13,7 +13,7 @@ from typing import Self
 
 import iotcore
 
-from daemon.errors import OperatorError
+from daemon.domain.errors import OperatorError
 
 # iotcore's keyword arguments give an MQTT 3.1.1 listener, at which an MQTT 5 client waits for ever.
 _CONFIGURATION = """\

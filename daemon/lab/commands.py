@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Protocol
 
-from daemon.errors import OperatorError
+from daemon.domain.errors import OperatorError
 from daemon.lab.faults import FAULTS, Fault
 from daemon.lab.record import RecordedEffect
 

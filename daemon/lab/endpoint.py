@@ -9,9 +9,9 @@ from typing import Any
 
 from daemon.lab import soap
 from daemon.lab.faults import Fault
+from daemon.lab.model import Simulation
 from daemon.lab.organisation import Machine
 from daemon.lab.security import Account, CannotDecrypt, ConnectionSecurity
-from daemon.lab.simulation import Simulation
 from daemon.lab.wsman import ConnectionCut, WsmanService
 
 _MAX_BODY = 512_000  #: bytes; MaxEnvelopeSizekb, Windows's default of 500

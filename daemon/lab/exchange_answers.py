@@ -5,10 +5,10 @@ from types import MappingProxyType
 
 from daemon.lab.databases import shown_copy
 from daemon.lab.faults import Fault
+from daemon.lab.model import Simulation
 from daemon.lab.organisation import CLIENT_ACCESS, MAILBOX, Machine
 from daemon.lab.pop_log import FOLDER
 from daemon.lab.script_call import Refusal, Result, ScriptCall, flag, netbios, shown
-from daemon.lab.simulation import Simulation
 
 _COMPONENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

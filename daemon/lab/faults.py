@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
-from daemon.errors import OperatorError
+from daemon.domain.errors import OperatorError
 
 
 class Fault(StrEnum):

@@ -12,14 +12,14 @@ from typing import Self
 
 from daemon.lab.clock import LabClock
 from daemon.lab.commands import obey
-from daemon.lab.control import ControlSocket
 from daemon.lab.endpoint import Endpoint
 from daemon.lab.faults import FAULTS, Fault
+from daemon.lab.model import Simulation
 from daemon.lab.organisation import Machine
 from daemon.lab.record import Record, RecordedEffect
 from daemon.lab.security import Account, publish
-from daemon.lab.simulation import Simulation
 from daemon.lab.site import SitePlan, write_site
+from daemon.lab.socket import ControlSocket
 
 _LONGEST_WAIT = timedelta(hours=1)  # of lab time; nothing planned: look again then
 

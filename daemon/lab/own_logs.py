@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from daemon.lab.faults import Fault, Injected
+from daemon.lab.model import Simulation
 from daemon.lab.organisation import DOMAIN, FRONT_END, Machine
 from daemon.lab.pop_log import COLUMNS, FOLDER, OTHER_COLUMNS, LogWriter
 from daemon.lab.script_call import Refusal, Result, ScriptCall, shown
-from daemon.lab.simulation import Simulation
 
 _MOST_ROWS = 2000
 _MOST_CHARACTERS = 1 << 20

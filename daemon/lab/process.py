@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from daemon.lab.simulation import Simulation
+from daemon.lab.model import Simulation
 
 
 class ProcessKilled(Exception):  # noqa: N818 - a state of the process, not a fault of ours

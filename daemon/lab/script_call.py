@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from daemon.lab.model import Simulation
 from daemon.lab.organisation import TOPOLOGY, Machine
 from daemon.lab.process import Process
-from daemon.lab.simulation import Simulation
 
 Result = dict[str, Any]
 

@@ -16,11 +16,11 @@ from typing import Any
 from daemon import scripts
 from daemon.lab.faults import Fault, Injected
 from daemon.lab.handlers import CHANGING, carry_out
+from daemon.lab.model import Simulation
 from daemon.lab.organisation import Machine
 from daemon.lab.process import Process, ProcessKilled
 from daemon.lab.script_call import Lost, Refusal, Result, ScriptCall
 from daemon.lab.security import Account
-from daemon.lab.simulation import Simulation
 
 #: PowerShell writes progress records to stderr as CLIXML even when all is well: clients must ignore them.
 _PROGRESS = (

@@ -8,11 +8,11 @@ from datetime import datetime
 
 from daemon.lab import soap
 from daemon.lab.faults import Fault
+from daemon.lab.model import Simulation
 from daemon.lab.organisation import Machine
 from daemon.lab.process import Process
 from daemon.lab.script_host import ScriptHost
 from daemon.lab.security import Account
-from daemon.lab.simulation import Simulation
 
 MAX_SHELLS = 30  #: MaxShellsPerUser, Windows's default
 _IDLE = 7200.0  #: seconds; IdleTimeout, Windows's default

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import combinations
 
-from daemon.cause import CauseKind
-from daemon.domain import Incident, IncidentStatus, Step
+from daemon.domain.causes import CauseKind
+from daemon.domain.incidents import Incident, IncidentStatus, Step
 from daemon.gates.shared_cause import threshold
 from daemon.lab.organisation import Machine
 from daemon.simulation.world import World

@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Iterator
 
-from daemon.guardrail_settings import SharedCause, Storms
+from daemon.config.guardrails import SharedCause, Storms
 from daemon.lab.faults import Fault
 from daemon.simulation.rules import CANARY
 from daemon.simulation.story import (

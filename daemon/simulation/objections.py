@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from daemon.domain import Step
-from daemon.inventory import Server
+from daemon.domain.incidents import Step
+from daemon.domain.inventory import Server
 from daemon.lab.faults import Fault
 from daemon.lab.organisation import Machine
 from daemon.simulation.approvals import unapproved

@@ -1,7 +1,7 @@
 """Nothing spins: a ladder asks, waits and asks again, it does not hammer a server."""
 
 from daemon.dispatch import JOINED
-from daemon.domain import Incident
+from daemon.domain.incidents import Incident
 
 _MINUTE = 60.0
 _A_MINUTE = 30  #: commits of one incident within a minute that are too many

@@ -1,6 +1,6 @@
 """Rule 10: after a pause has returned, nothing starts on what it is about."""
 
-from daemon.inventory import Inventory
+from daemon.domain.inventory import Inventory
 
 
 class Pauses:

@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
-from daemon.domain import AuditRow, PageKind
-from daemon.errors import BusDown, NotifyFailed, SinkDown, StoreError
-from daemon.inventory import Inventory
-from daemon.pause import reason_for
-from daemon.ports import EVERYTHING, Call, Clock, Delivery, Permit, Reply, Store
+from daemon.domain.audit import AuditRow
+from daemon.domain.commits import PageKind
+from daemon.domain.errors import BusDown, NotifyFailed, SinkDown, StoreError
+from daemon.domain.inventory import Inventory
+from daemon.domain.pauses import reason_for
+from daemon.domain.ports import EVERYTHING, Call, Clock, Delivery, Permit, Reply, Store
 from daemon.simulation.model_shell import ModelShell
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore

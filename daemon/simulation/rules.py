@@ -9,15 +9,16 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from daemon.domain import GENESIS, AuditKind, Incident, IncidentStatus, Step, StepStatus, UndoStatus, chain_hash
-from daemon.gates import limits
-from daemon.guardrail_settings import Budgets
+from daemon.config.guardrails import Budgets
+from daemon.domain.audit import GENESIS, AuditKind, chain_hash
+from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus, UndoStatus
+from daemon.domain.inventory import scopes
+from daemon.domain.ports import Call
+from daemon.gates.budgets import limits
 from daemon.lab.faults import Fault
 from daemon.lab.handlers import PROBE_PASSWORD
 from daemon.lab.organisation import Machine, Monitor
 from daemon.lab.record import RecordedEffect
-from daemon.ports import Call
-from daemon.scopes import scopes
 from daemon.scripts import NAMES
 from daemon.simulation.objections import objections
 from daemon.simulation.pace import Pace

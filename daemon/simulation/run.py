@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from daemon.domain import AuditKind, IncidentStatus
-from daemon.errors import OperatorError
+from daemon.domain.audit import AuditKind
+from daemon.domain.errors import OperatorError
+from daemon.domain.incidents import IncidentStatus
 from daemon.lab.record import RecordedEffect
 from daemon.simulation.causes import untold
 from daemon.simulation.rules import Rules, Violation

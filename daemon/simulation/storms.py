@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from daemon.domain import AlertStatus, AuditEntry, AuditKind
-from daemon.guardrail_settings import Storms
-from daemon.inventory import Inventory, Server
+from daemon.config.guardrails import Storms
+from daemon.domain.alerts import AlertStatus
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.inventory import Inventory, Server
 from daemon.testing.memory_state import State
 
 _MINUTE = timedelta(minutes=1)

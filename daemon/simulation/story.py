@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from daemon.guardrail_settings import SharedCause, Storms
+from daemon.config.guardrails import SharedCause, Storms
 
 Away = Literal["bus", "journal", "notifier"]
 Command = Literal["pause", "resume", "release", "close", "undo", "approve", "decline", "add_window", "end_window"]

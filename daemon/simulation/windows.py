@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from daemon.domain import AlertStatus, Key, Step
-from daemon.gates.windows import covers, forbids, holding
-from daemon.inventory import Inventory, Server
-from daemon.scopes import share
+from daemon.domain.alerts import AlertStatus
+from daemon.domain.incidents import Key, Step
+from daemon.domain.inventory import Inventory, Server, share
+from daemon.domain.windows import Window, WindowKind, covers, holding
+from daemon.gates.windows import forbids
 from daemon.simulation.story import Order
 from daemon.testing.memory_state import State
-from daemon.window import Window, WindowKind
 from statemachines.actions import ACTIONS
 
 _FOR_A_WHILE = ("maintenance ", "the cap of ")  #: how the reasons begin that end by themselves

@@ -8,16 +8,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from daemon.assembly import Outer, assemble, lifecycle
-from daemon.config import Settings
-from daemon.domain import AuditKind, AuditRow, IncidentStatus, Mode
-from daemon.errors import OperatorError, StoreError
-from daemon.guardrail_settings import ModeRule, Safety, Timing
-from daemon.inventory import Inventory, Role, Server
+from daemon.config.guardrails import ModeRule, Safety, Timing
+from daemon.config.settings import Settings
+from daemon.domain.audit import AuditKind, AuditRow
+from daemon.domain.errors import OperatorError, StoreError
+from daemon.domain.incidents import IncidentStatus
+from daemon.domain.inventory import Inventory, Role, Server
+from daemon.domain.ports import Call
+from daemon.domain.verdicts import Mode
 from daemon.lab.clock import LabClock
+from daemon.lab.model import Simulation
 from daemon.lab.record import EffectKind, Record, RecordedEffect
-from daemon.lab.simulation import Simulation
 from daemon.operators import Operators
-from daemon.ports import Call
 from daemon.simulation.approvals import asking_now, first_question
 from daemon.simulation.model_shell import ModelShell
 from daemon.simulation.ports import (

@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from daemon.errors import BusDown
-from daemon.ports import Delivery
-from daemon.topics import overlap, pause_topic
+from daemon.config.topics import overlap, pause_topic
+from daemon.domain.errors import BusDown
+from daemon.domain.ports import Delivery
 
 _PAUSES = f"{pause_topic('exmedic')}/#"
 

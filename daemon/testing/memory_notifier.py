@@ -1,7 +1,7 @@
 """A notifier in memory."""
 
-from daemon.domain import PageKind
-from daemon.errors import NotifyFailed
+from daemon.domain.commits import PageKind
+from daemon.domain.errors import NotifyFailed
 
 
 class MemoryNotifier:

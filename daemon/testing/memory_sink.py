@@ -1,8 +1,8 @@
 """An audit sink in memory, which also watches that every field would survive in a journal."""
 
 from daemon.audit import misnamed_fields
-from daemon.domain import AuditRow
-from daemon.errors import SinkDown
+from daemon.domain.audit import AuditRow
+from daemon.domain.errors import SinkDown
 
 
 class MemorySink:

@@ -6,26 +6,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from daemon import conflicts, records
-from daemon.cause import Cause
-from daemon.commit import Commit, Deferred, Limit, OutboxRow, Outgoing, Room, Routing
-from daemon.domain import (
-    GENESIS,
-    AlertStatus,
-    AuditEntry,
-    AuditRow,
-    Incident,
-    IncidentStatus,
-    Key,
-    Quarantine,
-    Received,
-    Step,
-    StepStatus,
-    StoredAlert,
-    StoredRunbook,
-    UndoItem,
-)
-from daemon.window import Span, Window
+from daemon.domain import conflicts, store_rules
+from daemon.domain.alerts import AlertStatus, Received, StoredAlert
+from daemon.domain.audit import GENESIS, AuditEntry, AuditRow
+from daemon.domain.causes import Cause
+from daemon.domain.commits import Commit, Deferred, Limit, OutboxRow, Outgoing, Room, Routing
+from daemon.domain.incidents import Incident, IncidentStatus, Key, Quarantine, Step, StepStatus, StoredRunbook, UndoItem
+from daemon.domain.windows import Span, Window
 from statemachines.actions import Effect
 
 
@@ -124,16 +111,16 @@ def _first_delivery(state: State, received: Received, deadletter_topic: str) -> 
         topic=received.topic,
         received_at=received.received_at,
         alert=received.alert,
-        status=records.initial_status(received),
-        reason=records.initial_reason(received),
+        status=store_rules.initial_status(received),
+        reason=store_rules.initial_reason(received),
         incident_id=None,
         seen=1,
     )
     state.alert_ids[received.dedup_key] = alert.id
     state.counted[f"alerts {alert.status.value}"] += 1
-    _append_audit(state, [records.ingested(alert.id, received)])
+    _append_audit(state, [store_rules.ingested(alert.id, received)])
     if alert.status is AlertStatus.REJECTED:
-        _send(state, [records.dead_letter(deadletter_topic, received)], received.received_at)
+        _send(state, [store_rules.dead_letter(deadletter_topic, received)], received.received_at)
     return alert
 
 
@@ -219,7 +206,7 @@ def _stay_within(state: State, work: Commit) -> None:
 def _put_step(state: State, step: Step) -> None:
     _require(state.incidents, "incident", step.incident_id, f"step {step.id}")
     stored = state.steps.get(step.id)
-    if stored is not None and not records.same_run(step, stored):
+    if stored is not None and not store_rules.same_run(step, stored):
         raise conflicts.step_changed(step)
     others = [other for other in state.steps_of(step.incident_id) if other.id != step.id]
     same_number = _first(other for other in others if other.number == step.number)
@@ -274,7 +261,7 @@ def _route_one(state: State, routing: Routing, alert_id: int) -> None:
         raise conflicts.not_stored("alert", str(alert_id), "the routing")
     if alert.status is not AlertStatus.PENDING:
         raise conflicts.routed_already(alert.id, alert.status)
-    if not records.decides(routing):
+    if not store_rules.decides(routing):
         raise conflicts.routed_nowhere(alert.id, routing.status)
     if routing.incident_id is not None:
         _require(state.incidents, "incident", routing.incident_id, f"the routing of alert {alert.id}")
@@ -341,7 +328,7 @@ def _give_back(state: State, work: Commit) -> None:
 def _append_audit(state: State, entries: Sequence[AuditEntry]) -> None:
     last = state.audit[-1] if state.audit else None
     seq, prev_hash = (last.seq, last.hash) if last else (0, GENESIS)
-    state.audit.extend(records.chained(entries, seq, prev_hash))
+    state.audit.extend(store_rules.chained(entries, seq, prev_hash))
 
 
 def _send(state: State, messages: Sequence[Outgoing], at: datetime) -> None:

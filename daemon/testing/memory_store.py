@@ -7,28 +7,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from daemon import records
-from daemon.cause import Cause
-from daemon.commit import Commit, Deferred, Limit, OutboxRow, Room
-from daemon.domain import (
-    AlertStatus,
-    AuditRow,
-    Channel,
-    Incident,
-    IncidentStatus,
-    Key,
-    Quarantine,
-    Received,
-    Step,
-    StoredAlert,
-    StoredRunbook,
-    UndoItem,
-)
-from daemon.errors import StoreError
-from daemon.ledger import Ledger
+from daemon.domain import store_rules
+from daemon.domain.alerts import AlertStatus, Received, StoredAlert
+from daemon.domain.audit import AuditRow
+from daemon.domain.causes import Cause
+from daemon.domain.commits import Channel, Commit, Deferred, Limit, OutboxRow, Room
+from daemon.domain.errors import StoreError
+from daemon.domain.incidents import Incident, IncidentStatus, Key, Quarantine, Step, StoredRunbook, UndoItem
+from daemon.domain.ledger import Ledger
+from daemon.domain.windows import Window
 from daemon.testing import memory_state
 from daemon.testing.memory_state import State
-from daemon.window import Window
 
 T = TypeVar("T")
 
@@ -94,7 +83,7 @@ class MemoryStore:
 
     async def ingest(self, batch: Sequence[Received]) -> list[StoredAlert]:
         """See `ports.Store.ingest`."""
-        messages = [records.storable(received) for received in batch]
+        messages = [store_rules.storable(received) for received in batch]
         return await self._change(lambda state: memory_state.ingest(state, messages, self._deadletter_topic))
 
     async def pending_alerts(self, limit: int) -> list[StoredAlert]:
@@ -109,7 +98,7 @@ class MemoryStore:
 
     async def commit(self, commit: Commit) -> Incident | None:
         """See `ports.Store.commit`. An incident that ends gives its claims back in the same commit."""
-        work = records.storable(commit)
+        work = store_rules.storable(commit)
         return await self._change(lambda state: memory_state.commit(state, work))
 
     async def due_incidents(self, now: datetime, limit: int) -> list[Incident]:

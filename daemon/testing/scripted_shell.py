@@ -7,8 +7,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from daemon.domain import Json
-from daemon.ports import Call, Clock, Permit, Reply, ReplyKind
+from daemon.domain.ports import Call, Clock, Permit, Reply, ReplyKind
+from daemon.domain.values import Json
 
 
 @dataclass(frozen=True, slots=True)

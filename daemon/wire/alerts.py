@@ -20,9 +20,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_pascal
 from pydantic_core import from_json
 
-from daemon.complaints import complaints
-from daemon.domain import Alert, Json, Source, timestamp
-from daemon.errors import ExmedicError
+from daemon.config.validation import complaints
+from daemon.domain.alerts import Alert, Source
+from daemon.domain.errors import ExmedicError
+from daemon.domain.values import Json, timestamp
 
 #: A SCOM alert with all its fields has a few KiB. More is not an alert, and reading it would hold up the ones behind.
 MAX_PAYLOAD: Final = 256 * 1024

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from daemon.ports import Call, Reply, ReplyKind
+from daemon.domain.ports import Call, Reply, ReplyKind
 from daemon.wire.answers import Envelope
 from daemon.wire.struck import struck_out
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from daemon.cause import Cause, CauseKind
-from daemon.commit import Outgoing
-from daemon.domain import Channel, Incident, Json, PageKind, Step, UndoItem, timestamp
-from daemon.ledger import Mismatch
+from daemon.domain.causes import Cause, CauseKind
+from daemon.domain.commits import Channel, Outgoing, PageKind
+from daemon.domain.incidents import Incident, Step, UndoItem
+from daemon.domain.ledger import Mismatch
+from daemon.domain.values import Json, timestamp
 
 
 def state_message(prefix: str, incident: Incident) -> Outgoing:

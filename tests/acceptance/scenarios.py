@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from daemon.domain import Incident, IncidentStatus, Key, Step, UndoStatus
+from daemon.domain.incidents import Incident, IncidentStatus, Key, Step, UndoStatus
 from daemon.lab.faults import Fault
 from tests.acceptance.site import Messages, Site, fqdn
 from tests.acceptance.test_alerts import scom

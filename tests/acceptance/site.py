@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from daemon.app import reading, verify_audit
-from daemon.cancelling import cancel
-from daemon.config import load_settings
-from daemon.domain import AuditKind, AuditRow, Incident, IncidentStatus, Key, Step, StepStatus, UndoStatus
+from daemon.config.settings import load_settings
+from daemon.domain.audit import AuditKind, AuditRow
+from daemon.domain.incidents import Incident, IncidentStatus, Key, Step, StepStatus, UndoStatus
+from daemon.domain.ports import Store
 from daemon.lab.lab import Lab
-from daemon.ports import Store
+from daemon.runtime.tasks import cancel
 from statemachines.actions import Effect
 from tests.realparts.mosquitto import Mosquitto
 from tests.realparts.waiting import eventually

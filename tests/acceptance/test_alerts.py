@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from daemon.app import verify_audit
-from daemon.config import load_settings
-from daemon.domain import AlertStatus, AuditKind, IncidentStatus, Key
+from daemon.config.settings import load_settings
+from daemon.domain.alerts import AlertStatus
+from daemon.domain.audit import AuditKind
+from daemon.domain.incidents import IncidentStatus, Key
+from daemon.domain.ports import Store
 from daemon.lab.faults import Fault
-from daemon.ports import Store
 from tests.acceptance.site import Site, fqdn
 from tests.realparts.waiting import eventually
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from daemon.app import reading
 from daemon.cli.demo import agree
-from daemon.config import load_settings
-from daemon.domain import Step
+from daemon.config.settings import load_settings
+from daemon.domain.incidents import Step
 from tests.acceptance.site import command
 
 SPEED = "90"

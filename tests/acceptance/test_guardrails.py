@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from daemon.domain import AuditKind, IncidentStatus
+from daemon.domain.audit import AuditKind
+from daemon.domain.incidents import IncidentStatus
+from daemon.domain.ports import Store
 from daemon.lab.faults import Fault
-from daemon.ports import Store
 from tests.acceptance.site import MONITOR, Site, fqdn
 from tests.realparts.waiting import eventually
 

@@ -4,7 +4,7 @@ import sqlite3
 from datetime import datetime
 
 from daemon.audit import MESSAGE_IDS
-from daemon.domain import AuditKind
+from daemon.domain.audit import AuditKind
 from daemon.lab.faults import Fault
 from tests.acceptance.site import MONITOR, Site, fqdn
 from tests.realparts.journald import Journald

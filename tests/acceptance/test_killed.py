@@ -11,7 +11,8 @@ import asyncio
 
 import pytest
 
-from daemon.domain import AuditKind, IncidentStatus, Step, StepStatus
+from daemon.domain.audit import AuditKind
+from daemon.domain.incidents import IncidentStatus, Step, StepStatus
 from daemon.lab.faults import Fault
 from tests.acceptance.relay import Relay, relay
 from tests.acceptance.site import DaemonProcess, Site, has_open_step

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from daemon.domain import IncidentStatus
+from daemon.domain.incidents import IncidentStatus
 from daemon.lab.faults import Fault
 from tests.acceptance.site import MONITOR, Site, fqdn
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.domain import IncidentStatus, StepStatus
+from daemon.domain.incidents import IncidentStatus, StepStatus
 from daemon.lab.faults import Fault
 from tests.acceptance.site import Site
 

@@ -2,19 +2,12 @@
 
 import pytest
 
-from daemon.domain import AuditKind, IncidentStatus, Key, StepStatus, UndoStatus
+from daemon.domain.audit import AuditKind
+from daemon.domain.incidents import IncidentStatus, Key, StepStatus, UndoStatus
+from daemon.domain.ports import Store
 from daemon.lab.faults import Fault
-from daemon.ports import Store
 from tests.acceptance.page_ctp import LOGGED, OFF
-from tests.acceptance.scenarios import (
-    CTP,
-    DEEP,
-    HEALTH_SETS,
-    QUICK,
-    done_by,
-    set_up,
-    until_over,
-)
+from tests.acceptance.scenarios import CTP, DEEP, HEALTH_SETS, QUICK, done_by, set_up, until_over
 from tests.acceptance.site import Site, fqdn
 from tests.realparts.waiting import eventually
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from daemon.domain import Incident, IncidentStatus
+from daemon.domain.incidents import Incident, IncidentStatus
+from daemon.domain.ports import Store
 from daemon.lab.faults import Fault
-from daemon.ports import Store
 from tests.acceptance.site import MONITOR, Site
 
 RESOLVED, ESCALATED = IncidentStatus.RESOLVED, IncidentStatus.ESCALATED

@@ -2,10 +2,10 @@
 
 import pytest
 
-from daemon.domain import AuditKind
+from daemon.domain.audit import AuditKind
+from daemon.domain.ports import Store
 from daemon.lab.faults import Fault
 from daemon.logons import REST
-from daemon.ports import Store
 from tests.acceptance.site import DaemonProcess, Site
 from tests.realparts.waiting import eventually
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.domain import AuditKind
+from daemon.domain.audit import AuditKind
 from daemon.lab.clock import LabClock
 from daemon.lab.lab import Lab
 from tests.acceptance.site import Site

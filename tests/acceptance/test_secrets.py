@@ -3,7 +3,7 @@
 import json
 import sqlite3
 
-from daemon.domain import IncidentStatus
+from daemon.domain.incidents import IncidentStatus
 from daemon.lab.faults import Fault
 from daemon.lab.handlers import PROBE_PASSWORD
 from tests.acceptance.site import Site

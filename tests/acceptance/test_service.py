@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from daemon.domain.ports import Store
 from daemon.lab.faults import Fault
-from daemon.ports import Store
 from tests.acceptance.site import Site
 from tests.realparts.waiting import eventually
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from daemon.actions.action import Unheard, understand
-from daemon.ports import Reply, ReplyKind
+from daemon.domain.ports import Reply, ReplyKind
 from daemon.wire.answers import StepRunning
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from daemon.actions.action import Again
 from daemon.actions.backends import FLUSH, CheckPop, FindBackends, names
-from daemon.domain import Key, moment
+from daemon.domain.incidents import Key
+from daemon.domain.values import moment
 from daemon.wire.answers import ProtocolLog
 from tests.actions.bench import Bench
 from tests.engine.pop_world import COLUMNS, CTP, DEEP, SELF, Ill

@@ -7,7 +7,8 @@ import pytest
 from daemon.actions.action import Again, Done, EffectAction, Withdrawn
 from daemon.actions.reboot import Reboot
 from daemon.actions.restart import RestartService
-from daemon.domain import Json, Step, timestamp
+from daemon.domain.incidents import Step
+from daemon.domain.values import Json, timestamp
 from statemachines.actions import Effect
 from tests.actions.bench import Bench
 from tests.engine.pop_world import BACK

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.actions.roles import ServerRoles
-from daemon.inventory import Inventory, Role
+from daemon.domain.inventory import Inventory, Role
 from tests.actions.bench import Bench
 from tests.engine.world import MBX1, Mishap, inventory
 

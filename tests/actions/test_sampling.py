@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from daemon.actions.action import Again, Done
 from daemon.actions.verify import Look, Sight, Verify, judge_samples
 from daemon.actions.watch import WatchMonitor
-from daemon.domain import Json
-from daemon.guardrail_settings import Timing
+from daemon.config.guardrails import Timing
+from daemon.domain.values import Json
 from daemon.testing.clock import NOON
 from tests.actions.bench import Bench
 from tests.engine.pop_world import SLOW, Ill

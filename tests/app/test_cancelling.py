@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from daemon.cancelling import cancel
+from daemon.runtime.tasks import cancel
 
 
 @pytest.mark.looptime

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.lab.control import ControlSocket, lab_command
-from daemon.local_socket import socket_address
+from daemon.lab.socket import ControlSocket, lab_command
+from daemon.runtime.unix_socket import socket_address
 
 KERNEL_TAKES = 107  # bytes of a path, unix(7)
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from daemon.adapters.clock import SystemClock
-from daemon.errors import StoreError
-from daemon.health import STUCK, Progress
-from daemon.loops import Daemon, Loop, stop_on_signal
+from daemon.domain.errors import StoreError
+from daemon.runtime.loops import Daemon, Loop, stop_on_signal
+from daemon.runtime.progress import STUCK, Progress
 from daemon.testing.clock import ManualClock
 from tests.realparts.waiting import eventually
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.pause import REASON_LIMIT, PauseFile, scope_of
-from daemon.ports import EVERYTHING
+from daemon.adapters.pause_file import REASON_LIMIT, PauseFile
+from daemon.domain.pauses import scope_of
+from daemon.domain.ports import EVERYTHING
 from tests.engine.world import ALONE, DAG, MBX1, inventory
 from tests.realparts.nobody import NOBODY, as_nobody
 

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from daemon.adapters.pause_file import PauseFile
+from daemon.config.roles import OperatorRole, Roles
 from daemon.control import ControlSocket
-from daemon.inventory import Inventory
+from daemon.domain.inventory import Inventory
 from daemon.operators import Operators
-from daemon.pause import PauseFile
-from daemon.roles import OperatorRole, Peer, Roles, doubts, refusal
+from daemon.roles import Peer, doubts, refusal
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore

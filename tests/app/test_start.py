@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from daemon.adapters.sqlite import SqliteStore
+from daemon.adapters.pause_file import PauseFile
+from daemon.adapters.sqlite.store import SqliteStore
 from daemon.app import DATABASE, journal_namespace, run_daemon
-from daemon.config import load_settings
+from daemon.config.inventory import load_inventory
+from daemon.config.settings import load_settings
 from daemon.control import LINE_LIMIT, SOCKET_MODE, ControlSocket, ask
-from daemon.domain import AuditKind
-from daemon.errors import ConfigError, OperatorError, StoreError
-from daemon.inventory import load_inventory
+from daemon.domain.audit import AuditKind
+from daemon.domain.errors import ConfigError, OperatorError, StoreError
 from daemon.lab.clock import LabClock
 from daemon.lab.lab import Lab
-from daemon.local_socket import socket_address
 from daemon.operators import Operators
-from daemon.pause import PauseFile
+from daemon.runtime.unix_socket import socket_address
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore

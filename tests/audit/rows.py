@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from daemon.commit import Commit
-from daemon.domain import AuditEntry, AuditKind, AuditRow, Json
-from daemon.ports import Store
-from daemon.records import chained
+from daemon.domain.audit import AuditEntry, AuditKind, AuditRow
+from daemon.domain.commits import Commit
+from daemon.domain.ports import Store
+from daemon.domain.store_rules import chained
+from daemon.domain.values import Json
 
 AT = datetime(2026, 11, 2, 3, 4, 5, 678901, tzinfo=UTC)
 

@@ -9,9 +9,9 @@ import pytest
 import structlog
 
 from daemon.adapters.console import ConsoleSink, audit_text
-from daemon.adapters.logs import configure_logging
-from daemon.domain import AuditKind
-from daemon.errors import SinkDown
+from daemon.adapters.systemd.logs import configure_logging
+from daemon.domain.audit import AuditKind
+from daemon.domain.errors import SinkDown
 from tests.audit.rows import entry, rows
 
 

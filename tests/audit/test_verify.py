@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.adapters.sqlite import SqliteStore
+from daemon.adapters.sqlite.store import SqliteStore
 from daemon.audit import Verdict, verify_chain
-from daemon.domain import GENESIS, AuditRow, chain_hash
-from daemon.ports import Store
+from daemon.domain.audit import GENESIS, AuditRow, chain_hash
+from daemon.domain.ports import Store
 from daemon.testing.memory_store import MemoryStore
 from tests.audit.rows import entry, record
 

@@ -29,14 +29,16 @@ from winrm.protocol import Protocol
 import daemon.cli
 from daemon.adapters.clock import FastClock
 from daemon.adapters.console import ConsoleSink
-from daemon.adapters.mqtt import MqttBus
-from daemon.adapters.sqlite import SqliteStore
-from daemon.adapters.winrm import WinrmShell
-from daemon.adapters.winrm_attempt import Attempt, End
-from daemon.commit import Commit
-from daemon.domain import AuditRow, Incident, IncidentStatus, Received, Step, StepStatus, StoredAlert
-from daemon.loops import Daemon
-from daemon.ports import Call, Permit, Reply
+from daemon.adapters.mqtt.bus import MqttBus
+from daemon.adapters.sqlite.store import SqliteStore
+from daemon.adapters.winrm.attempt import Attempt, End
+from daemon.adapters.winrm.shell import WinrmShell
+from daemon.domain.alerts import Received, StoredAlert
+from daemon.domain.audit import AuditRow
+from daemon.domain.commits import Commit
+from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus
+from daemon.domain.ports import Call, Permit, Reply
+from daemon.runtime.loops import Daemon
 from daemon.turn import Turn
 from statemachines.actions import Effect
 from tests.chaos.clock import LOOK, Forward

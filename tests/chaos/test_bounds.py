@@ -1,8 +1,8 @@
 """Times that must fit together, or a crash in the wrong moment always ends with a human."""
 
-from daemon.adapters.winrm_wire import IDLE
-from daemon.config import WinrmSettings
-from daemon.guardrail_settings import Timing
+from daemon.adapters.winrm.conversation import IDLE
+from daemon.config.guardrails import Timing
+from daemon.config.settings import WinrmSettings
 from statemachines.actions import ACTIONS, Effect
 
 SHORTEST = min(spec.deadline.total_seconds() for spec in ACTIONS.values() if spec.effect is not Effect.READ)

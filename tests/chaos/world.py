@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.app import verify_audit
-from daemon.config import load_settings
-from daemon.domain import Key, UndoStatus
+from daemon.config.settings import load_settings
+from daemon.domain.incidents import Key, UndoStatus
 from daemon.lab.faults import Fault
 from daemon.lab.lab import Lab
 from tests.acceptance.scenarios import Scenario, differences

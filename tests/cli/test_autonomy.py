@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.adapters.sqlite import SqliteStore
+from daemon.adapters.sqlite.store import SqliteStore
 from daemon.app import DATABASE
-from daemon.domain import IncidentStatus, timestamp
+from daemon.domain.incidents import IncidentStatus
+from daemon.domain.values import timestamp
 from daemon.would import LOOK, WOULD
 from tests.cli.conftest import Exmedic
 from tests.store import samples

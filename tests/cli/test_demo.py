@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.demo import await_subscription
-from daemon.errors import OperatorError
-from daemon.local_socket import socket_address
+from daemon.domain.errors import OperatorError
+from daemon.runtime.unix_socket import socket_address
 
 
 @contextmanager

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.adapters.sqlite import SqliteStore
+from daemon.adapters.sqlite.store import SqliteStore
 from daemon.app import DATABASE
-from daemon.domain import IncidentStatus
+from daemon.domain.incidents import IncidentStatus
 from tests.cli.conftest import Exmedic
 from tests.store import samples
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from daemon import control
-from daemon.adapters.sqlite_file import lock
+from daemon.adapters.sqlite.file import lock
 from daemon.app import DATABASE
 from daemon.cli import main, operators
 from daemon.cli.operators import UNCONFIRMED
-from daemon.local_socket import socket_address
+from daemon.runtime.unix_socket import socket_address
 from tests.cli.conftest import Exmedic
 from tests.realparts.nobody import as_nobody
 

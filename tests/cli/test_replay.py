@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 
-from daemon.adapters.sqlite import SqliteStore
+from daemon.adapters.sqlite.store import SqliteStore
 from daemon.app import reading_file
-from daemon.domain import Incident
+from daemon.domain.incidents import Incident
 from daemon.replay import Recorded
 from daemon.replay import replay as run_through
 from daemon.testing.clock import ManualClock

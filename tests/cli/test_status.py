@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from daemon.adapters.sqlite import SqliteStore
+from daemon.adapters.sqlite.store import SqliteStore
 from daemon.app import DATABASE
-from daemon.commit import Routing
-from daemon.domain import AlertStatus
+from daemon.domain.alerts import AlertStatus
+from daemon.domain.commits import Routing
 from tests.cli.conftest import Exmedic
 from tests.cli.test_operators import answering
 from tests.ledger.test_watch import by_hand

@@ -10,12 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from daemon.adapters.sqlite import SqliteStore
+from daemon.adapters.sqlite.store import SqliteStore
 from daemon.app import DATABASE, clock_of
-from daemon.commit import Commit
-from daemon.config import load_settings
-from daemon.local_socket import socket_address
-from daemon.window import Span, Window, WindowKind
+from daemon.config.settings import load_settings
+from daemon.domain.commits import Commit
+from daemon.domain.windows import Span, Window, WindowKind
+from daemon.runtime.unix_socket import socket_address
 from tests.cli.conftest import Exmedic
 
 OFFICE = """

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.errors import Mistake
-from daemon.inventory import check_site
+from daemon.config.inventory import check_site
+from statemachines.mistake import Mistake
 
 SETTINGS = """\
 data = "state"

@@ -6,31 +6,41 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from daemon import config, guardrail_settings, inventory, roles, window_settings
-from daemon.domain import Mode
-from daemon.gates import modes_of
+from daemon.config import guardrails, inventory, roles, windows
+from daemon.config.settings import (
+    BusSettings,
+    BusTls,
+    Credential,
+    LabClock,
+    NotifySettings,
+    Secret,
+    Settings,
+    WinrmSettings,
+)
+from daemon.domain.verdicts import Mode
+from daemon.gates.modes import modes_of
 from tests.config.site import Site
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8")
 
 SECTIONS: dict[str, type[BaseModel]] = {
-    "## Top level": config.Settings,
-    "## Secrets": config.Secret,
-    "## `[bus]`": config.BusSettings,
-    "### `[bus.tls]`": config.BusTls,
-    "## `[credentials.NAME]`": config.Credential,
-    "## `[winrm]`": config.WinrmSettings,
-    "## `[safety]`": guardrail_settings.Safety,
-    "### `[[safety.modes]]`": guardrail_settings.ModeRule,
-    "## `[timing]`": guardrail_settings.Timing,
-    "## `[budgets]`": guardrail_settings.Budgets,
-    "## `[storms]`": guardrail_settings.Storms,
-    "## `[shared_cause]`": guardrail_settings.SharedCause,
-    "## `[dependencies]`": guardrail_settings.Dependencies,
-    "## `[[windows]]`": window_settings.WindowSettings,
-    "## `[notify]`": config.NotifySettings,
+    "## Top level": Settings,
+    "## Secrets": Secret,
+    "## `[bus]`": BusSettings,
+    "### `[bus.tls]`": BusTls,
+    "## `[credentials.NAME]`": Credential,
+    "## `[winrm]`": WinrmSettings,
+    "## `[safety]`": guardrails.Safety,
+    "### `[[safety.modes]]`": guardrails.ModeRule,
+    "## `[timing]`": guardrails.Timing,
+    "## `[budgets]`": guardrails.Budgets,
+    "## `[storms]`": guardrails.Storms,
+    "## `[shared_cause]`": guardrails.SharedCause,
+    "## `[dependencies]`": guardrails.Dependencies,
+    "## `[[windows]]`": windows.WindowSettings,
+    "## `[notify]`": NotifySettings,
     "## `[roles]`": roles.Roles,
-    "## `[lab]`": config.LabClock,
+    "## `[lab]`": LabClock,
     '## The inventory: `[servers."NAME"]`': inventory._Entry,  # noqa: SLF001 - the shape of a row is documented
 }
 TABLES = {
@@ -69,7 +79,7 @@ def test_every_setting_is_documented_with_its_default(heading: str) -> None:
     fields = {
         field.alias or name: "required" if field.is_required() else _as_toml(field.default)
         for name, field in SECTIONS[heading].model_fields.items()
-        if not (SECTIONS[heading] is config.Settings and name in TABLES)
+        if not (SECTIONS[heading] is Settings and name in TABLES)
     }
     assert _documented(heading) == fields
 

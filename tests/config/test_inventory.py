@@ -1,11 +1,12 @@
 import pytest
 
-from daemon.config import load_settings
-from daemon.domain import Mode
-from daemon.errors import ConfigError
-from daemon.gates import mode_of
-from daemon.guardrail_settings import ActionClass, Safety
-from daemon.inventory import Inventory, Role, load_inventory, load_site
+from daemon.config.guardrails import ActionClass, Safety
+from daemon.config.inventory import load_inventory, load_site
+from daemon.config.settings import load_settings
+from daemon.domain.errors import ConfigError
+from daemon.domain.inventory import Inventory, Role
+from daemon.domain.verdicts import Mode
+from daemon.gates.modes import mode_of
 from tests.config.site import INVENTORY, SETTINGS, Site
 
 

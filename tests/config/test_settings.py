@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import Secret, Settings, load_settings, read_secret, whereabouts
-from daemon.domain import Mode
-from daemon.errors import ConfigError
+from daemon.config.settings import Secret, Settings, load_settings, read_secret, whereabouts
+from daemon.domain.errors import ConfigError
+from daemon.domain.verdicts import Mode
 from tests.config.site import Site
 
 

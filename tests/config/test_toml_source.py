@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from daemon.toml_source import MAX_SYNTAX_MISTAKES, TomlSource, read_toml
+from daemon.config.toml import MAX_SYNTAX_MISTAKES, TomlSource, read_toml
 
 
 def _read(tmp_path: Path, text: str | bytes) -> TomlSource:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
-from daemon.topics import filter_problem, overlap
+from daemon.config.topics import filter_problem, overlap
 
 _LEVELS = st.sampled_from(["a", "b", "", "exmedic"])
 _TOPICS = st.lists(_LEVELS, min_size=1, max_size=4).map("/".join).filter(bool)

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, time
 
 import pytest
 
-from daemon.config import load_settings
-from daemon.window import Span, Weekly, WindowKind
+from daemon.config.settings import load_settings
+from daemon.domain.windows import Span, Weekly, WindowKind
 from tests.config.site import SETTINGS, Site
 
 ONCE = """

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.adapters.mqtt import MqttBus
-from daemon.config import BusSettings, Secret
-from daemon.errors import BusDown
-from daemon.ports import Bus, Delivery
+from daemon.adapters.mqtt.bus import MqttBus
+from daemon.config.settings import BusSettings, Secret
+from daemon.config.topics import overlap
+from daemon.domain.errors import BusDown
+from daemon.domain.ports import Bus, Delivery
 from daemon.testing.memory_bus import MemoryBus
-from daemon.topics import overlap
 from tests.realparts.mosquitto import Mosquitto
 from tests.realparts.waiting import eventually
 

@@ -9,24 +9,15 @@ from typing import Any
 
 import pytest
 
-from daemon.adapters.sqlite import SqliteStore
-from daemon.commit import Commit, Limit, Room, Routing
-from daemon.domain import (
-    GENESIS,
-    AlertStatus,
-    AuditKind,
-    Channel,
-    Incident,
-    IncidentStatus,
-    Key,
-    StepStatus,
-    UndoStatus,
-    chain_hash,
-)
-from daemon.errors import Conflict, StoreError
-from daemon.ports import Store
+from daemon.adapters.sqlite.store import SqliteStore
+from daemon.domain.alerts import AlertStatus
+from daemon.domain.audit import GENESIS, AuditKind, chain_hash
+from daemon.domain.commits import Channel, Commit, Limit, Room, Routing
+from daemon.domain.errors import Conflict, StoreError
+from daemon.domain.incidents import Incident, IncidentStatus, Key, StepStatus, UndoStatus
+from daemon.domain.ports import Store
+from daemon.domain.windows import Span, Weekly
 from daemon.testing.memory_store import MemoryStore
-from daemon.window import Span, Weekly
 from statemachines.actions import Effect
 from tests.store import samples
 from tests.store.samples import EVERYTHING, NOW, OTHER, SERVER, later, work

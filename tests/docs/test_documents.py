@@ -11,8 +11,8 @@ import pytest
 import typer.main
 
 from daemon.cli import app
-from daemon.config import Settings
-from daemon.domain import AuditKind
+from daemon.config.settings import Settings
+from daemon.domain.audit import AuditKind
 from tests.docs.markdown import DOCUMENTS, ROOT, anchors, code, links, named, rows
 
 README = ROOT / "README.md"

@@ -7,13 +7,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from daemon.adapters.clock import FastClock
-from daemon.adapters.reach import reach
-from daemon.adapters.winrm import WinrmShell
+from daemon.adapters.tcp import reach
+from daemon.adapters.winrm.shell import WinrmShell
 from daemon.app import runbooks
 from daemon.cli import app
-from daemon.config import Credential, Settings, load_settings, read_secret
+from daemon.config.inventory import load_inventory
+from daemon.config.settings import Credential, Settings, load_settings, read_secret
+from daemon.domain.inventory import Inventory
 from daemon.examination import Examination, Examiner
-from daemon.inventory import Inventory, load_inventory
 from daemon.lab.clock import LabClock
 from daemon.lab.lab import Lab
 from daemon.logons import Logons

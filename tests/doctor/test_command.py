@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from daemon.cli import app
-from daemon.config import Credential, Secret
-from daemon.errors import OperatorError
+from daemon.config.settings import Credential, Secret
+from daemon.domain.errors import OperatorError
 from daemon.fitness import Holds, needs
 from daemon.lab.faults import Fault
 from daemon.wire import answers

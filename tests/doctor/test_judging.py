@@ -9,10 +9,10 @@ import pytest
 
 from daemon import scripts
 from daemon.doctor import Report, facts
+from daemon.domain.inventory import Inventory
+from daemon.domain.ports import ReplyKind
 from daemon.examination import Asked, Examination
 from daemon.fitness import CMDLETS, Finding, Holds, needs, pace
-from daemon.inventory import Inventory
-from daemon.ports import ReplyKind
 from daemon.wire.answers import ServerState
 
 Examined = dict[str, Examination]

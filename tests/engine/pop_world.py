@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from daemon.domain import Incident, IncidentStatus, moment, timestamp
-from daemon.ports import Call, Reply, ReplyKind
+from daemon.domain.incidents import Incident, IncidentStatus
+from daemon.domain.ports import Call, Reply, ReplyKind
+from daemon.domain.values import moment, timestamp
 from daemon.testing.clock import ManualClock
 from tests.engine.world import CAS1, Crash, Daemon, World
 

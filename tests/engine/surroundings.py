@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from daemon.domain import timestamp
+from daemon.domain.values import timestamp
 
 
 @dataclass

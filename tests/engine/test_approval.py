@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from daemon.approval import ANSWER, ASKED
+from daemon.config.guardrails import ActionClass, ModeRule, Safety
 from daemon.dispatch import JOINED
-from daemon.domain import Channel, Incident, IncidentStatus, Mode
-from daemon.errors import OperatorError
-from daemon.guardrail_settings import ActionClass, ModeRule, Safety
+from daemon.domain.commits import Channel
+from daemon.domain.errors import OperatorError
+from daemon.domain.incidents import Incident, IncidentStatus
+from daemon.domain.verdicts import Mode
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.world import MBX1, MBX2, Daemon, Mishap, World, inventory

@@ -10,10 +10,10 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.domain import IncidentStatus
-from daemon.errors import OperatorError
-from daemon.gates import limits
-from daemon.guardrail_settings import Budgets
+from daemon.config.guardrails import Budgets
+from daemon.domain.errors import OperatorError
+from daemon.domain.incidents import IncidentStatus
+from daemon.gates.budgets import limits
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from statemachines.actions import Disruption

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from daemon.domain import Channel, IncidentStatus, UndoStatus
+from daemon.domain.commits import Channel
+from daemon.domain.incidents import IncidentStatus, UndoStatus
+from daemon.domain.ports import Call, Permit, Reply
 from daemon.ladders import Ladders
-from daemon.ports import Call, Permit, Reply
 from daemon.runner import Runner
 from statemachines.compiler import Ladder
 from tests.engine.world import MBX1, MBX3, Daemon

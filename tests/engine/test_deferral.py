@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from daemon.commit import Commit, Deferred
 from daemon.deferral import Deferral
-from daemon.domain import IncidentStatus, Key
-from daemon.errors import Conflict
+from daemon.domain.commits import Commit, Deferred
+from daemon.domain.errors import Conflict
+from daemon.domain.incidents import IncidentStatus, Key
 from tests.engine.test_lost_answers import sick
 from tests.engine.world import MBX1, Daemon
 

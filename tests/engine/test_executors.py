@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon.commit import Commit
-from daemon.domain import IncidentStatus, Mode, Quarantine
-from daemon.guardrail_settings import ActionClass, ModeRule, Safety
-from daemon.ports import Call, ReplyKind
+from daemon.config.guardrails import ActionClass, ModeRule, Safety
+from daemon.domain.commits import Commit
+from daemon.domain.incidents import IncidentStatus, Quarantine
+from daemon.domain.ports import Call, ReplyKind
+from daemon.domain.verdicts import Mode
 from daemon.silences import LASTS, AttentiveShell
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore

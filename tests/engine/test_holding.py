@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from daemon.commit import Commit
-from daemon.domain import Channel, IncidentStatus
+from daemon.domain.commits import Channel, Commit
+from daemon.domain.incidents import IncidentStatus
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.world import MBX1, MBX2, Daemon, Mishap, World, inventory

@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 
 from daemon import dispatch
-from daemon.commit import Commit
-from daemon.domain import AlertStatus, Incident, IncidentStatus
-from daemon.errors import Conflict, OperatorError
-from daemon.ports import Call, Permit, Reply
+from daemon.domain.alerts import AlertStatus
+from daemon.domain.commits import Commit
+from daemon.domain.errors import Conflict, OperatorError
+from daemon.domain.incidents import Incident, IncidentStatus
+from daemon.domain.ports import Call, Permit, Reply
 from statemachines.actions import ACTIONS
 from tests.engine.test_lost_answers import sick
 from tests.engine.world import MBX1, MBX2, MBX3, Daemon

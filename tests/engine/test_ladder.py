@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.domain import Channel, IncidentStatus, UndoStatus
+from daemon.domain.commits import Channel
+from daemon.domain.incidents import IncidentStatus, UndoStatus
 from tests.engine.world import ALONE, MBX1, MBX2, Daemon, Mishap
 
 

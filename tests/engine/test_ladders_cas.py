@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daemon.domain import Channel, IncidentStatus, UndoStatus
+from daemon.domain.commits import Channel
+from daemon.domain.incidents import IncidentStatus, UndoStatus
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from statemachines.actions import Effect

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.domain import IncidentStatus
-from daemon.inventory import Inventory, Role
+from daemon.domain.incidents import IncidentStatus
+from daemon.domain.inventory import Inventory, Role
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.pop_world import BACK, FRONT, PROXY, SLOW, PopDaemon, PopWorld

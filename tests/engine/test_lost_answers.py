@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daemon.domain import IncidentStatus, StepStatus, UndoStatus
-from daemon.ports import Call, Permit, Reply
+from daemon.domain.incidents import IncidentStatus, StepStatus, UndoStatus
+from daemon.domain.ports import Call, Permit, Reply
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.world import MBX1, Crash, Daemon, Mishap, World

@@ -2,8 +2,9 @@
 
 import pytest
 
-from daemon.domain import Channel, IncidentStatus, UndoStatus
-from daemon.errors import OperatorError
+from daemon.domain.commits import Channel
+from daemon.domain.errors import OperatorError
+from daemon.domain.incidents import IncidentStatus, UndoStatus
 from tests.engine.world import ALONE, MBX1, Daemon, Mishap
 
 

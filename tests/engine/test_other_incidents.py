@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from daemon.domain import IncidentStatus, Key
+from daemon.domain.incidents import IncidentStatus, Key
 from tests.engine.world import MBX1, Daemon, Mishap
 
 

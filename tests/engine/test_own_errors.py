@@ -6,12 +6,12 @@ import pytest
 
 from daemon.actions import EFFECTS
 from daemon.actions.action import Again, Done
-from daemon.domain import IncidentStatus, Step, StepStatus, UndoStatus
-from daemon.ports import Reply, ReplyKind
+from daemon.domain.incidents import IncidentStatus, Step, StepStatus, UndoStatus
+from daemon.domain.ports import Reply, ReplyKind
 from daemon.sent import NOT_TRIED, SAID_NO, NotTried, meaning
 from daemon.wire.answers import ErrorKind
 from statemachines.actions import COMMON_OUTCOMES
-from statemachines.compiler import BROKEN
+from statemachines.table import BROKEN
 from tests.engine.test_lost_answers import EFFECTS as SCRIPTS
 from tests.engine.test_lost_answers import UNDISTURBED, done, sick
 from tests.engine.world import MBX1, Daemon, Mishap

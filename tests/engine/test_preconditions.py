@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.domain import Incident, IncidentStatus
-from daemon.inventory import Inventory
-from daemon.ports import Call, Permit, Reply, ReplyKind
+from daemon.domain.incidents import Incident, IncidentStatus
+from daemon.domain.inventory import Inventory
+from daemon.domain.ports import Call, Permit, Reply, ReplyKind
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.world import ALONE, CAS1, CAS2, DAG, MBX1, MBX2, MBX3, Daemon, Mishap, World, inventory

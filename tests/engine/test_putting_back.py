@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.domain import IncidentStatus, StepStatus, UndoStatus
-from daemon.ports import Call, Permit, Reply
+from daemon.domain.incidents import IncidentStatus, StepStatus, UndoStatus
+from daemon.domain.ports import Call, Permit, Reply
 from tests.engine.test_lost_answers import done, sick
 from tests.engine.world import MBX1, Daemon, Mishap
 

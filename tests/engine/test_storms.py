@@ -9,13 +9,15 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon.config.guardrails import Storms
 from daemon.deferral import Deferral
 from daemon.dispatch import Dispatch
-from daemon.domain import Alert, AlertStatus, Channel, Key, Received, Source
+from daemon.domain.alerts import Alert, AlertStatus, Received, Source
+from daemon.domain.commits import Channel
+from daemon.domain.incidents import Key
+from daemon.domain.ports import Store
 from daemon.family import Family
-from daemon.guardrail_settings import Storms
 from daemon.ladders import Ladders
-from daemon.ports import Store
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.world import ALONE, CAS1, DAG, MBX1, MBX2, Daemon, World, inventory

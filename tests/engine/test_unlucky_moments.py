@@ -2,8 +2,9 @@
 
 import pytest
 
-from daemon.domain import Channel, IncidentStatus, UndoStatus
-from daemon.ports import Call, Permit, Reply, ReplyKind
+from daemon.domain.commits import Channel
+from daemon.domain.incidents import IncidentStatus, UndoStatus
+from daemon.domain.ports import Call, Permit, Reply, ReplyKind
 from tests.engine.test_lost_answers import done, sick
 from tests.engine.world import MBX1, MBX2, Daemon, Mishap
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from daemon.deferral import Deferral
-from daemon.domain import AlertStatus, Incident, IncidentStatus, StepStatus, moment
-from daemon.errors import OperatorError
-from daemon.gates.windows import holding
+from daemon.domain.alerts import AlertStatus
+from daemon.domain.errors import OperatorError
+from daemon.domain.incidents import Incident, IncidentStatus, StepStatus
+from daemon.domain.values import moment
+from daemon.domain.windows import Span, Window, WindowKind, holding
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
-from daemon.window import Span, Window, WindowKind
 from tests.engine.test_lost_answers import sick
 from tests.engine.world import MBX1, MBX2, Daemon, World
 

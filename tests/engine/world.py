@@ -12,24 +12,27 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
-from daemon.config import Settings
+from daemon.adapters.pause_file import PauseFile
+from daemon.config.guardrails import Budgets, Safety, SharedCause, Storms
+from daemon.config.settings import Settings
 from daemon.dispatch import Dispatch
-from daemon.domain import Alert, AuditRow, Incident, IncidentStatus, Received, Source, Step, moment, timestamp
+from daemon.domain.alerts import Alert, Received, Source
+from daemon.domain.audit import AuditRow
+from daemon.domain.incidents import Incident, IncidentStatus, Step
+from daemon.domain.inventory import Inventory, Role, Server
+from daemon.domain.ports import Call, Permit, Reply, ReplyKind
+from daemon.domain.values import moment, timestamp
+from daemon.domain.windows import Window
 from daemon.engine import Engine
 from daemon.family import Family
-from daemon.guardrail_settings import Budgets, Safety, SharedCause, Storms
-from daemon.inventory import Inventory, Role, Server
 from daemon.ladders import Ladders
 from daemon.operators import Operators
 from daemon.parts import Parts
-from daemon.pause import PauseFile
-from daemon.ports import Call, Permit, Reply, ReplyKind
 from daemon.silences import AttentiveShell
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore
 from daemon.turn import Turn
-from daemon.window import Window
 from statemachines.loader import load_runbooks, shipped_directory
 from tests.engine.surroundings import Surroundings
 

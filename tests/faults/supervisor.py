@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 
-from daemon.cancelling import cancel
+from daemon.runtime.tasks import cancel
 from tests.acceptance.site import DaemonProcess, Site
 
 WATCHDOG = 3.0  #: seconds without WATCHDOG=1 after which the service counts as hung

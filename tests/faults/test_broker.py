@@ -16,10 +16,10 @@ from aiomqtt import MqttError, ProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from daemon.cancelling import cancel
-from daemon.domain import Incident, IncidentStatus
+from daemon.domain.incidents import Incident, IncidentStatus
+from daemon.domain.ports import Store
 from daemon.lab.faults import Fault
-from daemon.ports import Store
+from daemon.runtime.tasks import cancel
 from tests.acceptance.site import Site
 from tests.docs.markdown import ROOT
 from tests.faults.network import Network

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daemon.domain import IncidentStatus
+from daemon.domain.incidents import IncidentStatus
 from daemon.lab.faults import Fault
 from tests.acceptance.site import Site
 from tests.acceptance.test_ladders import HEALED

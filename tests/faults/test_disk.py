@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.domain import AuditKind, IncidentStatus
+from daemon.domain.audit import AuditKind
+from daemon.domain.incidents import IncidentStatus
 from daemon.lab.faults import Fault
 from tests.acceptance.site import DaemonProcess, Site
 from tests.acceptance.test_ladders import HEALED

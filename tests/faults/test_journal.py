@@ -5,8 +5,8 @@ import time
 import pytest
 
 from daemon.app import verify_audit
-from daemon.config import load_settings
-from daemon.domain import IncidentStatus
+from daemon.config.settings import load_settings
+from daemon.domain.incidents import IncidentStatus
 from daemon.lab.faults import Fault
 from tests.acceptance.site import Site
 from tests.acceptance.test_ladders import HEALED

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemon.adapters.sqlite_file import BUSY_TIMEOUT
-from daemon.domain import IncidentStatus
+from daemon.adapters.sqlite.file import BUSY_TIMEOUT
+from daemon.domain.incidents import IncidentStatus
 from daemon.lab.faults import Fault
 from tests.acceptance.site import Site, has_open_step
 from tests.realparts.waiting import eventually

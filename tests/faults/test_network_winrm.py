@@ -8,9 +8,9 @@ import asyncio
 
 import pytest
 
-from daemon.domain import IncidentStatus, StepStatus
+from daemon.domain.incidents import IncidentStatus, StepStatus
+from daemon.domain.ports import Store
 from daemon.lab.faults import Fault
-from daemon.ports import Store
 from tests.acceptance.site import Site, has_open_step
 from tests.acceptance.test_ladders import HEALED
 from tests.faults.network import Network

@@ -2,9 +2,9 @@
 
 import pytest
 
-from daemon.domain import IncidentStatus, StepStatus
+from daemon.domain.incidents import IncidentStatus, StepStatus
+from daemon.domain.ports import Store
 from daemon.lab.faults import Fault
-from daemon.ports import Store
 from statemachines.actions import Effect
 from tests.acceptance.site import MONITOR, Site, fqdn
 from tests.acceptance.test_ladders import HEALED

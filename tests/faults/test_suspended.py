@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from daemon.cli.operators import UNCONFIRMED
-from daemon.domain import IncidentStatus, StepStatus, moment
+from daemon.domain.incidents import IncidentStatus, StepStatus
+from daemon.domain.values import moment
 from daemon.lab.faults import Fault
 from tests.acceptance.site import DaemonProcess, Site, has_open_step
 from tests.acceptance.test_ladders import HEALED

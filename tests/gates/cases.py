@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from daemon.actions.preconditions import BEFORE, Precondition
-from daemon.gates import Allow, CannotTell, Facts, Hold, Refuse, Verdict
+from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
 from daemon.gates.copies import (
     activation_held,
     activation_open,
@@ -16,6 +16,7 @@ from daemon.gates.copies import (
 )
 from daemon.gates.dag import members_operational, node_not_paused, quorum_survives, replication_clean
 from daemon.gates.dependencies import dependencies_healthy
+from daemon.gates.facts import Facts
 from daemon.gates.foreign import others_known
 from daemon.gates.neighbours import another_serves, holds_no_copies
 from daemon.gates.recovery import recovery_over, recovery_rested

@@ -3,9 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from daemon.gates import Facts, Neighbour
-from daemon.gates.facts import Dependency, Member
-from daemon.inventory import Role, Server
+from daemon.domain.inventory import Role, Server
+from daemon.gates.facts import Dependency, Facts, Member, Neighbour
 from daemon.wire.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
 
 NOW = datetime(2026, 1, 15, 3, 0, tzinfo=UTC)

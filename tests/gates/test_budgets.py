@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.commit import Commit, Limit
-from daemon.domain import IncidentStatus, StepStatus
-from daemon.errors import Conflict
-from daemon.gates import limits, overspent
-from daemon.gates.budgets import ACTIONS_OF
-from daemon.guardrail_settings import Budgets
-from daemon.inventory import Inventory, Role, Server
-from daemon.ports import Store
+from daemon.config.guardrails import Budgets
+from daemon.domain.commits import Commit, Limit
+from daemon.domain.errors import Conflict
+from daemon.domain.incidents import IncidentStatus, StepStatus
+from daemon.domain.inventory import Inventory, Role, Server
+from daemon.domain.ports import Store
+from daemon.gates.budgets import ACTIONS_OF, limits, overspent
 from daemon.testing.memory_store import MemoryStore
 from statemachines.actions import Disruption
 from tests.store import samples

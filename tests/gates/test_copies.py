@@ -4,15 +4,8 @@ from typing import Any
 
 import pytest
 
-from daemon.gates import Allow, CannotTell, Refuse
-from daemon.gates.copies import (
-    activation_open,
-    copies_known,
-    in_a_dag,
-    no_seeding,
-    nothing_active,
-    refuges_exist,
-)
+from daemon.domain.verdicts import Allow, CannotTell, Refuse
+from daemon.gates.copies import activation_open, copies_known, in_a_dag, no_seeding, nothing_active, refuges_exist
 from daemon.wire.answers import same_server
 from tests.gates.known import copies, copy_changed, mailbox, moved, settings_changed
 

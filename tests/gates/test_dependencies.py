@@ -6,10 +6,10 @@ from typing import get_args
 
 import pytest
 
-from daemon.cause import CauseKind
-from daemon.gates import Allow, CannotTell, Hold
+from daemon.config.guardrails import Dependencies
+from daemon.domain.causes import CauseKind
+from daemon.domain.verdicts import Allow, CannotTell, Hold
 from daemon.gates.dependencies import dependencies_healthy, dependency
-from daemon.guardrail_settings import Dependencies
 from daemon.wire.answers import ServerHealth
 from statemachines.model import Need
 from tests.gates.known import ACTIVE_DIRECTORY, CAS_ONLY, needing, server

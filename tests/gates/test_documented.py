@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.actions.preconditions import BEFORE
-from daemon.gates import Allow, CannotTell, Hold, Refuse
+from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse
 from tests.gates.cases import ROWS, Row, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "preconditions.md"

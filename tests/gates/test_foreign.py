@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.commit import Limit
+from daemon.domain.commits import Limit
 from daemon.gates.budgets import ACTIONS_OF
 from daemon.gates.foreign import Foreign, counted, foreign, lowered
 from daemon.wire.answers import RecoveryLog, ServerState

@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from daemon.domain import Mode
-from daemon.gates import class_of, may_act, mode_of
-from daemon.gates.modes import CAUTION
-from daemon.guardrail_settings import ActionClass, ModeRule, Safety, Timing
-from daemon.inventory import Role, Server
+from daemon.config.guardrails import ActionClass, ModeRule, Safety, Timing
+from daemon.domain.inventory import Role, Server
+from daemon.domain.verdicts import Mode
+from daemon.gates.modes import CAUTION, class_of, may_act, mode_of
 from statemachines.actions import ACTIONS
 
 NAME = "mbx1.contoso.com"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from daemon.gates import Allow, CannotTell, Neighbour, Refuse
+from daemon.domain.verdicts import Allow, CannotTell, Refuse
+from daemon.gates.facts import Neighbour
 from daemon.gates.neighbours import another_serves, holds_no_copies
 from daemon.wire.answers import DatabaseCopies, ServerHealth
 from tests.gates.known import (

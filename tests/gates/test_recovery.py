@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.gates import Allow, Hold, Refuse
+from daemon.domain.verdicts import Allow, Hold, Refuse
 from daemon.gates.recovery import recovery_over, recovery_rested
 from daemon.wire.answers import RecoveryLog
 from tests.gates.known import mailbox, recovery

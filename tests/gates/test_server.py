@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.gates import Allow, CannotTell, Facts, Hold, Refuse
+from daemon.domain.inventory import Role
+from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse
+from daemon.gates.facts import Facts
 from daemon.gates.server import inventory_agrees, proxy_active, server_online, service_automatic, transport_active
-from daemon.inventory import Role
 from daemon.wire.answers import ExchangeServer
 from tests.gates.known import (
     CAS_ONLY,

@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.gates import Allow, CannotTell, Facts, Hold, Refuse
+from daemon.config.guardrails import Timing
+from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse
+from daemon.gates.facts import Facts
 from daemon.gates.standing_down import no_reboot_pending, nobody_logged_on
-from daemon.guardrail_settings import Timing
 from tests.gates.known import logons, mailbox, pending, state
 
 

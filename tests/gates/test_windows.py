@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.gates import Hold, Refuse
-from daemon.gates.windows import closed, covers, forbids, holding, in_window, merged, next_change, passed, spans
-from daemon.guardrail_settings import Timing
-from daemon.inventory import Role, Server
-from daemon.window import Span, Weekly, Window, WindowKind
+from daemon.config.guardrails import Timing
+from daemon.domain.inventory import Role, Server
+from daemon.domain.verdicts import Hold, Refuse
+from daemon.domain.windows import Span, Weekly, Window, WindowKind, covers, holding, merged, next_change, passed, spans
+from daemon.gates.windows import closed, forbids, in_window
 from statemachines.actions import ACTIONS
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

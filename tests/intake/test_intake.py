@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.adapters.mqtt import MqttBus
-from daemon.adapters.sqlite import SqliteStore
-from daemon.config import BusSettings
-from daemon.domain import AlertStatus, Channel, Received, Source, StoredAlert
-from daemon.errors import StoreError
+from daemon.adapters.mqtt.bus import MqttBus
+from daemon.adapters.sqlite.store import SqliteStore
+from daemon.config.settings import BusSettings
+from daemon.domain.alerts import AlertStatus, Received, Source, StoredAlert
+from daemon.domain.commits import Channel
+from daemon.domain.errors import StoreError
+from daemon.domain.ports import Bus, Store
 from daemon.intake import MAX_BATCH, STORED_PAYLOAD, Intake, source_of
-from daemon.ports import Bus, Store
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from apprise.plugins import opsgenie, pagerduty
 
+from daemon.adapters.apprise import AppriseNotifier
 from daemon.adapters.clock import SystemClock
-from daemon.adapters.notify import AppriseNotifier
-from daemon.adapters.sqlite import SqliteStore
-from daemon.cause import Cause, CauseKind
-from daemon.commit import Commit, Outgoing
-from daemon.domain import Channel, Incident, IncidentStatus, Key, PageKind
-from daemon.errors import ConfigError
-from daemon.ledger import Mismatch
+from daemon.adapters.sqlite.store import SqliteStore
+from daemon.domain.causes import Cause, CauseKind
+from daemon.domain.commits import Channel, Commit, Outgoing, PageKind
+from daemon.domain.errors import ConfigError
+from daemon.domain.incidents import Incident, IncidentStatus, Key
+from daemon.domain.ledger import Mismatch
 from daemon.outbox import Outbox
 from daemon.testing.memory_bus import MemoryBus
 from daemon.wire import messages

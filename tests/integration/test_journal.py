@@ -10,12 +10,12 @@ import pytest
 import structlog
 
 from daemon.adapters.clock import SystemClock
-from daemon.adapters.journal import JournalHandler, JournalSink, journal_copies, serialize
-from daemon.adapters.logs import configure_logging
-from daemon.adapters.sqlite import SqliteStore
+from daemon.adapters.sqlite.store import SqliteStore
+from daemon.adapters.systemd.journal import JournalHandler, JournalSink, journal_copies, serialize
+from daemon.adapters.systemd.logs import configure_logging
 from daemon.audit import AuditFollower, journal_fields, verify_chain
-from daemon.domain import AuditKind
-from daemon.errors import SinkDown
+from daemon.domain.audit import AuditKind
+from daemon.domain.errors import SinkDown
 from tests.audit.rows import entry, record, rows
 from tests.audit.test_verify import tamper
 from tests.realparts.journald import Journald
@@ -84,7 +84,7 @@ async def test_a_hanging_journald_refuses_rows_and_never_stalls_the_event_loop(
     sink: JournalSink,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("daemon.adapters.journal._FULL_DEADLINE", 0.2)
+    monkeypatch.setattr("daemon.adapters.systemd.journal._FULL_DEADLINE", 0.2)
     journald.freeze()
     ticks = 0
 

@@ -11,10 +11,10 @@ import pytest
 from paho.mqtt.client import Client as Paho
 from structlog.testing import capture_logs
 
-from daemon.adapters.mqtt import MqttBus
-from daemon.config import BusSettings, BusTls, Secret
-from daemon.errors import BusDown
-from daemon.ports import Delivery
+from daemon.adapters.mqtt.bus import MqttBus
+from daemon.config.settings import BusSettings, BusTls, Secret
+from daemon.domain.errors import BusDown
+from daemon.domain.ports import Delivery
 from tests.realparts.certificates import make_certificates
 from tests.realparts.mosquitto import Mosquitto, free_port
 from tests.realparts.waiting import eventually
@@ -110,8 +110,8 @@ async def test_a_killed_broker_loses_nothing_and_repeats_nothing_acknowledged(mo
 async def test_a_killed_process_leaves_offline_behind_and_loses_no_message(mosquitto: Mosquitto) -> None:
     program = (
         "import asyncio\n"
-        "from daemon.adapters.mqtt import MqttBus\n"
-        "from daemon.config import BusSettings\n"
+        "from daemon.adapters.mqtt.bus import MqttBus\n"
+        "from daemon.config.settings import BusSettings\n"
         "async def main():\n"
         f"    bus = MqttBus(BusSettings(port={mosquitto.port}), lambda secret: '')\n"
         "    run = asyncio.create_task(bus.run())\n"
@@ -240,7 +240,7 @@ async def test_a_broker_that_silently_drops_what_we_may_not_read_is_found_by_the
     rules = "topic readwrite exmedic/status\ntopic write exmedic/#\ntopic read alerts/#\n"
     broker = start_mosquitto(_access(tmp_path, rules))
     with capture_logs() as logs, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("daemon.adapters.mqtt_connection._CANARY_DEADLINE", 0.2)
+        patch.setattr("daemon.adapters.mqtt.connection._CANARY_DEADLINE", 0.2)
         async with running(MqttBus(BusSettings(port=broker.port), read_secret)) as bus:
             await eventually(lambda: len(logs) >= 2, "the canary's warning")
             assert bus.connected

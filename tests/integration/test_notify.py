@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.adapters.notify import AppriseNotifier
-from daemon.domain import PageKind
-from daemon.errors import ConfigError, NotifyFailed
+from daemon.adapters.apprise import AppriseNotifier
+from daemon.domain.commits import PageKind
+from daemon.domain.errors import ConfigError, NotifyFailed
 
 TROUBLE = PageKind.TROUBLE
 SECRET = "t0p-s3cret-token"
@@ -101,7 +101,7 @@ async def test_a_channel_that_never_answers_fails_at_the_deadline_and_stops_nobo
     webhook: Webhook,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("daemon.adapters.notify._DEADLINE", 0.2)
+    monkeypatch.setattr("daemon.adapters.apprise._DEADLINE", 0.2)
     webhook.hold.clear()
     notifier = AppriseNotifier([webhook.url])
     with pytest.raises(NotifyFailed):

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from daemon.adapters.pop3 import Pop3Client, _Target
-from daemon.config import Credential, Secret
-from daemon.errors import ConfigError, Mistake
-from daemon.inventory import Inventory, Role, Server
+from daemon.config.settings import Credential, Secret
+from daemon.domain.errors import ConfigError
+from daemon.domain.inventory import Inventory, Role, Server
+from statemachines.mistake import Mistake
 from tests.integration.pop3_server import Behaviour, pop3_server
 from tests.realparts.certificates import Certificates, make_certificates
 

@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 
 from daemon.actions.action import Asker, Unheard
-from daemon.adapters.winrm import WinrmShell
-from daemon.config import Credential, Secret, WinrmSettings
-from daemon.domain import AuditKind, Channel
-from daemon.inventory import Inventory, Role, Server
+from daemon.adapters.winrm.shell import WinrmShell
+from daemon.config.settings import Credential, Secret, WinrmSettings
+from daemon.domain.audit import AuditKind
+from daemon.domain.commits import Channel
+from daemon.domain.inventory import Inventory, Role, Server
+from daemon.domain.ports import LOGON, Call, Permit, Reply, ReplyKind
 from daemon.lab.clock import LabClock
 from daemon.lab.faults import Fault
 from daemon.lab.lab import Lab
 from daemon.lab.security import Account
 from daemon.logon_watch import LogonWatch
 from daemon.logons import REST, Logons
-from daemon.ports import LOGON, Call, Permit, Reply, ReplyKind
 from daemon.silences import AttentiveShell
 from daemon.testing.clock import NOON, ManualClock
 from daemon.testing.memory_store import MemoryStore

@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 
 from daemon.adapters.clock import SystemClock
-from daemon.adapters.winrm import WinrmShell
-from daemon.adapters.winrm_wire import STDIN_CHUNK
-from daemon.config import Credential, Secret, WinrmSettings
-from daemon.inventory import Inventory, Role, Server
+from daemon.adapters.winrm.conversation import STDIN_CHUNK
+from daemon.adapters.winrm.shell import WinrmShell
+from daemon.config.settings import Credential, Secret, WinrmSettings
+from daemon.domain.inventory import Inventory, Role, Server
+from daemon.domain.ports import Call, Reply, ReplyKind
 from daemon.lab.clock import LabClock
 from daemon.lab.faults import Fault as LabFault
 from daemon.lab.lab import Lab
 from daemon.logons import Logons
-from daemon.ports import Call, Reply, ReplyKind
 from tests.integration.wsman_endpoint import (
     Behaviour,
     Cut,

@@ -17,8 +17,8 @@ import winrm.exceptions
 import winrm.transport
 from winrm.protocol import Protocol
 
-from daemon.adapters.winrm_attempt import Stop
-from daemon.adapters.winrm_wire import _translated
+from daemon.adapters.winrm.attempt import Stop
+from daemon.adapters.winrm.conversation import _translated
 
 SECRET = "hunter2-in-an-error"
 MODULES = (

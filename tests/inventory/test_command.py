@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from daemon import app as composition
 from daemon.cli import app
-from daemon.config import load_settings
-from daemon.errors import ExmedicError, OperatorError
+from daemon.config.settings import load_settings
+from daemon.domain.errors import ExmedicError, OperatorError
 from daemon.lab.clock import LabClock
 from daemon.lab.faults import Fault
 from daemon.lab.lab import Lab

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.domain.inventory import Role, Server
 from daemon.importing import Change, compared, entry, understood
-from daemon.inventory import Role, Server
 from daemon.wire.answers import Organisation
 
 V15 = "Version 15.0 (Build 1497.2)"

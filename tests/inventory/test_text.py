@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.inventory_text import NotEditable, Value, edited
+from daemon.config.inventory_edit import NotEditable, Value, edited
 
 TEXT = """# The servers of contoso.
 

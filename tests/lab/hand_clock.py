@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from daemon.lab.clock import LabClock
-from daemon.lab.simulation import Simulation
+from daemon.lab.model import Simulation
 
 START = datetime(2026, 11, 2, 3, 0, tzinfo=UTC)
 

@@ -15,9 +15,9 @@ from winrm.exceptions import InvalidCredentialsError, WinRMTransportError, WSMan
 
 from daemon import scripts
 from daemon.lab.lab import Lab
+from daemon.lab.model import Simulation
 from daemon.lab.record import Record
 from daemon.lab.security import Account
-from daemon.lab.simulation import Simulation
 from daemon.lab.soap import QUOTA_EXCEEDED, SHELL_LOST, Request
 from daemon.lab.wsman import MAX_SHELLS, ConnectionCut, WsmanService
 from tests.lab.hand_clock import HandClock

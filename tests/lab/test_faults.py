@@ -8,7 +8,7 @@ import pytest
 import requests
 from winrm.exceptions import WinRMOperationTimeoutError, WSManFaultError
 
-from daemon.errors import OperatorError
+from daemon.domain.errors import OperatorError
 from daemon.lab.faults import FAULTS, Fault
 from daemon.lab.lab import Lab
 from daemon.lab.organisation import Power

@@ -15,13 +15,13 @@ import pytest
 from typer.testing import CliRunner
 
 from daemon.cli.lab import app
-from daemon.config import Settings
-from daemon.errors import OperatorError
-from daemon.inventory import load_inventory
+from daemon.config.inventory import load_inventory
+from daemon.config.settings import Settings
+from daemon.domain.errors import OperatorError
 from daemon.lab.broker import EmbeddedBroker
 from daemon.lab.clock import LabClock
-from daemon.lab.control import lab_command
 from daemon.lab.lab import Lab
+from daemon.lab.socket import lab_command
 from tests.lab.hand_clock import HandClock
 from tests.lab.winrm_client import Client, in_time
 

@@ -12,11 +12,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from daemon.errors import OperatorError
+from daemon.domain.errors import OperatorError
 from daemon.lab.faults import SICKNESS, Fault
+from daemon.lab.model import Simulation
 from daemon.lab.organisation import CLIENT_ACCESS, HEALTH_MANAGER, MAILBOX, Database, Machine, Power, contoso
 from daemon.lab.record import Record
-from daemon.lab.simulation import Simulation
 from daemon.lab.timeline import Timeline
 from tests.lab.hand_clock import START, HandClock
 

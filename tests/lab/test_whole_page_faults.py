@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.errors import OperatorError
+from daemon.domain.errors import OperatorError
 from daemon.lab.faults import MAINTENANCE_FORMS, Fault
 from daemon.lab.lab import Lab
 from daemon.lab.organisation import COUNTER_MONITOR, Power

@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from daemon.adapters.clock import SystemClock
-from daemon.adapters.sqlite import SqliteStore
-from daemon.commit import Routing
-from daemon.domain import AlertStatus, AuditKind, AuditRow, Channel, IncidentStatus
-from daemon.errors import StoreError
-from daemon.ledger import Ledger, Mismatch
+from daemon.adapters.sqlite.store import SqliteStore
+from daemon.domain.alerts import AlertStatus
+from daemon.domain.audit import AuditKind, AuditRow
+from daemon.domain.commits import Channel, Routing
+from daemon.domain.errors import StoreError
+from daemon.domain.incidents import IncidentStatus
+from daemon.domain.ledger import Ledger, Mismatch
+from daemon.domain.ports import Store
 from daemon.ledger_watch import LATEST, SOONEST, THOROUGH, LedgerWatch, grown
-from daemon.ports import Store
 from daemon.testing.memory_store import MemoryStore
 from tests.store import samples
 from tests.store.samples import EVERYTHING, work

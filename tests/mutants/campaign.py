@@ -16,7 +16,8 @@ from rich.table import Table
 
 from daemon.simulation.campaign import hush
 from daemon.simulation.run import play
-from statemachines.checker import Finding, prove
+from statemachines.checker import prove
+from statemachines.checker.findings import Finding
 from statemachines.model import Definition
 from tests.mutants.edits import Mutant, mutants
 from tests.mutants.stories import Played, stories

@@ -13,8 +13,8 @@ from daemon.lab.faults import Fault
 from daemon.simulation.run import Outcome, play
 from daemon.simulation.story import Break, Cure, Event, Kill, Mishap, Order, Publish, Story
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES
-from statemachines.compiler import CLOSE
 from statemachines.model import Definition
+from statemachines.table import CLOSE
 from tests.acceptance.page_ctp import CTP_SCENARIOS
 from tests.acceptance.page_refusals import UNNAMED
 from tests.acceptance.scenarios import CTP, DEEP, HEALTH_SETS, PROXY, SELF, SLOW, Options, Scenario

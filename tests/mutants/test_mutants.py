@@ -5,7 +5,8 @@ from functools import cache
 import pytest
 
 from daemon.simulation.campaign import hush
-from statemachines.checker import Finding, prove
+from statemachines.checker import prove
+from statemachines.checker.findings import Finding
 from statemachines.loader import load_runbooks, shipped_directory
 from statemachines.model import Definition
 from tests.mutants.campaign import Checker, Report, every_mutant, judge

@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.adapters.clock import SystemClock
-from daemon.adapters.sqlite import SqliteStore
-from daemon.commit import Commit, Outgoing
-from daemon.domain import AuditKind, Channel, Incident, IncidentStatus, Json, Key, PageKind
-from daemon.errors import NotifyFailed
+from daemon.adapters.sqlite.store import SqliteStore
+from daemon.domain.audit import AuditKind
+from daemon.domain.commits import Channel, Commit, Outgoing, PageKind
+from daemon.domain.errors import NotifyFailed
+from daemon.domain.incidents import Incident, IncidentStatus, Key
+from daemon.domain.ports import Notifier, Store
+from daemon.domain.values import Json
 from daemon.outbox import Outbox, next_attempt
-from daemon.ports import Notifier, Store
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_notifier import MemoryNotifier
 from daemon.testing.memory_store import MemoryStore

@@ -17,21 +17,24 @@ from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard
 from daemon.actions.restart import RestartService
 from daemon.audit import AuditFollower
 from daemon.case import Case
-from daemon.cause import Cause
-from daemon.commit import Commit, Deferred, OutboxRow, Room
-from daemon.domain import AuditRow, Incident, Mode, Quarantine, Received, Step
+from daemon.domain.alerts import Received
+from daemon.domain.audit import AuditRow
+from daemon.domain.causes import Cause
+from daemon.domain.commits import Commit, Deferred, OutboxRow, Room
+from daemon.domain.errors import BusDown, SinkDown, StoreError
+from daemon.domain.incidents import Incident, Quarantine, Step
+from daemon.domain.inventory import Server
+from daemon.domain.ports import EVERYTHING, Call, Delivery, Reply, ReplyKind
+from daemon.domain.verdicts import Mode
 from daemon.engine import Engine
-from daemon.errors import BusDown, SinkDown, StoreError
 from daemon.family import Family
 from daemon.gates.dependencies import dependencies_healthy
 from daemon.gates.standing_down import nobody_logged_on
 from daemon.gates.storms import of_a_storm, rooms
 from daemon.intake import Intake
-from daemon.inventory import Server
 from daemon.lab.script_call import Refusal
 from daemon.outbox import Outbox, bus_payload
 from daemon.parts import Parts
-from daemon.ports import EVERYTHING, Call, Delivery, Reply, ReplyKind
 from daemon.remote_pause import RemotePause
 from daemon.sent import SAID_NO
 from daemon.simulation.ports import MemorySwitch

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES, Disruption, Effect
-from statemachines.checker import RULES, bounds, prove
+from statemachines.checker import bounds, prove
+from statemachines.checker.findings import RULES
 from statemachines.compiler import Ladder
 from statemachines.loader import load_runbooks, shipped_directory
 from statemachines.model import ENDS, Definition, State

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from daemon.app import run_daemon
 from daemon.cli import app
 from daemon.cli.explanation import ASKED, explain, wrapped
-from daemon.errors import ConfigError
-from daemon.guardrail_settings import Timing
+from daemon.config.guardrails import Timing
+from daemon.domain.errors import ConfigError
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES, Effect
 from statemachines.checker import bounds
 from statemachines.checker.facts import CHANGED_BY

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES, Effect
-from statemachines.compiler import CLOSE, HELD, RECHECK, End, Ladder
+from statemachines.compiler import Ladder
 from statemachines.loader import load_runbooks, shipped_directory
+from statemachines.table import CLOSE, HELD, RECHECK, End
 
 VERIFYING = ("verify", "triage", "watch_monitor")
 LADDERS = [Ladder(definition) for definition in load_runbooks(shipped_directory())]

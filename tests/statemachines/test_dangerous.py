@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from statemachines.checker import RULES
+from statemachines.checker.findings import RULES
 from statemachines.loader import RunbookError, load, shipped_directory
 
 DANGEROUS = sorted((Path(__file__).parent / "dangerous").glob("*.yaml"))

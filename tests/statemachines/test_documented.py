@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from statemachines.actions import ACTIONS, ActionSpec
-from statemachines.checker import RULES, bounds, spell
+from statemachines.checker import bounds
+from statemachines.checker.findings import RULES, spell
 from statemachines.loader import RunbookError, load, shipped_directory
 from tests.docs.markdown import rows
 

@@ -7,9 +7,9 @@ import resource
 import sys
 from pathlib import Path
 
-from daemon.adapters.sqlite import SqliteStore
-from daemon.domain import StepStatus
-from daemon.errors import StoreError
+from daemon.adapters.sqlite.store import SqliteStore
+from daemon.domain.errors import StoreError
+from daemon.domain.incidents import StepStatus
 from tests.store import samples
 
 

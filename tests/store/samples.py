@@ -5,26 +5,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from daemon.cause import Cause, CauseKind
-from daemon.commit import Commit, Deferred, Outgoing
-from daemon.domain import (
-    Alert,
-    AuditEntry,
-    AuditKind,
-    Channel,
-    Incident,
-    IncidentStatus,
-    Json,
-    Key,
-    Quarantine,
-    Received,
-    Source,
-    Step,
-    StoredRunbook,
-    UndoItem,
-)
-from daemon.ports import Store
-from daemon.window import Span, Window, WindowKind
+from daemon.domain.alerts import Alert, Received, Source
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.causes import Cause, CauseKind
+from daemon.domain.commits import Channel, Commit, Deferred, Outgoing
+from daemon.domain.incidents import Incident, IncidentStatus, Key, Quarantine, Step, StoredRunbook, UndoItem
+from daemon.domain.ports import Store
+from daemon.domain.values import Json
+from daemon.domain.windows import Span, Window, WindowKind
 from statemachines.actions import Effect
 
 NOW = datetime(2026, 11, 2, 3, 4, 5, 678901, tzinfo=UTC)

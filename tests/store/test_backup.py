@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from daemon.adapters.sqlite import SqliteStore
-from daemon.adapters.sqlite_backup import copied
+from daemon.adapters.sqlite.backup import copied
+from daemon.adapters.sqlite.store import SqliteStore
 from daemon.app import DATABASE
 from daemon.audit import verify_chain
-from daemon.domain import chain_hash
-from daemon.errors import StoreError
+from daemon.domain.audit import chain_hash
+from daemon.domain.errors import StoreError
 from tests.audit.test_verify import tamper
 from tests.cli.conftest import Exmedic, config, exmedic
 from tests.store import samples
@@ -158,7 +158,7 @@ class TestWhatIsNotWhole:
 
 DYING = """
 import os, pathlib, signal, sys
-from daemon.adapters.sqlite_backup import copied
+from daemon.adapters.sqlite.backup import copied
 
 with copied(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])) as part:
     os.kill(os.getpid(), signal.SIGKILL)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.adapters.sqlite import SqliteStore
+from daemon.adapters.sqlite.store import SqliteStore
 from daemon.audit import verify_chain
-from daemon.domain import Channel
+from daemon.domain.commits import Channel
 from tests.store.samples import EVERYTHING
 from tests.store.test_sqlite_failures import committer, lines
 

@@ -12,13 +12,15 @@ from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from daemon.adapters.sqlite import SqliteStore
-from daemon.commit import Commit, Routing
-from daemon.domain import AlertStatus, Channel, Incident, IncidentStatus, Received, StepStatus, UndoStatus, chain_hash
-from daemon.errors import Conflict
-from daemon.ports import Store
+from daemon.adapters.sqlite.store import SqliteStore
+from daemon.domain.alerts import AlertStatus, Received
+from daemon.domain.audit import chain_hash
+from daemon.domain.commits import Channel, Commit, Routing
+from daemon.domain.errors import Conflict
+from daemon.domain.incidents import Incident, IncidentStatus, StepStatus, UndoStatus
+from daemon.domain.ports import Store
+from daemon.domain.windows import Span, WindowKind
 from daemon.testing.memory_store import MemoryStore
-from daemon.window import Span, WindowKind
 from statemachines.actions import Effect
 from tests.store import samples
 from tests.store.samples import EVERYTHING, OTHER, SERVER, later

@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from daemon.adapters import sqlite_file
-from daemon.adapters.sqlite import SqliteStore
-from daemon.domain import Channel, IncidentStatus, StepStatus, chain_hash
-from daemon.errors import Conflict, StoreError
+from daemon.adapters.sqlite import file as sqlite_file
+from daemon.adapters.sqlite.file import file_system, migrate, migrations
+from daemon.adapters.sqlite.store import SqliteStore
+from daemon.domain.audit import chain_hash
+from daemon.domain.commits import Channel
+from daemon.domain.errors import Conflict, StoreError
+from daemon.domain.incidents import IncidentStatus, StepStatus
 from tests.store import samples
 from tests.store.samples import EVERYTHING, work
 
@@ -191,7 +194,7 @@ def schema(path: Path) -> str:
 
 async def test_the_migrations_make_the_schema_of_the_snapshot(store: SqliteStore, path: Path) -> None:
     await store.close()
-    assert sql(path, "PRAGMA user_version") == [(len(sqlite_file.migrations()),)]
+    assert sql(path, "PRAGMA user_version") == [(len(migrations()),)]
     assert schema(path) == SCHEMA.read_text("utf-8"), f"if that is meant: write the schema to {SCHEMA}"
 
 
@@ -202,12 +205,12 @@ def test_a_migration_that_fails_leaves_the_version_before_it_whole(path: Path) -
     ]
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         with pytest.raises(sqlite3.OperationalError, match="nowhere"):
-            sqlite_file.migrate(connection, steps)
+            migrate(connection, steps)
         assert not connection.in_transaction
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("one",)]
         assert connection.execute("SELECT * FROM one").fetchall() == []
-        sqlite_file.migrate(connection, [steps[0], "CREATE TABLE two (b INTEGER);"])
+        migrate(connection, [steps[0], "CREATE TABLE two (b INTEGER);"])
         assert connection.execute("PRAGMA user_version").fetchone() == (2,)
 
 
@@ -283,7 +286,7 @@ async def test_the_schema_itself_refuses(store: SqliteStore, path: Path, stateme
 UNPRIVILEGED = """
 import asyncio, os, pathlib, sys
 from daemon.adapters import sqlite_file
-from daemon.adapters.sqlite import SqliteStore
+from daemon.adapters.sqlite.store import SqliteStore
 
 sqlite_file.migrations(), sqlite_file.queries()  # the package itself may be out of the other user's reach
 if os.geteuid() == 0:  # root may write everywhere
@@ -441,7 +444,7 @@ MOUNTS = """\
 
 @pytest.mark.parametrize(("device", "kind"), [((254, 0), "ext4"), ((0, 54), "nfs4"), ((0, 60), "cifs"), ((9, 9), "")])
 def test_the_file_system_of_a_directory_is_told_by_the_list_of_mounts(device: tuple[int, int], kind: str) -> None:
-    assert sqlite_file.file_system(MOUNTS, os.makedev(*device)) == kind
+    assert file_system(MOUNTS, os.makedev(*device)) == kind
 
 
 async def test_on_a_network_file_system_it_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.adapters.systemd import ServiceManager
+from daemon.adapters.systemd.service_manager import ServiceManager
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from daemon.adapters.journal import JournalSink
+from daemon.adapters.pause_file import PauseFile
+from daemon.adapters.systemd.journal import JournalSink
 from daemon.audit import MESSAGE_IDS, journal_fields
-from daemon.config import Settings
-from daemon.domain import AuditKind
-from daemon.inventory import Inventory
-from daemon.pause import PauseFile
+from daemon.config.settings import Settings
+from daemon.domain.audit import AuditKind
+from daemon.domain.inventory import Inventory
 from tests.audit.rows import entry, rows
 from tests.realparts.journald import Journald
 

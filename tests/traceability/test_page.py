@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from daemon import scripts
-from statemachines.compiler import RECHECK, Ladder
+from statemachines.compiler import Ladder
 from statemachines.loader import load_runbooks, shipped_directory
 from statemachines.model import ENDS
+from statemachines.table import RECHECK
 from tests.docs.markdown import rows
 from tests.traceability.page import CORRECTIONS, DEPENDENCIES, PROBES, SECTIONS, Section
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.domain import Alert, Source
+from daemon.domain.alerts import Alert, Source
 from daemon.wire.alerts import (
     MAX_PAYLOAD,
     MAX_TEXT,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.ports import Call, Reply, ReplyKind
+from daemon.domain.ports import Call, Reply, ReplyKind
 from daemon.wire.envelope import read_answer
 
 HOST = "mbx1.contoso.lab"

@@ -1,0 +1,1 @@
+"""The journal, the daemon's own log, and what systemd is told."""

@@ -1,0 +1,1 @@
+"""The Shell port over WinRM."""

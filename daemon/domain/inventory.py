@@ -1,0 +1,71 @@
+"""The servers that may be contacted, and what an incident claims of them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a server does. A multi-role server has both."""
+
+    CLIENT_ACCESS = "client_access"
+    MAILBOX = "mailbox"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """One server of the inventory. `name` is its FQDN in lower case."""
+
+    name: str
+    roles: frozenset[Role]
+    dag: str | None
+    site: str
+    endpoint: str  #: http(s)://host:port/wsman
+    credential: str
+    tags: frozenset[str]
+    outside: str | None = None  #: pop3://host:port or pop3s://host:port, for a look as a POP3 client
+    outside_login: str | None = None  #: the credential of a test mailbox
+
+    @property
+    def short_name(self) -> str:
+        """The name without its domain."""
+        return self.name.partition(".")[0]
+
+
+class Inventory:
+    """All servers, found by FQDN or unambiguous short name, without regard to case."""
+
+    def __init__(self, servers: tuple[Server, ...]) -> None:
+        self.servers = servers
+        self._by_name = {server.name: server for server in servers}
+        times = Counter(server.short_name for server in servers)
+        self._by_short_name = {one.short_name: one for one in servers if times[one.short_name] == 1}
+
+    def __iter__(self) -> Iterator[Server]:
+        return iter(self.servers)
+
+    def find(self, name: str) -> Server | None:
+        """The server of that FQDN or short name; None when there is none, or the short name fits several."""
+        folded = name.strip().lower()
+        return self._by_name.get(folded) or self._by_short_name.get(folded)
+
+    def peers(self, server: Server) -> tuple[Server, ...]:
+        """The other servers, those of the same site first: who may answer for `server`."""
+        others = [other for other in self.servers if other.name != server.name]
+        return tuple(sorted(others, key=lambda other: (other.site != server.site, other.name)))
+
+
+def scopes(server: Server, *, dag_wide: bool) -> tuple[str, ...]:
+    """The scopes of an effect on a server. `dag_wide`: it takes the server away from its DAG or its site."""
+    if not dag_wide:
+        return (server.name,)
+    dag = (f"dag:{server.dag.lower()}",) if server.dag else ()
+    # One of its Client Access servers at a time keeps a site served, those that are in a DAG included.
+    site = (f"site:{server.site.lower()}",) if not dag or Role.CLIENT_ACCESS in server.roles else ()
+    return (server.name, *dag, *site)
+
+
+def share(one: Server, other: Server) -> bool:
+    """Whether two servers must not be taken away at the same time."""
+    return bool(set(scopes(one, dag_wide=True)) & set(scopes(other, dag_wide=True)))

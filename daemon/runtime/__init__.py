@@ -1,0 +1,1 @@
+"""Loops, bells and sockets: what runs the daemon. It knows nothing of the domain."""
