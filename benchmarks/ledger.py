@@ -21,10 +21,10 @@ from rich.table import Table
 
 from daemon.adapters.sqlite import file
 from daemon.adapters.sqlite.store import SqliteStore
+from daemon.audit.ledger_watch import SOONEST, THOROUGH
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit
 from daemon.domain.values import timestamp
-from daemon.ledger_watch import SOONEST, THOROUGH
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
 ROUNDS = 15

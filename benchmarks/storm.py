@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from daemon.adapters.sqlite.store import SqliteStore
-from daemon.dispatch import Dispatch
+from daemon.alerts.routing import Dispatch
 from daemon.domain.alerts import Alert, Received, Source
 from daemon.domain.audit import AuditKind
 from daemon.domain.inventory import Inventory, Role, Server

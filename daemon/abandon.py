@@ -13,7 +13,7 @@ from daemon.domain.audit import AuditKind
 from daemon.domain.commits import Commit
 from daemon.domain.incidents import Incident, IncidentStatus, Quarantine, Step, StepStatus, UndoItem, UndoStatus
 from daemon.opening import UNHANDLED_LATCH, about
-from daemon.wire.messages import Story, escalation_messages, state_message
+from daemon.outgoing.messages import Story, escalation_messages, state_message
 from statemachines.actions import Effect
 from statemachines.table import End
 

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import structlog
 
-from daemon.actions.action import Heard
 from daemon.domain.commits import Commit
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident
 from daemon.domain.inventory import Server
 from daemon.domain.values import Json, timestamp
+from daemon.exchange.answers import DatabaseCopies, ServerState
+from daemon.exchange.client import Heard
 from daemon.gates.copies import active_here
 from daemon.parts import Parts
-from daemon.wire.answers import DatabaseCopies, ServerState
 from daemon.would import LOOK, WOULD, wants_look
 
 _log = structlog.get_logger("exmedic.afterwards")

@@ -15,7 +15,7 @@ from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.domain.values import Json, moment, timestamp
 from daemon.domain.verdicts import Hold
 from daemon.opening import about
-from daemon.wire.messages import Question, event_message, question_message
+from daemon.outgoing.messages import Question, event_message, question_message
 from statemachines.table import RECHECK
 
 ASKED = ".asked"  #: among an incident's facts, where no state can be called so: what it asks, in which state

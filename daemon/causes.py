@@ -16,9 +16,9 @@ from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.domain.ports import Store
 from daemon.domain.verdicts import FOR_A_CAUSE, Hold
 from daemon.opening import about
+from daemon.outgoing.messages import cause_messages
 from daemon.parts import Parts
 from daemon.way_out import left_changed
-from daemon.wire.messages import cause_messages
 
 _OVER = {
     CauseKind.MONITOR: "it ails on too few servers by now, or nothing is held for it any more",

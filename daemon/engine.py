@@ -16,6 +16,7 @@ from daemon.domain.incidents import IncidentStatus, Quarantine, Step, StepStatus
 from daemon.domain.values import Json
 from daemon.domain.verdicts import Hold, Refuse
 from daemon.domain.windows import passed
+from daemon.outgoing.messages import Story, escalation_messages, event_message, state_message
 from daemon.way_out import (
     COMES_AND_GOES,
     WAYS_OUT,
@@ -29,7 +30,6 @@ from daemon.way_out import (
     quarantine_for,
     undoes,
 )
-from daemon.wire.messages import Story, escalation_messages, event_message, state_message
 from daemon.would import WOULD
 from statemachines.table import CLOSE, FLAPPING, HELD, RECHECK, End
 

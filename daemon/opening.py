@@ -9,7 +9,7 @@ from daemon.domain.commits import Commit
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.values import Json
 from daemon.ladders import stored
-from daemon.wire.messages import Story, escalation_messages, event_message, state_message
+from daemon.outgoing.messages import Story, escalation_messages, event_message, state_message
 from statemachines.compiler import Ladder
 from statemachines.table import End
 

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from daemon.actions.action import Asker
 from daemon.config.settings import Settings
 from daemon.domain.inventory import Inventory
 from daemon.domain.ports import Clock, KillSwitch, Outside, Store
 from daemon.domain.values import Json
 from daemon.engine import Engine
+from daemon.exchange.client import Asker
+from daemon.exchange.silences import AttentiveShell
 from daemon.family import Family
 from daemon.ladders import Ladders
-from daemon.silences import AttentiveShell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

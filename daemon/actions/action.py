@@ -5,26 +5,28 @@ and asks the gates before the intent is committed; `accept` understands the answ
 what became of an effect whose answer was lost. None of them raises for what a server does.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from daemon.config.guardrails import Timing
 from daemon.domain.incidents import Incident, Step, UndoItem
-from daemon.domain.inventory import Inventory, Server
-from daemon.domain.ports import LOGON, Call, Clock, Outside, Reply, ReplyKind, Shell
+from daemon.domain.inventory import Server
+from daemon.domain.ports import Outside
 from daemon.domain.values import Json, canonical, moment, timestamp
 from daemon.domain.verdicts import Hold, Refuse
+from daemon.exchange.answers import StepRunning
+from daemon.exchange.client import Asker, Heard, Unheard
 from daemon.gates.facts import Dependency
 from daemon.gates.foreign import Foreign
-from daemon.wire.answers import StepRunning
 
 T = TypeVar("T", bound=BaseModel)
+
+
 RAW_LIMIT = 16 * 1024  #: characters of raw answers kept with a step
-PEERS_ASKED = 2  #: how many servers one poll asks about another before it gives up until the next poll
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,92 +117,6 @@ class Prepared:
     heard_at: float  #: Clock.monotonic() when the oldest fact was read
     others: tuple[Foreign, ...] = ()  #: moves and reboots that the servers tell of
     changes: tuple[Change, ...] = ()  #: in the order of the changes; put back in reverse
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard(Generic[T]):
-    """An understood answer."""
-
-    answer: T
-    executor: str
-    clock: datetime  #: the executing server's own time
-    heard_at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unheard:
-    """No usable answer. `kind` is UNREACHABLE when nothing was sent, FAILED when the script said no, else UNKNOWN."""
-
-    kind: ReplyKind
-    detail: str
-    refused: bool = False  #: the logon: no other server may be offered the same password instead
-
-    @property
-    def outcome(self) -> str:
-        """The common outcome that a read ends with if it stays so."""
-        return "unreachable" if self.kind is ReplyKind.UNREACHABLE else "unknown"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asker:
-    """Asks servers by read-only scripts, and understands the answers."""
-
-    shell: Shell
-    clock: Clock
-    inventory: Inventory
-    timeout: float
-    avoid: frozenset[str] = frozenset()  #: servers that are being worked on: asked last about others
-    silent: Callable[[], Collection[str]] = frozenset  #: who did not answer lately: asked last as well
-    first: str = ""  #: a server that is asked about others before all of them
-    transcript: list[Json] = field(default_factory=list)  #: the raw answers of this turn, for the escalation
-
-    async def ask(self, executor: str, script: str, args: Json, model: type[T], step_id: str) -> Heard[T] | Unheard:
-        """Run a reading script on one server."""
-        heard_at = self.clock.monotonic()
-        reply = await self.shell.run(
-            Call(executor=executor, script=script, args=args, step_id=step_id, timeout=self.timeout, read_only=True)
-        )
-        raw = reply.result if reply.kind is ReplyKind.OK else {reply.kind.value: reply.detail}
-        self.transcript.append({"script": script, "executor": executor, "answer": raw})
-        return understand(reply, executor, script, model, heard_at)
-
-    def unreliable(self, server: Server) -> bool:
-        """Whether a server may go away any moment, or is away."""
-        return server.name in self.avoid or server.name in self.silent()
-
-    async def about(self, server: Server, script: str, args: Json, model: type[T], step_id: str) -> Heard[T] | Unheard:
-        """Ask another server about `server`; the first two that may answer are tried."""
-        peers = sorted(self.inventory.peers(server), key=lambda peer: (peer.name != self.first, self.unreliable(peer)))
-        answer: Heard[T] | Unheard = Unheard(
-            kind=ReplyKind.UNREACHABLE, detail=f"the inventory has no other server to ask about {server.name}"
-        )
-        for peer in peers[:PEERS_ASKED]:
-            answer = await self.ask(peer.name, script, args, model, step_id)
-            if isinstance(answer, Heard) or answer.kind is ReplyKind.FAILED or answer.refused:
-                break
-        return answer
-
-
-def understand(reply: Reply, executor: str, script: str, model: type[T], heard_at: float) -> Heard[T] | Unheard:
-    """A reply as an answer of the expected shape; what does not fit is not understood."""
-    if reply.kind is not ReplyKind.OK:
-        told, about = reply.detail or reply.kind.value, f"{script} on {executor}"
-        # An error of the script's own is no answer about the server: another one may give it.
-        kind = ReplyKind.UNKNOWN if reply.error == "broken" else reply.kind
-        # What the shell says names the call itself; what a script says does not.
-        detail = told if told.startswith(about) else f"{about}: {told}"
-        return Unheard(kind=kind, detail=detail, refused=reply.error == LOGON)
-    try:
-        answer = model.model_validate(reply.result)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return Unheard(
-            kind=ReplyKind.UNKNOWN, detail=f"{script} on {executor}: answer not understood: {place}: {first['msg']}"
-        )
-    if reply.clock is None:
-        return Unheard(kind=ReplyKind.UNKNOWN, detail=f"{script} on {executor}: the answer has no time")
-    return Heard(answer=answer, executor=executor, clock=reply.clock, heard_at=heard_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,7 @@ from daemon.actions.action import (
     Change,
     Context,
     Done,
-    Heard,
     Prepared,
-    Unheard,
     Unready,
     Withdrawn,
     answer_of,
@@ -25,8 +23,9 @@ from daemon.domain.incidents import Step
 from daemon.domain.inventory import Role
 from daemon.domain.values import Json
 from daemon.domain.verdicts import Hold, Refuse
+from daemon.exchange.answers import Activation, DatabaseCopies
+from daemon.exchange.client import Heard, Unheard
 from daemon.gates.copies import active_here, blocked_here
-from daemon.wire.answers import Activation, DatabaseCopies
 
 SETTING = ACTIVATION
 

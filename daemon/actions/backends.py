@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from daemon.actions.action import Again, Context, Done, Heard, Sick, Unheard, backoff, polled
+from daemon.actions.action import Again, Context, Done, Sick, backoff, polled
 from daemon.actions.heal import POP, unhealthy
 from daemon.actions.verify import FAILURES
 from daemon.domain.incidents import Key
 from daemon.domain.inventory import Inventory
 from daemon.domain.values import Json, moment, timestamp
-from daemon.wire.answers import (
+from daemon.exchange.answers import (
     HealthRow,
     PopSettings,
     ProbeResult,
@@ -25,6 +25,7 @@ from daemon.wire.answers import (
     ServerState,
     same_server,
 )
+from daemon.exchange.client import Heard, Unheard
 
 MONITORING_USERS = ["HealthMailbox*"]  #: the mailboxes that Managed Availability probes with
 MARGIN = timedelta(seconds=2)  #: around the probe's own times: a session outlasts its probe a little

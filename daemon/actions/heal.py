@@ -4,10 +4,11 @@ Nobody waits for another incident while holding a claim: `heal` is entered with 
 (`ActionSpec.parks`). And nobody who is waited for waits: an incident with a parent refuses.
 """
 
-from daemon.actions.action import Again, Context, Done, Sick, Unheard, backoff, polled
+from daemon.actions.action import Again, Context, Done, Sick, backoff, polled
 from daemon.domain.incidents import IncidentStatus
 from daemon.domain.values import Json
-from daemon.wire.answers import HealthRow, ServerHealth, same_server
+from daemon.exchange.answers import HealthRow, ServerHealth, same_server
+from daemon.exchange.client import Unheard
 
 POP = "POP*"
 

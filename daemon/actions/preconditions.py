@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from daemon.actions.action import Context, Heard, Unheard, Unready
+from daemon.actions.action import Context, Unready
 from daemon.domain.inventory import Inventory, Role, Server
 from daemon.domain.values import Json
 from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
+from daemon.exchange.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
+from daemon.exchange.client import Heard, Unheard
 from daemon.gates.copies import (
     activation_held,
     activation_open,
@@ -34,7 +36,6 @@ from daemon.gates.neighbours import another_serves, holds_no_copies
 from daemon.gates.recovery import HOURS_READ, recovery_over, recovery_rested
 from daemon.gates.server import inventory_agrees, proxy_active, server_online, service_automatic, transport_active
 from daemon.gates.standing_down import no_reboot_pending, nobody_logged_on
-from daemon.wire.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
 
 Precondition = Callable[[Facts], Verdict]
 Asked = tuple[Precondition, ...]

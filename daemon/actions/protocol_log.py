@@ -6,24 +6,14 @@ The page's PopCTPMonitor step 3.1, and its steps 6 and 7 on the way out. Microso
 
 from dataclasses import replace
 
-from daemon.actions.action import (
-    Again,
-    Change,
-    Context,
-    Done,
-    Prepared,
-    Unheard,
-    Unready,
-    Withdrawn,
-    answer_of,
-    still_possible,
-)
+from daemon.actions.action import Again, Change, Context, Done, Prepared, Unready, Withdrawn, answer_of, still_possible
 from daemon.actions.preconditions import PROTOCOL_LOG, Met, met
 from daemon.actions.restart import STOP_TIMEOUT, RestartService, baseline
 from daemon.domain.incidents import Step, UndoItem
 from daemon.domain.values import Json
 from daemon.domain.verdicts import Hold, Refuse
-from daemon.wire.answers import PopSettings, ProtocolLogSet, ServerState, ServiceState
+from daemon.exchange.answers import PopSettings, ProtocolLogSet, ServerState, ServiceState
+from daemon.exchange.client import Unheard
 from statemachines.actions import Effect
 
 SETTING = "protocol_log"

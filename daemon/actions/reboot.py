@@ -7,7 +7,6 @@ from daemon.actions.action import (
     Context,
     Done,
     Prepared,
-    Unheard,
     Unready,
     Withdrawn,
     answer_of,
@@ -20,8 +19,9 @@ from daemon.domain.incidents import Step
 from daemon.domain.inventory import Role
 from daemon.domain.values import Json, moment, timestamp
 from daemon.domain.verdicts import Hold, Refuse
+from daemon.exchange.answers import DatabaseCopies, Rebooting, ServerState
+from daemon.exchange.client import Unheard
 from daemon.gates.copies import copies_here
-from daemon.wire.answers import DatabaseCopies, Rebooting, ServerState
 
 #: What must run on any server before it may be probed: Active Directory topology and Health Manager. The monitored
 #: service comes on top.

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 
-from daemon.actions.action import Again, Context, Done, Prepared, Unheard, Unready, Withdrawn, answer_of, still_possible
+from daemon.actions.action import Again, Context, Done, Prepared, Unready, Withdrawn, answer_of, still_possible
 from daemon.actions.preconditions import RESTART, Met, met
 from daemon.domain.incidents import Step
 from daemon.domain.values import Json, moment, timestamp
 from daemon.domain.verdicts import Hold, Refuse
-from daemon.wire.answers import RestartedService, ServerState, ServiceState
+from daemon.exchange.answers import RestartedService, ServerState, ServiceState
+from daemon.exchange.client import Unheard
 
 STOP_TIMEOUT = 90  #: seconds a service gets to stop before it counts as hung
 

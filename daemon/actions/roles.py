@@ -1,10 +1,11 @@
 """Which roles a server has: what the processing-time ladder is split by."""
 
-from daemon.actions.action import Again, Context, Done, Unheard, backoff, polled
+from daemon.actions.action import Again, Context, Done, backoff, polled
 from daemon.domain.inventory import Role
 from daemon.domain.values import Json
+from daemon.exchange.answers import ExchangeServer, same_server
+from daemon.exchange.client import Unheard
 from daemon.gates.server import roles_of
-from daemon.wire.answers import ExchangeServer, same_server
 
 
 class ServerRoles:

@@ -7,16 +7,17 @@ from types import MappingProxyType
 from typing import Protocol
 
 from daemon.actions import activation, protocol_log
-from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard, Unready, Withdrawn, answer_of
+from daemon.actions.action import Again, Context, Done, Prepared, Unready, Withdrawn, answer_of
 from daemon.domain.incidents import Step, StepStatus, UndoItem
 from daemon.domain.values import Json
 from daemon.domain.verdicts import Hold, Refuse
+from daemon.exchange.answers import Activation, DatabaseCopies, PopSettings, ProtocolLogSet
+from daemon.exchange.client import Heard, Unheard
 from daemon.gates.copies import blocked_here
-from daemon.wire.answers import Activation, DatabaseCopies, PopSettings, ProtocolLogSet
 from statemachines.actions import Effect
 
 #: How long Exchange may go on with a change whose client has died: its session is closed after three idle minutes
-#: (IdleTimeout in daemon/scripts/_prelude.ps1), and what runs in it is stopped; and some more.
+#: (IdleTimeout in daemon/exchange/scripts/_prelude.ps1), and what runs in it is stopped; and some more.
 FINISHES_WITHIN = timedelta(minutes=5)
 #: After so long every server sees a change: twice the default interval of replication between sites, 180 minutes
 #: (Microsoft, Active Directory site planning, "Determining the Interval").

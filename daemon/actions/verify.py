@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from daemon.actions.action import Again, Context, Done, Heard, Unheard, backoff, polled
+from daemon.actions.action import Again, Context, Done, backoff, polled
 from daemon.config.guardrails import Timing
 from daemon.domain.values import Json, moment, timestamp
-from daemon.wire.answers import HealthRow, ProbeRun, ServerHealth, same_server
+from daemon.exchange.answers import HealthRow, ProbeRun, ServerHealth, same_server
+from daemon.exchange.client import Heard, Unheard
 
 #: ResultType values that say "it does not work". The others but Succeeded say that the probe did not really run.
 FAILURES = frozenset({"failed", "timeout"})

@@ -5,7 +5,7 @@ from datetime import timedelta
 from daemon.actions.action import Again, Context, Done, backoff, polled
 from daemon.actions.verify import Look, Sight, monitor_look
 from daemon.domain.values import Json, moment, timestamp
-from daemon.wire.answers import ServerHealth
+from daemon.exchange.answers import ServerHealth
 
 APART = 30.0  #: seconds between looks; a monitor that leaves Healthy stays so for minutes
 

@@ -9,7 +9,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from daemon.audit import LABELS
+from daemon.audit.journal_fields import LABELS
 from daemon.domain.audit import AuditKind, AuditRow
 from daemon.domain.errors import SinkDown
 from daemon.domain.values import canonical, timestamp

@@ -18,7 +18,7 @@ from daemon.config.settings import Credential, Secret
 from daemon.domain.errors import ConfigError
 from daemon.domain.inventory import Inventory, Server
 from daemon.domain.ports import OutsideView
-from daemon.wire.struck import struck_out
+from daemon.exchange.struck import struck_out
 
 DEADLINE: Final = 30.0  #: real seconds for the whole look
 PATIENCE: Final = 10.0  #: real seconds for each answer

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from daemon.app import publish_alert
+from daemon.alerts.payloads import native_schema
+from daemon.app.publishing import publish_alert
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
-from daemon.wire.alerts import native_schema
 
 app = typer.Typer(no_args_is_help=True, help="Publish a test alert; print the schema of alerts.")
 

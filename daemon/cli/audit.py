@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.app import verify_audit
+from daemon.app.offline import verify_audit
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
 
 app = typer.Typer(no_args_is_help=True, help="The audit trail.")

@@ -10,10 +10,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.app import clock_of, reading
-from daemon.autonomy import How, Judged, Rung, judged, rungs
+from daemon.app.offline import clock_of, reading
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
 from daemon.config.settings import Settings
+from daemon.reports.autonomy import How, Judged, Rung, judged, rungs
 from daemon.would import WOULD
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from daemon.app import DATABASE, back_up
+from daemon.app.offline import DATABASE, back_up
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
 
 

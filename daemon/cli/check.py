@@ -3,14 +3,14 @@
 import typer
 from rich.markup import escape
 
-from daemon.app import check_everything
+from daemon.app.offline import check_everything
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, print_mistakes, site
 from daemon.config.guardrails import ActionClass, Safety
 from daemon.domain.errors import ConfigError
 from daemon.domain.inventory import Inventory
 from daemon.domain.verdicts import Mode
 from daemon.gates.modes import modes_of
-from daemon.roles import doubts
+from daemon.operators.authorisation import doubts
 
 
 def check(config: Config = DEFAULT_CONFIG) -> None:

@@ -25,15 +25,16 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.app import clock_of, publish_raw, reading, verify_audit
+from daemon.app.offline import clock_of, reading, verify_audit
+from daemon.app.publishing import publish_raw
 from daemon.cli.console import coloured, out
 from daemon.cli.incidents import print_incidents, print_story
 from daemon.config.settings import Settings, load_settings
-from daemon.control import ask
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus, UndoItem, UndoStatus
 from daemon.domain.ports import Store
 from daemon.lab.socket import lab_command
+from daemon.operators.socket import ask
 from statemachines.actions import Effect
 
 START_WITHIN = 20.0  #: real seconds for each process to come up

@@ -8,12 +8,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from daemon import app
+from daemon.app import servers
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
-from daemon.doctor import Report
+from daemon.doctor.needs import Finding, Holds
+from daemon.doctor.report import Report
 from daemon.domain.errors import OperatorError
-from daemon.fitness import Finding, Holds
-from daemon.roles import doubts
+from daemon.operators.authorisation import doubts
 
 _MARKS = {Holds.YES: "[green]yes[/]", Holds.NO: "[bold red]NO[/]", Holds.OPEN: "[yellow]?[/]"}
 _TOPICS = {
@@ -45,7 +45,7 @@ def doctor(
         raise OperatorError(f"not in {settings.inventory}, so not contacted: {', '.join(strangers)}")
     reports = []
     for name in wanted:
-        reports.append(asyncio.run(app.doctor(settings, name)))
+        reports.append(asyncio.run(servers.doctor(settings, name)))
         if not as_json:
             print_report(reports[-1])
     if not as_json:

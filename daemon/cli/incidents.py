@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.app import reading
+from daemon.app.offline import reading
 from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, coloured, out, site
 from daemon.domain.audit import AuditRow
 from daemon.domain.errors import OperatorError

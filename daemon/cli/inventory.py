@@ -11,17 +11,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from daemon import app as composition
+from daemon.app import servers
 from daemon.cli.console import DEFAULT_CONFIG, Config, errors, out, print_mistakes, settings_of, site
 from daemon.config.guardrails import Safety
 from daemon.config.inventory import load_inventory
 from daemon.config.inventory_edit import NotEditable, Value, edited, table
 from daemon.config.settings import Settings
 from daemon.config.toml import read_toml
+from daemon.doctor.organisation import Difference, Found, compared, entry, understood
 from daemon.domain.errors import ConfigError, OperatorError
 from daemon.domain.inventory import Inventory, Server
 from daemon.gates.modes import modes_of
-from daemon.importing import Difference, Found, compared, entry, understood
 
 app = typer.Typer(no_args_is_help=True, help="The servers that may be contacted, and no others.")
 
@@ -75,7 +75,7 @@ def import_command(  # noqa: PLR0917 - typer calls it by keyword
     settings = settings_of(config)
     before, present = _present(settings)
     asked = _asked(settings, present, through, endpoint, credential)
-    answer = asyncio.run(composition.read_organisation(settings, Inventory((asked,)), asked.name))
+    answer = asyncio.run(servers.read_organisation(settings, Inventory((asked,)), asked.name))
     topology = understood(answer, asked.name)
     difference = compared(topology, present)
     print_difference(difference, present)
@@ -92,7 +92,7 @@ def import_command(  # noqa: PLR0917 - typer calls it by keyword
         out.print("Nothing was written. Add --write to make the inventory agree.")
         return
     try:
-        composition.replace_inventory(settings, before, after)
+        servers.replace_inventory(settings, before, after)
     except ConfigError as error:
         errors.print("The inventory would have mistakes, so it was left as it is:")
         print_mistakes(error)

@@ -9,16 +9,13 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from daemon.adapters.pause_file import PauseFile
-from daemon.app import DATABASE, may_run, reading
+from daemon.app.offline import DATABASE, may_run, reading
+from daemon.app.pausing import pause_on_disk, resume_on_disk
 from daemon.cli.console import DEFAULT_CONFIG, Config, errors, out, site
 from daemon.cli.status import paused_in_words, print_ledger, print_status
-from daemon.config.inventory import load_inventory
-from daemon.config.settings import Settings, load_settings, whereabouts
-from daemon.control import ANSWER_WITHIN, ask, user_name
+from daemon.config.settings import Settings, whereabouts
 from daemon.domain.errors import ConfigError, OperatorError
-from daemon.domain.inventory import Inventory
-from daemon.domain.pauses import scope_of
+from daemon.operators.socket import ANSWER_WITHIN, ask, user_name
 
 CONFIRMED_WITHIN = 5.0  #: seconds that a daemon has to confirm a pause which is on the disk already
 UNCONFIRMED = 4  #: exit code
@@ -41,7 +38,7 @@ def pause(config: Config = DEFAULT_CONFIG, reason: Reason = "", server: Server =
     """
     where, obstacle, file = whereabouts(config), "", None
     try:
-        file = _written(config, f"by {user_name(os.getuid())}: {reason or 'no reason given'}", server, dag)
+        file = pause_on_disk(config, f"by {user_name(os.getuid())}: {reason or 'no reason given'}", server, dag)
     except (ConfigError, OperatorError) as error:
         obstacle = str(error)
     request = {"command": "pause", "reason": reason, "server": server, "dag": dag}
@@ -62,28 +59,6 @@ def pause(config: Config = DEFAULT_CONFIG, reason: Reason = "", server: Server =
     out.print(f"[yellow]paused[/] {escape(what + str(answer['paused']))}")
 
 
-def _written(config: Path, why: str, server: str, dag: str) -> Path:
-    """Pause on the disk, in the name of who calls; returns the file.
-
-    Raises:
-        ConfigError: what a name means cannot be told.
-        OperatorError: the inventory does not have it, or the file cannot be written.
-    """
-    inventory = Inventory(())
-    if server or dag:  # everything is paused without reading what may have mistakes
-        settings = load_settings(config)
-        inventory = load_inventory(settings.inventory, settings)
-    scope = scope_of(inventory, server, dag)
-    if scope is None:
-        raise _unknown(server, dag)
-    switch = PauseFile(whereabouts(config).pause_file, inventory)
-    try:
-        switch.pause(why, scope)
-    except OSError as error:
-        raise OperatorError(f"the pause file {error.filename} cannot be written: {error.strerror}; use sudo") from error
-    return switch.file(scope)
-
-
 def resume(config: Config = DEFAULT_CONFIG, server: Server = "", dag: Dag = "") -> None:
     """Resume everything, or the server or DAG that was paused by itself: effects may start again.
 
@@ -94,34 +69,11 @@ def resume(config: Config = DEFAULT_CONFIG, server: Server = "", dag: Dag = "") 
     try:
         answer = steer(settings, part if server or dag else {"command": "resume"})
     except _NotRunningError:
-        switch, scope = _switch(config, server, dag)
-        try:
-            resumed = switch.resume(scope)
-        except OSError as error:
-            raise OperatorError(f"the pause file {error.filename} cannot be removed: {error.strerror}") from error
-        if not resumed:
-            raise OperatorError(f"not paused: there is no {switch.file(scope)}") from None
+        switch = resume_on_disk(config, server, dag)
         answer = {"paused": switch.reason(), "paused_scopes": switch.standing()}
     out.print("[green]resumed[/]")
     if answer.get("paused") or answer.get("paused_scopes"):
         out.print(f"still paused: {escape(paused_in_words(answer))}", soft_wrap=True)
-
-
-def _switch(config: Path, server: str, dag: str) -> tuple[PauseFile, str]:
-    """The kill switch of a configuration, and the scope that is meant.
-
-    Raises:
-        OperatorError: the inventory does not have it.
-    """
-    settings, inventory = site(config)
-    scope = scope_of(inventory, server, dag)
-    if scope is None:
-        raise _unknown(server, dag)
-    return PauseFile(settings.safety.pause_file, inventory), scope
-
-
-def _unknown(server: str, dag: str) -> OperatorError:
-    return OperatorError(f"the inventory does not have {server or dag}, or both a server and a DAG are named")
 
 
 def release(

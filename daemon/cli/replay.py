@@ -11,13 +11,13 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
-from daemon.app import reading_file
+from daemon.app.offline import reading_file
 from daemon.cli.console import SiteConfig, clock_time, out, print_mistakes, settings_of
 from daemon.domain.errors import ConfigError, OperatorError
 from daemon.domain.incidents import Incident
 from daemon.domain.ports import Store
 from daemon.domain.values import timestamp
-from daemon.replay import Recorded, Replayed, concerns, replay
+from daemon.reports.replay import Recorded, Replayed, concerns, replay
 from statemachines.compiler import Ladder
 from statemachines.loader import Draft, RunbookError, draft, shipped_directory
 from statemachines.model import Definition

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from daemon.app import run_daemon
+from daemon.app.service import run_daemon
 from daemon.cli.console import DEFAULT_CONFIG, Config, print_mistakes
 from daemon.domain.errors import ConfigError, ExmedicError
 

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.app import runbooks
+from daemon.app.offline import runbooks
 from daemon.cli.console import SiteConfig, errors, out, print_mistakes, settings_of
 from daemon.domain.audit import AuditKind, AuditRow
 from daemon.domain.errors import ConfigError, OperatorError

@@ -7,12 +7,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.app import runbooks
+from daemon.app.offline import runbooks
 from daemon.cli.console import SiteConfig, out, print_mistakes, settings_of
-from daemon.cli.explanation import explain as explanation
-from daemon.cli.explanation import wrapped
 from daemon.cli.runbook_simulation import simulate
 from daemon.domain.errors import ConfigError, OperatorError
+from daemon.reports.explanation import explain as explanation
+from daemon.reports.explanation import wrapped
 from statemachines.actions import ACTIONS
 from statemachines.checker import bounds
 from statemachines.diagrams import arrows, deadline, mermaid, rows, summary, svg, way_out

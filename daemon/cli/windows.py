@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from daemon.app import DATABASE, clock_of, reading
+from daemon.app.offline import DATABASE, clock_of, reading
 from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, out, site
 from daemon.cli.operators import Reason, steer
 from daemon.config.settings import Settings, windows_of

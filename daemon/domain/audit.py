@@ -9,7 +9,7 @@ from daemon.domain.values import Json, canonical, timestamp
 
 
 class AuditKind(StrEnum):
-    """The kinds of audit rows. Each has a MESSAGE_ID in `daemon.audit` and an entry in the journal catalogue."""
+    """The kinds of audit rows. Each has a MESSAGE_ID in `audit.journal_fields` and an entry in the catalogue."""
 
     ALERT_ACCEPTED = "alert_accepted"
     ALERT_REJECTED = "alert_rejected"

@@ -1,8 +1,8 @@
 """The database copies of a server: are they all known, could they go elsewhere, is nothing left?"""
 
 from daemon.domain.verdicts import Allow, CannotTell, Refuse, Verdict
+from daemon.exchange.answers import DatabaseCopies, DatabaseCopy, MailboxServer, same_server
 from daemon.gates.facts import Facts
-from daemon.wire.answers import DatabaseCopies, DatabaseCopy, MailboxServer, same_server
 
 #: Copy statuses of which nothing can be concluded. Microsoft, Get-MailboxDatabaseCopyStatus reference.
 CANNOT_TELL = frozenset({"servicedown", "unknown", "misconfigured"})

@@ -1,8 +1,8 @@
 """The health of a DAG and its cluster: could it stand the loss of this server?"""
 
 from daemon.domain.verdicts import Allow, CannotTell, Refuse, Verdict
+from daemon.exchange.answers import DagHealth, DagMember, same_server
 from daemon.gates.facts import Facts
-from daemon.wire.answers import DagHealth, DagMember, same_server
 
 NODE_STATES = frozenset({"up", "down", "paused", "joining"})  #: Microsoft, Get-ClusterNode reference
 

@@ -6,8 +6,8 @@ from daemon.config.guardrails import ONLY_MAILBOX, Dependencies, Timing
 from daemon.domain.causes import CauseKind, Found
 from daemon.domain.inventory import Role, Server
 from daemon.domain.verdicts import Allow, CannotTell, Hold, Verdict
+from daemon.exchange.answers import HealthRow, ServerHealth, same_server
 from daemon.gates.facts import Dependency, Facts
-from daemon.wire.answers import HealthRow, ServerHealth, same_server
 from statemachines.model import Need
 
 #: Somebody repairs it, or Exchange does: as good as unhealthy. What is neither here nor below does not decide.

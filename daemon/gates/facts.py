@@ -5,7 +5,7 @@ from datetime import datetime
 
 from daemon.config.guardrails import Timing
 from daemon.domain.inventory import Role, Server
-from daemon.wire.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
+from daemon.exchange.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
 from statemachines.model import Need
 
 

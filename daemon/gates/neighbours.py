@@ -2,9 +2,9 @@
 
 from daemon.domain.inventory import Role
 from daemon.domain.verdicts import Allow, CannotTell, Refuse, Verdict
+from daemon.exchange.answers import same_server
 from daemon.gates.facts import Facts, Neighbour
 from daemon.gates.server import component, roles_of
-from daemon.wire.answers import same_server
 
 
 def holds_no_copies(facts: Facts) -> Verdict:

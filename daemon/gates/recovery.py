@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 from daemon.domain.verdicts import Allow, Hold, Refuse, Verdict
+from daemon.exchange.answers import RecoveryAction
 from daemon.gates.facts import Facts
 from daemon.gates.server import PATIENCE, RECHECK
-from daemon.wire.answers import RecoveryAction
 
 HOURS_READ = 24  #: how far back its log is read: the longest span of a budget
 #: How long a server rests after what Managed Availability did there, as after what we do ourselves.

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from daemon.domain.inventory import Role
 from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
+from daemon.exchange.answers import Component, ExchangeServer, same_server
 from daemon.gates.facts import Facts
-from daemon.wire.answers import Component, ExchangeServer, same_server
 
 POP_FRONT_END = "msexchangepop3"  #: the service that stops by design while the component PopProxy is Inactive
 COMPONENT_STATES = frozenset({"active", "inactive", "draining"})  #: Microsoft, Get-ServerComponentState reference

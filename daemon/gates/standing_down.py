@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
+from daemon.exchange.answers import LoggedOn, RebootPending
 from daemon.gates.facts import Facts
-from daemon.wire.answers import LoggedOn, RebootPending
 
 
 def nobody_logged_on(facts: Facts) -> Verdict:

@@ -1,4 +1,4 @@
-"""What each shipped script does, in Python, on the model. The contract is the docstring of `daemon.wire.answers`.
+"""What each shipped script does, in Python, on the model. The contract is the docstring of `daemon.exchange.answers`.
 
 Written against that text and not with that module's code, so that lab and daemon cannot be wrong together unnoticed.
 Every handler runs with the model's lock held, which only `call.process.wait` gives up.

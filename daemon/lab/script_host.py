@@ -1,7 +1,7 @@
 """PowerShell on a lab server: takes exmedic's bootstrap, runs the Python twin of a shipped script, and nothing else.
 
-How a script travels is the docstring of `daemon.scripts`. Whatever differs from what is shipped, be it a byte of the
-script, is refused and recorded as a violation.
+How a script travels is the docstring of `daemon.exchange.launch`. Whatever differs from what is shipped, be it a byte
+of the script, is refused and recorded as a violation.
 """
 
 import base64
@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from daemon import scripts
+from daemon.exchange import launch
 from daemon.lab.faults import Fault, Injected
 from daemon.lab.handlers import CHANGING, carry_out
 from daemon.lab.model import Simulation
@@ -171,14 +171,14 @@ def _request(process: Process) -> _Request:
         name, step, args = sent["name"], sent["step"], sent["args"]
     except (binascii.Error, ValueError, KeyError, TypeError) as error:
         raise _Violation(f"stdin is not the base64 of exmedic's JSON object: {error!r}") from None
-    if not isinstance(args, dict) or not isinstance(step, str) or not scripts.STEP_ID.fullmatch(step):
+    if not isinstance(args, dict) or not isinstance(step, str) or not launch.STEP_ID.fullmatch(step):
         raise _Violation("stdin has no arguments or no step id")
-    if process.command_line != " ".join([scripts.EXECUTABLE, *scripts.arguments(step)]):
+    if process.command_line != " ".join([launch.EXECUTABLE, *launch.arguments(step)]):
         raise _Violation(f"the command line is not exmedic's bootstrap for step {step}: {process.command_line[:200]}")
-    if name not in scripts.NAMES:
+    if name not in launch.NAMES:
         raise _Violation(f"exmedic ships no script {name!r}")
     found = hashlib.sha256(text).hexdigest()
-    if found != scripts.load(name).sha256:
+    if found != launch.load(name).sha256:
         raise _Violation(f"the text sent as {name} has the hash {found}, which is not that of the shipped script")
     username = sent.get("username")
     if len(secrets) != (username is not None) or not isinstance(username, str | None):

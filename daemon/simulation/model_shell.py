@@ -11,14 +11,14 @@ from datetime import timedelta
 from typing import Any
 
 from daemon.domain.ports import Call, Permit, Reply, ReplyKind
+from daemon.exchange.envelope import read_answer
+from daemon.exchange.launch import EXECUTABLE, arguments
 from daemon.lab.faults import Fault
 from daemon.lab.handlers import CHANGING, carry_out
 from daemon.lab.model import Simulation
 from daemon.lab.organisation import Machine
 from daemon.lab.process import Process, ProcessKilled
 from daemon.lab.script_call import Lost, Refusal, Result, ScriptCall
-from daemon.scripts import EXECUTABLE, arguments
-from daemon.wire.envelope import read_answer
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 

@@ -1,6 +1,6 @@
 """Nothing spins: a ladder asks, waits and asks again, it does not hammer a server."""
 
-from daemon.dispatch import JOINED
+from daemon.alerts.routing import JOINED
 from daemon.domain.incidents import Incident
 
 _MINUTE = 60.0

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from daemon.assembly import Outer, assemble, lifecycle
+from daemon.app.assembly import Outer, assemble, lifecycle
 from daemon.config.guardrails import ModeRule, Safety, Timing
 from daemon.config.settings import Settings
 from daemon.domain.audit import AuditKind, AuditRow
@@ -19,7 +19,7 @@ from daemon.domain.verdicts import Mode
 from daemon.lab.clock import LabClock
 from daemon.lab.model import Simulation
 from daemon.lab.record import EffectKind, Record, RecordedEffect
-from daemon.operators import Operators
+from daemon.operators.commands import Operators
 from daemon.simulation.approvals import asking_now, first_question
 from daemon.simulation.model_shell import ModelShell
 from daemon.simulation.ports import (

@@ -1,6 +1,6 @@
 """An audit sink in memory, which also watches that every field would survive in a journal."""
 
-from daemon.audit import misnamed_fields
+from daemon.audit.journal_fields import misnamed_fields
 from daemon.domain.audit import AuditRow
 from daemon.domain.errors import SinkDown
 

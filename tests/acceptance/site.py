@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from daemon.app import reading, verify_audit
+from daemon.app.offline import reading, verify_audit
 from daemon.config.settings import load_settings
 from daemon.domain.audit import AuditKind, AuditRow
 from daemon.domain.incidents import Incident, IncidentStatus, Key, Step, StepStatus, UndoStatus

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from daemon.app import verify_audit
+from daemon.app.offline import verify_audit
 from daemon.config.settings import load_settings
 from daemon.domain.alerts import AlertStatus
 from daemon.domain.audit import AuditKind

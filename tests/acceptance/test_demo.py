@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from daemon.app import reading
+from daemon.app.offline import reading
 from daemon.cli.demo import agree
 from daemon.config.settings import load_settings
 from daemon.domain.incidents import Step

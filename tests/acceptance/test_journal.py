@@ -3,7 +3,7 @@
 import sqlite3
 from datetime import datetime
 
-from daemon.audit import MESSAGE_IDS
+from daemon.audit.journal_fields import MESSAGE_IDS
 from daemon.domain.audit import AuditKind
 from daemon.lab.faults import Fault
 from tests.acceptance.site import MONITOR, Site, fqdn

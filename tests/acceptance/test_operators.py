@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from daemon.control import ask
 from daemon.domain.audit import AuditKind
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import IncidentStatus, UndoStatus
 from daemon.domain.ports import Store
 from daemon.lab.faults import Fault
+from daemon.operators.socket import ask
 from tests.acceptance.site import Site, fqdn
 from tests.acceptance.test_ladders import HEALED
 from tests.realparts.waiting import eventually

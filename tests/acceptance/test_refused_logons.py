@@ -4,8 +4,8 @@ import pytest
 
 from daemon.domain.audit import AuditKind
 from daemon.domain.ports import Store
+from daemon.exchange.logons import REST
 from daemon.lab.faults import Fault
-from daemon.logons import REST
 from tests.acceptance.site import DaemonProcess, Site
 from tests.realparts.waiting import eventually
 

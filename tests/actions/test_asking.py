@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from daemon.actions.action import Unheard, understand
 from daemon.domain.ports import Reply, ReplyKind
-from daemon.wire.answers import StepRunning
+from daemon.exchange.answers import StepRunning
+from daemon.exchange.client import Unheard, understand
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from daemon.actions.action import Again
 from daemon.actions.backends import FLUSH, CheckPop, FindBackends, names
 from daemon.domain.incidents import Key
 from daemon.domain.values import moment
-from daemon.wire.answers import ProtocolLog
+from daemon.exchange.answers import ProtocolLog
 from tests.actions.bench import Bench
 from tests.engine.pop_world import COLUMNS, CTP, DEEP, SELF, Ill
 from tests.engine.world import CAS1, MBX1, MBX2, MBX3, Mishap, inventory

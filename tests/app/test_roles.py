@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from daemon.adapters.pause_file import PauseFile
 from daemon.config.roles import OperatorRole, Roles
-from daemon.control import ControlSocket
 from daemon.domain.inventory import Inventory
-from daemon.operators import Operators
-from daemon.roles import Peer, doubts, refusal
+from daemon.operators.authorisation import Peer, doubts, refusal
+from daemon.operators.commands import Operators
+from daemon.operators.socket import ControlSocket
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore

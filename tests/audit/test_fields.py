@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.audit import AUDIT_FIELDS, LABELS, MESSAGE_IDS, field_name, journal_fields, misnamed_fields
+from daemon.audit.journal_fields import AUDIT_FIELDS, LABELS, MESSAGE_IDS, field_name, journal_fields, misnamed_fields
 from daemon.domain.audit import AuditKind
 from daemon.testing.memory_sink import MemorySink
 from tests.audit.rows import entry, rows

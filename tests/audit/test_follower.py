@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.adapters.clock import SystemClock
-from daemon.audit import RESEND, AuditFollower
+from daemon.audit.follower import RESEND, AuditFollower
 from daemon.domain.ports import Store
 from daemon.testing.memory_sink import MemorySink
 from daemon.testing.memory_store import MemoryStore

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.app import verify_audit
+from daemon.app.offline import verify_audit
 from daemon.config.settings import load_settings
 from daemon.domain.incidents import Key, UndoStatus
 from daemon.lab.faults import Fault

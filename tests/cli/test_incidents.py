@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.adapters.sqlite.store import SqliteStore
-from daemon.app import DATABASE
+from daemon.app.offline import DATABASE
 from daemon.domain.incidents import IncidentStatus
 from tests.cli.conftest import Exmedic
 from tests.store import samples

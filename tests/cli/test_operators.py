@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon import control
 from daemon.adapters.sqlite.file import lock
-from daemon.app import DATABASE
+from daemon.app.offline import DATABASE
 from daemon.cli import main, operators
 from daemon.cli.operators import UNCONFIRMED
+from daemon.operators.socket import SOCKET_MODE
 from daemon.runtime.unix_socket import socket_address
 from tests.cli.conftest import Exmedic
 from tests.realparts.nobody import as_nobody
@@ -174,7 +174,7 @@ def public() -> Iterator[Path]:
 def test_whoever_may_not_use_the_socket_is_told_what_to_do(exmedic: Exmedic, public: Path) -> None:
     exmedic("check", "--config", str(public / "exmedic.toml"))  # imports what nobody may not read here
     with answering(public / "control.sock", None):
-        (public / "control.sock").chmod(control.SOCKET_MODE)
+        (public / "control.sock").chmod(SOCKET_MODE)
         code, said = as_nobody(lambda: main_of("pause", "--config", str(public / "exmedic.toml")))
     said = " ".join(said.split())
     assert code == 1

@@ -9,10 +9,10 @@ from typing import cast
 import pytest
 
 from daemon.adapters.sqlite.store import SqliteStore
-from daemon.app import reading_file
+from daemon.app.offline import reading_file
 from daemon.domain.incidents import Incident
-from daemon.replay import Recorded
-from daemon.replay import replay as run_through
+from daemon.reports.replay import Recorded
+from daemon.reports.replay import replay as run_through
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from statemachines.compiler import Ladder

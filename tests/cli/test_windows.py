@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.adapters.sqlite.store import SqliteStore
-from daemon.app import DATABASE, clock_of
+from daemon.app.offline import DATABASE, clock_of
 from daemon.config.settings import load_settings
 from daemon.domain.commits import Commit
 from daemon.domain.windows import Span, Window, WindowKind

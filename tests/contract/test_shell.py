@@ -12,10 +12,10 @@ from daemon.config.settings import Credential, Secret, WinrmSettings
 from daemon.domain.inventory import Inventory, Role, Server
 from daemon.domain.ports import Call, ReplyKind, Shell
 from daemon.domain.values import Json
+from daemon.exchange.logons import Logons
 from daemon.lab.clock import LabClock
 from daemon.lab.faults import Fault
 from daemon.lab.lab import Lab
-from daemon.logons import Logons
 from daemon.testing.clock import ManualClock
 from daemon.testing.scripted_shell import Answer, Failed, Lost, Ok, ScriptedShell, Silent, Unreachable
 

@@ -18,7 +18,7 @@ from tests.docs.markdown import DOCUMENTS, ROOT, anchors, code, links, named, ro
 README = ROOT / "README.md"
 OPERATING = ROOT / "docs" / "operating.md"
 PERMISSIONS = ROOT / "docs" / "exchange-permissions.md"
-SCRIPTS = ROOT / "daemon" / "scripts"
+SCRIPTS = ROOT / "daemon" / "exchange" / "scripts"
 
 FOLDERS = ("daemon", "statemachines", "systemd", "tests", "docs", "benchmarks")
 

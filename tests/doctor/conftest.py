@@ -9,15 +9,15 @@ from typer.testing import CliRunner, Result
 from daemon.adapters.clock import FastClock
 from daemon.adapters.tcp import reach
 from daemon.adapters.winrm.shell import WinrmShell
-from daemon.app import runbooks
+from daemon.app.offline import runbooks
 from daemon.cli import app
 from daemon.config.inventory import load_inventory
 from daemon.config.settings import Credential, Settings, load_settings, read_secret
+from daemon.doctor.examination import Examination, Examiner
 from daemon.domain.inventory import Inventory
-from daemon.examination import Examination, Examiner
+from daemon.exchange.logons import Logons
 from daemon.lab.clock import LabClock
 from daemon.lab.lab import Lab
-from daemon.logons import Logons
 
 SPEED = 60
 

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from daemon.cli import app
 from daemon.config.settings import Credential, Secret
+from daemon.doctor.needs import Holds, needs
 from daemon.domain.errors import OperatorError
-from daemon.fitness import Holds, needs
+from daemon.exchange import answers
 from daemon.lab.faults import Fault
-from daemon.wire import answers
 from tests.doctor.conftest import Site
 
 #: (script, where it runs, effect), from the contract's own table.

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from daemon import scripts
-from daemon.doctor import Report, facts
+from daemon.doctor.examination import Asked, Examination
+from daemon.doctor.needs import CMDLETS, Finding, Holds, needs, pace
+from daemon.doctor.report import Report, facts
 from daemon.domain.inventory import Inventory
 from daemon.domain.ports import ReplyKind
-from daemon.examination import Asked, Examination
-from daemon.fitness import CMDLETS, Finding, Holds, needs, pace
-from daemon.wire.answers import ServerState
+from daemon.exchange import launch
+from daemon.exchange.answers import ServerState
 
 Examined = dict[str, Examination]
 Change = Callable[[Examination], Examination]
@@ -62,7 +62,7 @@ def test_the_table_of_cmdlets_is_what_the_reading_scripts_send() -> None:
     pattern = re.compile(r"(?:Invoke-Exchange|Get-One) '([\w-]+)'")
     sent: set[str] = set()
     for script in {script for script, _ in CMDLETS.values()}:
-        sent |= set(pattern.findall(scripts.load(script).text))
+        sent |= set(pattern.findall(launch.load(script).text))
     assert sent == set(CMDLETS)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from daemon.alerts.routing import JOINED
 from daemon.approval import ANSWER, ASKED
 from daemon.config.guardrails import ActionClass, ModeRule, Safety
-from daemon.dispatch import JOINED
 from daemon.domain.commits import Channel
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from daemon import afterwards
-from daemon.autonomy import How, Judged, judged
 from daemon.config.guardrails import ActionClass, ModeRule, Safety
 from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.domain.ports import Call
 from daemon.domain.verdicts import Mode
+from daemon.reports.autonomy import How, Judged, judged
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from daemon.would import LOOK, WOULD

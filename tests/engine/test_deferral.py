@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from daemon.deferral import Deferral
+from daemon.alerts.deferral import Deferral
 from daemon.domain.commits import Commit, Deferred
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import IncidentStatus, Key

@@ -12,7 +12,7 @@ from daemon.domain.commits import Commit
 from daemon.domain.incidents import IncidentStatus, Quarantine
 from daemon.domain.ports import Call, ReplyKind
 from daemon.domain.verdicts import Mode
-from daemon.silences import LASTS, AttentiveShell
+from daemon.exchange.silences import LASTS, AttentiveShell
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from daemon.testing.scripted_shell import Answer, Failed, Lost, Ok, ScriptedShell, Unreachable

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from daemon import dispatch
+from daemon.alerts import routing
 from daemon.domain.alerts import AlertStatus
 from daemon.domain.commits import Commit
 from daemon.domain.errors import Conflict, OperatorError
@@ -56,7 +56,7 @@ async def test_an_alert_that_comes_while_a_closed_incident_puts_back_what_it_lef
 
 
 async def test_alerts_that_wait_do_not_hide_the_others(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "BATCH", 2)
+    monkeypatch.setattr(routing, "BATCH", 2)
     await sick(daemon)
     await daemon.drive(lambda incident: incident.state == "reboot.moved")
     await close(daemon)

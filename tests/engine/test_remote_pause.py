@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daemon.domain.errors import OperatorError, StoreError
 from daemon.domain.ports import EVERYTHING, Delivery
-from daemon.remote_pause import PAYLOAD_LIMIT, RemotePause, sender, understood
+from daemon.operators.remote_pause import PAYLOAD_LIMIT, RemotePause, sender, understood
 from daemon.testing.memory_bus import MemoryBus
 from tests.engine.world import MBX1, Daemon, inventory
 

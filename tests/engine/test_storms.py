@@ -9,9 +9,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon.alerts.deferral import Deferral
+from daemon.alerts.routing import Dispatch
 from daemon.config.guardrails import Storms
-from daemon.deferral import Deferral
-from daemon.dispatch import Dispatch
 from daemon.domain.alerts import Alert, AlertStatus, Received, Source
 from daemon.domain.commits import Channel
 from daemon.domain.incidents import Key

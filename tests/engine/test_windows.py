@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.deferral import Deferral
+from daemon.alerts.deferral import Deferral
 from daemon.domain.alerts import AlertStatus
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus, StepStatus

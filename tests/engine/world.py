@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon.adapters.pause_file import PauseFile
+from daemon.alerts.routing import Dispatch
 from daemon.config.guardrails import Budgets, Safety, SharedCause, Storms
 from daemon.config.settings import Settings
-from daemon.dispatch import Dispatch
 from daemon.domain.alerts import Alert, Received, Source
 from daemon.domain.audit import AuditRow
 from daemon.domain.incidents import Incident, IncidentStatus, Step
@@ -24,11 +24,11 @@ from daemon.domain.ports import Call, Permit, Reply, ReplyKind
 from daemon.domain.values import moment, timestamp
 from daemon.domain.windows import Window
 from daemon.engine import Engine
+from daemon.exchange.silences import AttentiveShell
 from daemon.family import Family
 from daemon.ladders import Ladders
-from daemon.operators import Operators
+from daemon.operators.commands import Operators
 from daemon.parts import Parts
-from daemon.silences import AttentiveShell
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore

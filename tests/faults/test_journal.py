@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from daemon.app import verify_audit
+from daemon.app.offline import verify_audit
 from daemon.config.settings import load_settings
 from daemon.domain.incidents import IncidentStatus
 from daemon.lab.faults import Fault

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from daemon.domain.inventory import Role, Server
+from daemon.exchange.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
 from daemon.gates.facts import Dependency, Facts, Member, Neighbour
-from daemon.wire.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
 
 NOW = datetime(2026, 1, 15, 3, 0, tzinfo=UTC)
 NAMES = ("MBX1", "MBX2", "MBX3")

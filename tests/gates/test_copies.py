@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from daemon.domain.verdicts import Allow, CannotTell, Refuse
+from daemon.exchange.answers import same_server
 from daemon.gates.copies import activation_open, copies_known, in_a_dag, no_seeding, nothing_active, refuges_exist
-from daemon.wire.answers import same_server
 from tests.gates.known import copies, copy_changed, mailbox, moved, settings_changed
 
 

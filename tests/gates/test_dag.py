@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.domain.verdicts import Allow, CannotTell, Refuse
+from daemon.exchange.answers import DagHealth
 from daemon.gates.dag import members_operational, node_not_paused, quorum_survives, replication_clean
 from daemon.gates.facts import Facts
-from daemon.wire.answers import DagHealth
 from tests.gates.known import client_access, copies, dag, mailbox, member_changed
 
 

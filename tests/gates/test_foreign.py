@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.domain.commits import Limit
+from daemon.exchange.answers import RecoveryLog, ServerState
 from daemon.gates.budgets import ACTIONS_OF
 from daemon.gates.foreign import Foreign, counted, foreign, lowered
-from daemon.wire.answers import RecoveryLog, ServerState
 from statemachines.actions import Disruption
 from tests.gates.known import NOW, member
 

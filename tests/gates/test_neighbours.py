@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from daemon.domain.verdicts import Allow, CannotTell, Refuse
+from daemon.exchange.answers import DatabaseCopies, ServerHealth
 from daemon.gates.facts import Neighbour
 from daemon.gates.neighbours import another_serves, holds_no_copies
-from daemon.wire.answers import DatabaseCopies, ServerHealth
 from tests.gates.known import (
     CAS_ONLY,
     client_access,

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from daemon.domain.verdicts import Allow, Hold, Refuse
+from daemon.exchange.answers import RecoveryLog
 from daemon.gates.recovery import recovery_over, recovery_rested
-from daemon.wire.answers import RecoveryLog
 from tests.gates.known import mailbox, recovery
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

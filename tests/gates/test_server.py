@@ -6,9 +6,9 @@ import pytest
 
 from daemon.domain.inventory import Role
 from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse
+from daemon.exchange.answers import ExchangeServer
 from daemon.gates.facts import Facts
 from daemon.gates.server import inventory_agrees, proxy_active, server_online, service_automatic, transport_active
-from daemon.wire.answers import ExchangeServer
 from tests.gates.known import (
     CAS_ONLY,
     client_access,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.alerts.storms import LATEST, MINUTE, asks_again, of_a_storm, on_record, reached, rooms
 from daemon.config.guardrails import Storms
 from daemon.domain.incidents import Key
-from daemon.gates.storms import LATEST, MINUTE, asks_again, of_a_storm, on_record, reached, rooms
 from tests.engine.world import ALONE, DAG, MBX1, inventory
 
 NOW = datetime(2026, 11, 2, 3, 0, tzinfo=UTC)

@@ -11,16 +11,16 @@ from structlog.testing import capture_logs
 
 from daemon.adapters.mqtt.bus import MqttBus
 from daemon.adapters.sqlite.store import SqliteStore
+from daemon.alerts import payloads
+from daemon.alerts.intake import MAX_BATCH, STORED_PAYLOAD, Intake, source_of
 from daemon.config.settings import BusSettings
 from daemon.domain.alerts import AlertStatus, Received, Source, StoredAlert
 from daemon.domain.commits import Channel
 from daemon.domain.errors import StoreError
 from daemon.domain.ports import Bus, Store
-from daemon.intake import MAX_BATCH, STORED_PAYLOAD, Intake, source_of
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore
-from daemon.wire import alerts
 from tests.realparts.mosquitto import Mosquitto
 from tests.realparts.waiting import eventually
 
@@ -229,7 +229,7 @@ async def test_a_defect_in_reading_becomes_a_dead_letter_and_not_a_crash_at_each
     def broken(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(alerts, "from_json", broken)
+    monkeypatch.setattr(payloads, "from_json", broken)
     bus, store = MemoryBus(), await opened(MemoryStore())
     bus.inject(NATIVE, native())
     with capture_logs() as logs:

@@ -20,9 +20,9 @@ from daemon.domain.commits import Channel, Commit, Outgoing, PageKind
 from daemon.domain.errors import ConfigError
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.ledger import Mismatch
-from daemon.outbox import Outbox
+from daemon.outgoing import messages
+from daemon.outgoing.outbox import Outbox
 from daemon.testing.memory_bus import MemoryBus
-from daemon.wire import messages
 from tests.integration.test_notify import Webhook
 
 NOW = datetime(2026, 11, 2, 3, 4, 5, tzinfo=UTC)

@@ -13,7 +13,9 @@ from daemon.adapters.clock import SystemClock
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.adapters.systemd.journal import JournalHandler, JournalSink, journal_copies, serialize
 from daemon.adapters.systemd.logs import configure_logging
-from daemon.audit import AuditFollower, journal_fields, verify_chain
+from daemon.audit.follower import AuditFollower
+from daemon.audit.journal_fields import journal_fields
+from daemon.audit.verification import verify_chain
 from daemon.domain.audit import AuditKind
 from daemon.domain.errors import SinkDown
 from tests.audit.rows import entry, record, rows

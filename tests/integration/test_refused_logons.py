@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from daemon.actions.action import Asker, Unheard
 from daemon.adapters.winrm.shell import WinrmShell
+from daemon.audit.logon_watch import LogonWatch
 from daemon.config.settings import Credential, Secret, WinrmSettings
 from daemon.domain.audit import AuditKind
 from daemon.domain.commits import Channel
 from daemon.domain.inventory import Inventory, Role, Server
 from daemon.domain.ports import LOGON, Call, Permit, Reply, ReplyKind
+from daemon.exchange.answers import ServerHealth
+from daemon.exchange.client import Asker, Unheard
+from daemon.exchange.logons import REST, Logons
+from daemon.exchange.silences import AttentiveShell
 from daemon.lab.clock import LabClock
 from daemon.lab.faults import Fault
 from daemon.lab.lab import Lab
 from daemon.lab.security import Account
-from daemon.logon_watch import LogonWatch
-from daemon.logons import REST, Logons
-from daemon.silences import AttentiveShell
 from daemon.testing.clock import NOON, ManualClock
 from daemon.testing.memory_store import MemoryStore
-from daemon.wire.answers import ServerHealth
 
 MBX1, MBX2, MBX3, CAS1 = (f"{name}.contoso.lab" for name in ("mbx1", "mbx2", "mbx3", "cas1"))
 EVERYBODY = (MBX1, MBX2, MBX3, CAS1)

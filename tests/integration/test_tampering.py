@@ -12,12 +12,12 @@ from daemon.adapters.pause_file import PauseFile
 from daemon.adapters.sqlite.rows import audit_columns
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.adapters.systemd.journal import JournalSink, journal_copies, newest_copies
-from daemon.audit import Verdict, verify_chain
+from daemon.audit.restored_store import LOOK_BACK, missing_row, pause_if_older
+from daemon.audit.verification import Verdict, verify_chain
 from daemon.domain.audit import GENESIS, AuditEntry, AuditKind, AuditRow
 from daemon.domain.commits import Channel
 from daemon.domain.inventory import Inventory
 from daemon.domain.store_rules import chained
-from daemon.older_store import LOOK_BACK, missing_row, pause_if_older
 from daemon.testing.clock import ManualClock
 from tests.audit.rows import entry, record
 from tests.audit.test_verify import tamper

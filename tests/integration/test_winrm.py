@@ -20,10 +20,10 @@ from daemon.adapters.winrm.shell import WinrmShell
 from daemon.config.settings import Credential, Secret, WinrmSettings
 from daemon.domain.inventory import Inventory, Role, Server
 from daemon.domain.ports import Call, Reply, ReplyKind
+from daemon.exchange.logons import Logons
 from daemon.lab.clock import LabClock
 from daemon.lab.faults import Fault as LabFault
 from daemon.lab.lab import Lab
-from daemon.logons import Logons
 from tests.integration.wsman_endpoint import (
     Behaviour,
     Cut,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from daemon import app as composition
+from daemon.app.servers import replace_inventory
 from daemon.cli import app
 from daemon.config.settings import load_settings
 from daemon.domain.errors import ExmedicError, OperatorError
@@ -184,7 +184,7 @@ def test_what_somebody_else_wrote_meanwhile_is_not_written_over(site: Site) -> N
     read = site.file.read_bytes()
     site.change(lambda text: text + "# mine\n")
     with pytest.raises(OperatorError, match="changed by somebody else"):
-        composition.replace_inventory(load_settings(site.config), read, read + b"# theirs\n")
+        replace_inventory(load_settings(site.config), read, read + b"# theirs\n")
     assert site.file.read_bytes() == read + b"# mine\n"
 
 
@@ -192,7 +192,7 @@ def test_a_link_stays_a_link_and_the_file_behind_it_is_replaced(site: Site) -> N
     behind = site.file.rename(site.file.with_name("real.toml"))
     site.file.symlink_to(behind.name)
     read = behind.read_bytes()
-    composition.replace_inventory(load_settings(site.config), read, read + b"# new\n")
+    replace_inventory(load_settings(site.config), read, read + b"# new\n")
     assert site.file.is_symlink()
     assert behind.read_bytes() == read + b"# new\n"
 
@@ -205,7 +205,7 @@ def test_the_file_is_whole_when_the_disk_fails(site: Site, monkeypatch: pytest.M
     settings = load_settings(site.config)
     monkeypatch.setattr(os, "fsync", failing)
     with pytest.raises(ExmedicError, match="No space left"):
-        composition.replace_inventory(settings, before, before + b"# new\n")
+        replace_inventory(settings, before, before + b"# new\n")
     assert site.file.read_bytes() == before
     assert list(site.file.parent.glob(".inventory*")) == []
 

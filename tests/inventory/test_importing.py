@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.doctor.organisation import Change, compared, entry, understood
 from daemon.domain.inventory import Role, Server
-from daemon.importing import Change, compared, entry, understood
-from daemon.wire.answers import Organisation
+from daemon.exchange.answers import Organisation
 
 V15 = "Version 15.0 (Build 1497.2)"
 

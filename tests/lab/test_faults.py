@@ -9,11 +9,11 @@ import requests
 from winrm.exceptions import WinRMOperationTimeoutError, WSManFaultError
 
 from daemon.domain.errors import OperatorError
+from daemon.exchange.answers import DatabaseCopies, ProbeRun, RestartedService, ServerHealth, StepRunning, same_server
 from daemon.lab.faults import FAULTS, Fault
 from daemon.lab.lab import Lab
 from daemon.lab.organisation import Power
 from daemon.lab.soap import QUOTA_EXCEEDED
-from daemon.wire.answers import DatabaseCopies, ProbeRun, RestartedService, ServerHealth, StepRunning, same_server
 from tests.lab.hand_clock import HandClock
 from tests.lab.winrm_client import Client, empty, in_time, machine_of, wait_until
 

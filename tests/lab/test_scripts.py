@@ -5,12 +5,8 @@ from typing import Literal
 
 import pytest
 
-from daemon import scripts
-from daemon.lab.faults import Fault
-from daemon.lab.handlers import CHANGING, HANDLERS
-from daemon.lab.lab import Lab
-from daemon.lab.organisation import Power
-from daemon.wire.answers import (
+from daemon.exchange import launch
+from daemon.exchange.answers import (
     Activation,
     DatabaseCopies,
     Logons,
@@ -23,6 +19,10 @@ from daemon.wire.answers import (
     StepRunning,
     same_server,
 )
+from daemon.lab.faults import Fault
+from daemon.lab.handlers import CHANGING, HANDLERS
+from daemon.lab.lab import Lab
+from daemon.lab.organisation import Power
 from tests.lab.winrm_client import Client, Output, Running, in_time, machine_of, wait_until
 
 MBX1, MBX2, ALONE1 = "mbx1.contoso.lab", "mbx2.contoso.lab", "alone1.contoso.lab"
@@ -30,7 +30,7 @@ CAS1 = "cas1.contoso.lab"
 
 
 def test_every_shipped_script_has_a_handler() -> None:
-    assert set(HANDLERS) == set(scripts.NAMES)
+    assert set(HANDLERS) == set(launch.NAMES)
     assert set(HANDLERS) >= CHANGING
 
 

@@ -5,12 +5,7 @@ from datetime import timedelta
 import pytest
 
 from daemon.domain.errors import OperatorError
-from daemon.lab.faults import MAINTENANCE_FORMS, Fault
-from daemon.lab.lab import Lab
-from daemon.lab.organisation import COUNTER_MONITOR, Power
-from daemon.lab.own_logs import log_writer
-from daemon.lab.pop_log import COLUMNS, FOLDER
-from daemon.wire.answers import (
+from daemon.exchange.answers import (
     DagHealth,
     DatabaseCopies,
     DatabaseCopy,
@@ -23,6 +18,11 @@ from daemon.wire.answers import (
     ServerState,
     same_server,
 )
+from daemon.lab.faults import MAINTENANCE_FORMS, Fault
+from daemon.lab.lab import Lab
+from daemon.lab.organisation import COUNTER_MONITOR, Power
+from daemon.lab.own_logs import log_writer
+from daemon.lab.pop_log import COLUMNS, FOLDER
 from tests.lab.hand_clock import HandClock
 from tests.lab.winrm_client import Client, empty, in_time, machine_of, wait_until
 

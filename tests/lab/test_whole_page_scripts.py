@@ -7,9 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.lab.lab import Lab
-from daemon.lab.pop_log import FOLDER
-from daemon.wire.answers import (
+from daemon.exchange.answers import (
     DagHealth,
     ExchangeServer,
     PopSettings,
@@ -20,6 +18,8 @@ from daemon.wire.answers import (
     RestartedService,
     ServerHealth,
 )
+from daemon.lab.lab import Lab
+from daemon.lab.pop_log import FOLDER
 from tests.lab.hand_clock import HandClock
 from tests.lab.winrm_client import Client, in_time, machine_of
 

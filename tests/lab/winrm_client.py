@@ -11,10 +11,11 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel
 from winrm.protocol import Protocol
 
-from daemon import scripts
+from daemon.exchange import launch as scripts
+from daemon.exchange.answers import Envelope
+from daemon.exchange.launch import Launch, Logon
 from daemon.lab.lab import Lab
 from daemon.lab.organisation import Machine
-from daemon.wire.answers import Envelope
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -74,10 +75,10 @@ class Client:
             read_timeout_sec=self.operation_timeout + 1,
         )
 
-    def launch(self, script: str, args: Mapping[str, object], step: str | None = None) -> scripts.Launch:
+    def launch(self, script: str, args: Mapping[str, object], step: str | None = None) -> Launch:
         step = step or f"step-{next(_STEPS)}"
         self.steps.append(step)
-        logon = scripts.Logon(self.lab.username, self.second_hop_password or self.lab.password)
+        logon = Logon(self.lab.username, self.second_hop_password or self.lab.password)
         return scripts.launch(script, step, args, logon if self.logon else None)
 
     def call(self, executor: str, script: str, step_id: str | None = None, /, **args: object) -> Output:
@@ -95,7 +96,7 @@ class Client:
             protocol.transport.close_session()
 
     @contextmanager
-    def started(self, server: str, launch: scripts.Launch) -> Iterator[tuple[Protocol, str, str]]:
+    def started(self, server: str, launch: Launch) -> Iterator[tuple[Protocol, str, str]]:
         """Run a script and leave its output to the caller; the shell is deleted afterwards."""
         protocol = self.protocol(server)
         try:

@@ -12,6 +12,7 @@ import pytest
 
 from daemon.adapters.clock import SystemClock
 from daemon.adapters.sqlite.store import SqliteStore
+from daemon.audit.ledger_watch import LATEST, SOONEST, THOROUGH, LedgerWatch, grown
 from daemon.domain.alerts import AlertStatus
 from daemon.domain.audit import AuditKind, AuditRow
 from daemon.domain.commits import Channel, Routing
@@ -19,7 +20,6 @@ from daemon.domain.errors import StoreError
 from daemon.domain.incidents import IncidentStatus
 from daemon.domain.ledger import Ledger, Mismatch
 from daemon.domain.ports import Store
-from daemon.ledger_watch import LATEST, SOONEST, THOROUGH, LedgerWatch, grown
 from daemon.testing.memory_store import MemoryStore
 from tests.store import samples
 from tests.store.samples import EVERYTHING, work

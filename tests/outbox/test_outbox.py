@@ -20,7 +20,7 @@ from daemon.domain.errors import NotifyFailed
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.ports import Notifier, Store
 from daemon.domain.values import Json
-from daemon.outbox import Outbox, next_attempt
+from daemon.outgoing.outbox import Outbox, next_attempt
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_notifier import MemoryNotifier
 from daemon.testing.memory_store import MemoryStore

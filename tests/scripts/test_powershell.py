@@ -8,10 +8,10 @@ import pytest
 import tree_sitter_pwsh
 from tree_sitter import Language, Node, Parser
 
-from daemon import scripts
+from daemon.exchange import launch
 
 PARSER = Parser(Language(tree_sitter_pwsh.language()))
-FOLDER = files(scripts)
+FOLDER = files(launch)
 PRELUDE = (FOLDER / "_prelude.ps1").read_text("utf-8")
 CHANGING = ("set_activation", "restart_service", "reboot", "set_protocol_log")
 
@@ -48,15 +48,15 @@ def _commands(node: Node) -> Iterator[str]:
         yield from _commands(child)
 
 
-@pytest.mark.parametrize("name", scripts.NAMES)
+@pytest.mark.parametrize("name", launch.NAMES)
 def test_every_script_is_powershell_with_and_without_its_prelude(name: str) -> None:
     assert faults(own_text(name)) == []
-    assert faults(scripts.load(name).text) == []
+    assert faults(launch.load(name).text) == []
 
 
 def test_the_prelude_and_the_bootstrap_are_powershell() -> None:
     assert faults(PRELUDE) == []
-    assert faults(scripts.arguments("i1.1")[-1].strip('"')) == []
+    assert faults(launch.arguments("i1.1")[-1].strip('"')) == []
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_syntax_check_catches_a_broken_script(find: str, put: str) -> None:
     assert faults(text.replace(find, put, 1))
 
 
-@pytest.mark.parametrize("name", scripts.NAMES)
+@pytest.mark.parametrize("name", launch.NAMES)
 def test_every_script_ends_by_exactly_one_envelope_path(name: str) -> None:
     text = code(own_text(name))
     assert text.count("Complete-Call") == 1
@@ -96,7 +96,7 @@ def test_only_the_prelude_writes_and_it_writes_one_envelope() -> None:
     assert code(PRELUDE).count("OpenStandardOutput") == 1
 
 
-@pytest.mark.parametrize("name", ["_prelude", *scripts.NAMES])
+@pytest.mark.parametrize("name", ["_prelude", *launch.NAMES])
 def test_no_script_builds_commands_from_text_or_writes_to_the_host(name: str) -> None:
     text = code(own_text(name))
     called = {command.lower() for command in _commands(PARSER.parse(text.encode()).root_node)}
@@ -107,9 +107,9 @@ def test_no_script_builds_commands_from_text_or_writes_to_the_host(name: str) ->
     assert "add-pssnapin" not in text.lower(), "loading the Exchange snap-in directly is unsupported"
 
 
-@pytest.mark.parametrize("name", scripts.NAMES)
+@pytest.mark.parametrize("name", launch.NAMES)
 def test_no_script_uses_what_windows_powershell_does_not_have(name: str) -> None:
-    text = code(scripts.load(name).text)
+    text = code(launch.load(name).text)
     for newer in ("??", "?.", "&&", "||", "-AsUTC", "-AsArray", "ForEach-Object -Parallel"):
         assert newer not in text
 
@@ -177,7 +177,7 @@ def test_the_flag_is_set_directly_before_what_is_behind_the_door() -> None:
 
 
 def test_nothing_sets_the_flag_but_the_door_and_only_a_refusal_of_the_first_change_takes_it_back() -> None:
-    for name in scripts.NAMES:
+    for name in launch.NAMES:
         assert "acted" not in code(own_text(name))
     touched = [line.strip() for line in code(PRELUDE).splitlines() if "acted" in line]
     assert touched == [
@@ -200,12 +200,12 @@ def test_it_is_asked_whether_it_is_not_too_late_before_the_first_effect(name: st
     assert 0 < body.find("Assert-InTime") < first
 
 
-@pytest.mark.parametrize("name", [name for name in scripts.NAMES if name not in CHANGING])
+@pytest.mark.parametrize("name", [name for name in launch.NAMES if name not in CHANGING])
 def test_a_reading_script_has_no_door(name: str) -> None:
     assert "Invoke-Effect" not in own_text(name)
 
 
-@pytest.mark.parametrize("name", ["_prelude", *scripts.NAMES])
+@pytest.mark.parametrize("name", ["_prelude", *launch.NAMES])
 def test_only_a_real_attempt_has_failed_or_hung(name: str) -> None:
     said = re.findall(r"Stop-Call '(failed|hung|lost)'", code(own_text(name)))
     assert said == (["hung", "hung", "failed"] if name == "restart_service" else [])
@@ -219,7 +219,7 @@ def test_a_reboot_looks_for_active_copies_last_of_all() -> None:
         assert cmdlet in helpers
 
 
-@pytest.mark.parametrize("name", [name for name in scripts.NAMES if name not in CHANGING])
+@pytest.mark.parametrize("name", [name for name in launch.NAMES if name not in CHANGING])
 def test_a_reading_script_runs_reading_cmdlets_only(name: str) -> None:
     text = code(own_text(name))
     called = set(_commands(PARSER.parse(text.encode()).root_node))
@@ -237,7 +237,7 @@ def test_logons_of_services_batches_and_the_network_are_not_those_of_people() ->
 
 
 def test_no_script_changes_a_start_type() -> None:
-    for name in scripts.NAMES:
+    for name in launch.NAMES:
         assert "Set-Service" not in own_text(name)
         assert "ChangeStartMode" not in own_text(name)
 
@@ -245,12 +245,12 @@ def test_no_script_changes_a_start_type() -> None:
 def test_every_script_about_another_server_checks_the_name_first() -> None:
     about_itself = {"server_state", "restart_service", "step_running", "recovery_log", "protocol_log"}
     about_itself |= {"organisation"}  # it is about all of them, and takes no name
-    for name in set(scripts.NAMES) - about_itself:
+    for name in set(launch.NAMES) - about_itself:
         first = own_text(name).partition("Complete-Call")[2].splitlines()[1]
         assert first.strip() == "$server = Get-ServerArgument", name
 
 
-@pytest.mark.parametrize("name", ["_prelude", *scripts.NAMES])
+@pytest.mark.parametrize("name", ["_prelude", *launch.NAMES])
 def test_no_command_is_given_the_text_of_the_password(name: str) -> None:
     # Module logging (event 4103) writes down what a cmdlet is given; methods of .NET it does not.
     text = code(own_text(name))
@@ -275,7 +275,7 @@ def test_line_ends_travel_since_they_show_where_a_password_ends() -> None:
 
 
 def test_the_bootstrap_gives_the_password_to_no_cmdlet_and_clears_what_it_decoded() -> None:
-    text = scripts.arguments("i1.1")[-1].strip('"')
+    text = launch.arguments("i1.1")[-1].strip('"')
     root = PARSER.parse(text.encode()).root_node
     assert set(_commands(root)) - {"([ScriptBlock]::Create($script))"} == {"ConvertFrom-Json", "New-Object"}
     given = [part for part in text.split(";") if "ConvertFrom-Json" in part or "New-Object" in part or "& (" in part]
@@ -287,5 +287,5 @@ def test_the_bootstrap_gives_the_password_to_no_cmdlet_and_clears_what_it_decode
 
 
 def test_scripts_are_ascii_so_that_no_code_page_can_change_them() -> None:
-    for name in scripts.NAMES:
-        assert scripts.load(name).text.isascii()
+    for name in launch.NAMES:
+        assert launch.load(name).text.isascii()

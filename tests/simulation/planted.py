@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
-from daemon import approval, asking, budget, deferral, dispatch, engine, guards, in_window, shared_cause, turn
+from daemon import approval, asking, budget, engine, guards, in_window, shared_cause, turn
 from daemon.actions import EFFECTS, preconditions, verify
-from daemon.actions.action import Again, Context, Done, Heard, Prepared, Unheard, Withdrawn
+from daemon.actions.action import Again, Context, Done, Prepared, Withdrawn
 from daemon.actions.restart import RestartService
-from daemon.audit import AuditFollower
+from daemon.alerts import deferral, routing
+from daemon.alerts.intake import Intake
+from daemon.alerts.storms import of_a_storm, rooms
+from daemon.audit.follower import AuditFollower
 from daemon.case import Case
 from daemon.domain.alerts import Received
 from daemon.domain.audit import AuditRow
@@ -27,19 +30,18 @@ from daemon.domain.inventory import Server
 from daemon.domain.ports import EVERYTHING, Call, Delivery, Reply, ReplyKind
 from daemon.domain.verdicts import Mode
 from daemon.engine import Engine
+from daemon.exchange.answers import ServerHealth, ServerState
+from daemon.exchange.client import Heard, Unheard
 from daemon.family import Family
 from daemon.gates.dependencies import dependencies_healthy
 from daemon.gates.standing_down import nobody_logged_on
-from daemon.gates.storms import of_a_storm, rooms
-from daemon.intake import Intake
 from daemon.lab.script_call import Refusal
-from daemon.outbox import Outbox, bus_payload
+from daemon.operators.remote_pause import RemotePause
+from daemon.outgoing.outbox import Outbox, bus_payload
 from daemon.parts import Parts
-from daemon.remote_pause import RemotePause
 from daemon.sent import SAID_NO
 from daemon.simulation.ports import MemorySwitch
 from daemon.turn import Turn
-from daemon.wire.answers import ServerHealth, ServerState
 from statemachines.actions import Effect
 
 Patch = pytest.MonkeyPatch
@@ -65,27 +67,27 @@ def work_through_every_window(patch: Patch) -> None:
 
 
 def forget_what_was_set_aside(patch: Patch) -> None:
-    suppress = dispatch._suppress
+    suppress = routing._suppress
 
     def for_good(*args: object) -> Commit:
         return replace(suppress(*args), defer=())  # type: ignore[arg-type]  # handed through as it came
 
-    patch.setattr(dispatch, "_suppress", for_good)
+    patch.setattr(routing, "_suppress", for_good)
 
 
 def count_only_the_incidents_of_this_life(patch: Patch) -> None:
     """The cap on new incidents as a daemon would count them that keeps the number in memory."""
-    build, born = dispatch.Dispatch.__init__, [datetime.min.replace(tzinfo=UTC)]
+    build, born = routing.Dispatch.__init__, [datetime.min.replace(tzinfo=UTC)]
 
-    def started(self: dispatch.Dispatch, family: Family, *given: Any, **named: Any) -> None:  # noqa: ANN401 - passed on
+    def started(self: routing.Dispatch, family: Family, *given: Any, **named: Any) -> None:  # noqa: ANN401 - passed on
         build(self, family, *given, **named)
         born.append(family.clock.now())
 
     def forgetful(*given: Any) -> tuple[Room, ...]:  # noqa: ANN401 - passed on
         return tuple(replace(room, since=max(room.since, born[-1])) for room in rooms(*given))
 
-    patch.setattr(dispatch.Dispatch, "__init__", started)
-    for module in (dispatch, deferral):
+    patch.setattr(routing.Dispatch, "__init__", started)
+    for module in (routing, deferral):
         patch.setattr(module, "rooms", forgetful)
 
 
@@ -341,7 +343,7 @@ def let_a_script_say_that_nothing_was_tried_once_it_has_acted(patch: Patch) -> N
 
 
 def keep_the_password_that_a_probe_tells(patch: Patch) -> None:
-    patch.setattr("daemon.wire.envelope.struck_out", lambda answer: answer)
+    patch.setattr("daemon.exchange.envelope.struck_out", lambda answer: answer)
 
 
 def _unasked(patch: Patch, precondition: preconditions.Precondition) -> None:

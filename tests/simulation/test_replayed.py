@@ -1,6 +1,6 @@
 """Incidents of unlucky nights, replayed through the very ladders they ran on: nothing may differ."""
 
-from daemon.replay import Recorded, replay
+from daemon.reports.replay import Recorded, replay
 from daemon.simulation.campaign import hush
 from daemon.simulation.generate import story_of
 from daemon.simulation.run import play

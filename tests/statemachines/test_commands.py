@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from daemon.app import run_daemon
+from daemon.app.service import run_daemon
 from daemon.cli import app
-from daemon.cli.explanation import ASKED, explain, wrapped
 from daemon.config.guardrails import Timing
 from daemon.domain.errors import ConfigError
+from daemon.reports.explanation import ASKED, explain, wrapped
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES, Effect
 from statemachines.checker import bounds
 from statemachines.checker.facts import CHANGED_BY

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from daemon.adapters.sqlite.store import SqliteStore
-from daemon.audit import verify_chain
+from daemon.audit.verification import verify_chain
 from daemon.domain.commits import Channel
 from tests.store.samples import EVERYTHING
 from tests.store.test_sqlite_failures import committer, lines

@@ -8,7 +8,7 @@ import pytest
 
 from daemon.adapters.pause_file import PauseFile
 from daemon.adapters.systemd.journal import JournalSink
-from daemon.audit import MESSAGE_IDS, journal_fields
+from daemon.audit.journal_fields import MESSAGE_IDS, journal_fields
 from daemon.config.settings import Settings
 from daemon.domain.audit import AuditKind
 from daemon.domain.inventory import Inventory

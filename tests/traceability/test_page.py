@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon import scripts
+from daemon.exchange import launch
 from statemachines.compiler import Ladder
 from statemachines.loader import load_runbooks, shipped_directory
 from statemachines.model import ENDS
@@ -132,15 +132,15 @@ def test_names_of_monitors_are_found_in_any_case_and_only_as_meant() -> None:
 
 
 def test_the_scripts_use_the_parameters_that_are_meant() -> None:
-    assert "ProtocolLogEnabled" in scripts.load("set_protocol_log").text
-    assert "Get-Text $row 'ResultType'" in scripts.load("invoke_probe").text
-    assert "$row 'Result'" not in scripts.load("invoke_probe").text
-    for name in scripts.NAMES:
-        assert "ProtocolLoggingEnabled" not in scripts.load(name).text
+    assert "ProtocolLogEnabled" in launch.load("set_protocol_log").text
+    assert "Get-Text $row 'ResultType'" in launch.load("invoke_probe").text
+    assert "$row 'Result'" not in launch.load("invoke_probe").text
+    for name in launch.NAMES:
+        assert "ProtocolLoggingEnabled" not in launch.load(name).text
 
 
 def test_nothing_moves_databases_back() -> None:
-    for name in scripts.NAMES:
-        text = scripts.load(name).text
+    for name in launch.NAMES:
+        text = launch.load(name).text
         assert "Move-ActiveMailboxDatabase" not in text
         assert "RedistributeActiveDatabases" not in text

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.domain.alerts import Alert, Source
-from daemon.wire.alerts import (
+from daemon.alerts.payloads import (
     MAX_PAYLOAD,
     MAX_TEXT,
     Rejected,
@@ -21,6 +20,7 @@ from daemon.wire.alerts import (
     payload_key,
     understand,
 )
+from daemon.domain.alerts import Alert, Source
 
 DOCS = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text("utf-8")
 ID = "7f3e2a51-9b0c-4d77-8a57-2f6f0c1d9e10"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.domain.ports import Call, Reply, ReplyKind
-from daemon.wire.envelope import read_answer
+from daemon.exchange.envelope import read_answer
 
 HOST = "mbx1.contoso.lab"
 CALL = Call(executor="mbx1", script="server_state", args={}, step_id="i1.1", timeout=1, read_only=True)

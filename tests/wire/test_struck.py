@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.wire.struck import MASK, struck_out
+from daemon.exchange.struck import MASK, struck_out
 from tests.wire.test_envelope import NO, line, read
 
 SECRET = "hunter2;x,y=z:w"

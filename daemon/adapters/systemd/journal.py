@@ -16,11 +16,11 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-from daemon.audit import AUDIT_FIELDS, IDENTIFIER, MESSAGE_IDS, field_name, journal_fields
+from daemon.audit.journal_fields import AUDIT_FIELDS, IDENTIFIER, MESSAGE_IDS, field_name, journal_fields
+from daemon.audit.restored_store import Copy
 from daemon.domain.audit import AuditRow
 from daemon.domain.errors import SinkDown
 from daemon.domain.values import canonical
-from daemon.older_store import Copy
 
 SOCKET = Path("/run/systemd/journal/socket")
 

@@ -31,12 +31,12 @@ from winrm.exceptions import (
 )
 from winrm.protocol import Protocol
 
-from daemon import scripts
 from daemon.adapters.winrm.attempt import CLEANUP, Attempt, Refused, Stop
 from daemon.config.settings import Credential
 from daemon.domain.inventory import Server
 from daemon.domain.ports import LOGON, Reply, ReplyKind
-from daemon.logons import Hop, Logon, NoLogon
+from daemon.exchange.launch import Launch
+from daemon.exchange.logons import Hop, Logon, NoLogon
 
 OPERATION_TIMEOUT = 20.0  #: real seconds after which a server says "nothing yet" to a request; WinRM's usual value
 ANSWER_SLACK = 10.0  #: real seconds beyond that after which a silent connection counts as dead
@@ -185,7 +185,7 @@ class Conversation:
         self._command = ""
         self._protocol: Protocol | None = None
 
-    def hold(self, attempt: Attempt, launch: scripts.Launch, *, onward: bool) -> tuple[bytes, bytes, int]:
+    def hold(self, attempt: Attempt, launch: Launch, *, onward: bool) -> tuple[bytes, bytes, int]:
         """Run the command to its end; returns stdout, stderr and the exit code. `onward`: it logs on to Exchange too.
 
         Raises:
@@ -235,7 +235,7 @@ class Conversation:
         if self._logon is not None:
             self._logon.leave()
 
-    def _start(self, launch: scripts.Launch) -> None:
+    def _start(self, launch: Launch) -> None:
         """Command, and all of stdin: the script runs when the last of it has arrived."""
         with self._step("Command") as protocol:
             self._command = protocol.run_command(

@@ -1,0 +1,115 @@
+"""Verifies what was set aside: opens an incident for each deferred monitor once its time has come.
+
+A healthy one is resolved by its first look, and nobody is disturbed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from daemon.alerts.storms import asks_again, no_room, rooms
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit, Deferred
+from daemon.domain.errors import Conflict
+from daemon.family import Family
+from daemon.opening import Opening, about, lets_go, opened
+from daemon.runtime.wakeup import POLL, Nudge
+from daemon.schedule import asked_again, maintenance
+
+BATCH = 20
+ROUNDS = 100  #: how often one is decided anew because something else was committed first
+LATER = timedelta(minutes=1)  #: when to ask again about one whose time has not come after all
+
+_log = structlog.get_logger("exmedic.deferral")
+
+
+class Deferral:
+    """The loop. `committed` is called after each commit."""
+
+    def __init__(self, family: Family, committed: Callable[[], None], poll: float = POLL) -> None:
+        self._family = family
+        self._committed = committed
+        self._nudge = Nudge(family.clock, poll)
+
+    def nudge(self) -> None:
+        """Something may have become due."""
+        self._nudge.ring()
+
+    async def run(self, beat: Callable[[], None], stopping: asyncio.Event) -> None:
+        """Take up what is due until told to stop."""
+        while not stopping.is_set():
+            beat()
+            if await self.take_up() == 0:
+                await self._nudge.wait()
+
+    async def take_up(self) -> int:
+        """Take up one batch of what is due; how many were."""
+        due = await self._family.store.deferred(self._family.clock.now(), BATCH)
+        return [await self._take(deferred) for deferred in due].count(True)
+
+    async def _take(self, deferred: Deferred) -> bool:
+        why = ""
+        for _ in range(ROUNDS):
+            try:
+                await self._family.store.commit(await self._decide(deferred))
+            except Conflict as conflict:
+                why = str(conflict)  # an alert opened or moved the incident of this key first: look again
+                continue
+            self._committed()
+            return True
+        _log.warning("what was set aside is taken up at the next look", key=str(deferred.key), why=why)
+        return False
+
+    async def _decide(self, deferred: Deferred) -> Commit:
+        now = self._family.clock.now()
+        server = self._family.inventory.find(deferred.key.server)
+        if server is None:
+            return _dropped(deferred, now)
+        current = await self._family.store.current_incident(deferred.key)
+        if current is not None and lets_go(current):
+            # Joined to one that only puts things back, it would be lost.
+            return _postponed(deferred, now, now + LATER)
+        found = (
+            None if current is not None else await maintenance(self._family.windows, self._family.store, server, now)
+        )
+        if found is not None:
+            return _postponed(deferred, now, asked_again(found.until, now))
+        since = f"since {deferred.since:%Y-%m-%d %H:%M} UTC: {deferred.reason}"
+        if current is not None:
+            message = f"alerts that were set aside {since}, belong to this incident"
+            entry = about(AuditKind.ALERT_JOINED, current, now, message, {"reason": deferred.reason})
+            # Committed though unchanged: a verification that began before the alerts cannot end it now.
+            return Commit(at=now, incident=current, undefer=(deferred.key,), audit=(entry,))
+        room = rooms(server, self._family.inventory, self._family.storms, now)
+        if await no_room(self._family.store, room):
+            return _postponed(deferred, now, asks_again(deferred.key, deferred.since, now))
+        opening = Opening(
+            incident_id=self._family.new_id(),
+            key=deferred.key,
+            health_set=deferred.health_set,
+            monitor=deferred.monitor,
+            ladder=self._family.ladders.handling(server, deferred.health_set, deferred.monitor),
+            because=f"alerts that were set aside {since}",
+            facts={"reason": deferred.reason},
+        )
+        return replace(opened(opening, now, self._family.prefix), undefer=(deferred.key,), room=room)
+
+
+def _postponed(deferred: Deferred, now: datetime, until: datetime) -> Commit:
+    return Commit(at=now, undefer=(deferred.key,), defer=(replace(deferred, not_before=until),))
+
+
+def _dropped(deferred: Deferred, now: datetime) -> Commit:
+    entry = AuditEntry(
+        kind=AuditKind.DECISION,
+        at=now,
+        message=f"not verified after all: {deferred.key.server} is no longer in the inventory",
+        server=deferred.key.server,
+        health_set=deferred.health_set,
+        monitor=deferred.monitor,
+        fields={"reason": deferred.reason},
+    )
+    return Commit(at=now, undefer=(deferred.key,), audit=(entry,))

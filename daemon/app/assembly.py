@@ -1,0 +1,177 @@
+"""Puts the running parts together on whatever stands behind the ports: who works with what, and who wakes whom."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from daemon.alerts.deferral import Deferral
+from daemon.alerts.intake import Intake
+from daemon.alerts.routing import Dispatch
+from daemon.audit.follower import AuditFollower
+from daemon.audit.ledger_watch import LedgerWatch
+from daemon.audit.logon_watch import LogonWatch
+from daemon.config.settings import Settings, windows_of
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.inventory import Inventory
+from daemon.domain.ports import AuditSink, Bus, Clock, KillSwitch, Notifier, Outside, Shell, Store
+from daemon.engine import Engine
+from daemon.exchange.logons import Logons
+from daemon.exchange.silences import AttentiveShell
+from daemon.family import Family
+from daemon.ladders import Ladders
+from daemon.operators.commands import Operators
+from daemon.operators.remote_pause import RemotePause
+from daemon.outgoing.outbox import Outbox
+from daemon.parts import Parts
+from daemon.runner import Runner
+from daemon.runtime.loops import Daemon, Service
+from daemon.runtime.progress import Progress
+from daemon.runtime.wakeup import POLL
+from statemachines.model import Definition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outer:
+    """Everything outside, behind its port."""
+
+    store: Store
+    clock: Clock
+    shell: Shell
+    bus: Bus
+    bus_loop: Callable[[], Coroutine[Any, Any, None]]  #: keeps the bus connected
+    sink: AuditSink
+    resend: int  #: rows that the sink is sent again after a start
+    notifier: Notifier | None
+    outside: Outside | None
+    pause: KillSwitch
+    service: Service
+    new_id: Callable[[], str]  #: of incidents
+    logons: Logons | None = None  #: None: the shell needs no password
+    poll: float = POLL  #: seconds between looks of a loop that nobody wakes
+
+
+def assemble(
+    settings: Settings, inventory: Inventory, definitions: Sequence[Definition], outer: Outer
+) -> tuple[Daemon, Operators]:
+    """The daemon, and who carries out operators' commands beside it."""
+    store, clock, bus = outer.store, outer.clock, outer.bus
+    ladders = Ladders(definitions, store)
+    follower = AuditFollower(store=store, sink=outer.sink, clock=clock, resend=outer.resend, poll=outer.poll)
+    outbox = Outbox(store=store, bus=bus, notifier=outer.notifier, clock=clock, poll=outer.poll)
+    family = _family(settings, inventory, ladders, outer)
+
+    def committed() -> None:
+        outbox.nudge()
+        follower.nudge()
+        watch.changed()
+
+    parts = Parts(
+        store=store,
+        shell=AttentiveShell(outer.shell, clock),
+        clock=clock,
+        inventory=inventory,
+        ladders=ladders,
+        engine=Engine(settings.timing, settings.bus.prefix),
+        settings=settings,
+        pause=outer.pause,
+        family=family,
+        committed=committed,
+        outside=outer.outside,
+    )
+    runner = Runner(parts, outer.poll)
+
+    def work() -> None:
+        committed()
+        runner.nudge()
+
+    dispatch = Dispatch(family, work, outer.poll)
+    deferral = Deferral(family, work, outer.poll)
+
+    def ingested() -> None:
+        committed()
+        dispatch.nudge()
+
+    intake = Intake(bus=bus, store=store, clock=clock, settings=settings.bus, nudge=ingested)
+    watch = LedgerWatch(
+        store=store,
+        clock=clock,
+        prefix=settings.bus.prefix,
+        acknowledged=lambda: intake.acknowledged,
+        committed=committed,
+        poll=outer.poll,
+    )
+    logons = _logon_watch(settings, outer, committed)
+    operators = _operators(settings, inventory, outer, work)
+    remote_pause = RemotePause(
+        bus=bus,
+        inventory=inventory,
+        prefix=settings.bus.prefix,
+        pause=lambda user, request: operators.carry_out(user, {**request, "command": "pause"}),
+    )
+    daemon = Daemon(
+        taking=(("bus", outer.bus_loop), ("intake", intake.run), ("remote pause", remote_pause.run)),
+        working=(
+            *(("dispatch", dispatch.run), ("deferral", deferral.run), ("runner", runner.run), ("ledger", watch.run)),
+            *(("logons", each.run) for each in logons),
+        ),
+        flushing=(("outbox", outbox.run_bus), ("audit", follower.run), ("notifications", outbox.run_notify)),
+        wake=(dispatch.nudge, deferral.nudge, runner.nudge, watch.nudge, *(each.nudge for each in logons), committed),
+        progress=Progress(clock),
+        service=outer.service,
+        ready=lambda: bus.connected,
+        starting=lambda: watch.check(thorough=True),
+        stopped=lambda: store.commit(lifecycle(AuditKind.STOPPED, clock, "stopped as told")),
+    )
+    return daemon, operators
+
+
+def _family(settings: Settings, inventory: Inventory, ladders: Ladders, outer: Outer) -> Family:
+    return Family(
+        store=outer.store,
+        clock=outer.clock,
+        inventory=inventory,
+        ladders=ladders,
+        new_id=outer.new_id,
+        prefix=settings.bus.prefix,
+        windows=windows_of(settings),
+        storms=settings.storms,
+    )
+
+
+def _logon_watch(settings: Settings, outer: Outer, committed: Callable[[], None]) -> tuple[LogonWatch, ...]:
+    """The loop that tells of refused passwords, where there are passwords."""
+    if outer.logons is None:
+        return ()
+    return (
+        LogonWatch(
+            logons=outer.logons,
+            store=outer.store,
+            clock=outer.clock,
+            prefix=settings.bus.prefix,
+            committed=committed,
+            poll=outer.poll,
+        ),
+    )
+
+
+def _operators(settings: Settings, inventory: Inventory, outer: Outer, wake: Callable[[], None]) -> Operators:
+    return Operators(
+        store=outer.store,
+        bus=outer.bus,
+        clock=outer.clock,
+        inventory=inventory,
+        pause_file=outer.pause,
+        wake=wake,
+        windows=windows_of(settings),
+        approval_lasts=timedelta(seconds=settings.timing.approval_expires),
+        notifies=outer.notifier is not None,
+        resting=outer.logons.resting if outer.logons else tuple,
+    )
+
+
+def lifecycle(kind: AuditKind, clock: Clock, message: str) -> Commit:
+    """Puts on record that the daemon has started or stopped."""
+    now = clock.now()
+    return Commit(at=now, audit=(AuditEntry(kind=kind, at=now, message=message),))

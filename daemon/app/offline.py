@@ -1,0 +1,169 @@
+"""What commands read without a daemon: the configuration, the store, its audit trail."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.adapters.clock import FastClock, SystemClock
+from daemon.adapters.sqlite.backup import copied
+from daemon.adapters.sqlite.file import is_locked
+from daemon.adapters.sqlite.store import SqliteStore
+from daemon.adapters.systemd.journal import journal_copies
+from daemon.audit.verification import Verdict, verify_chain
+from daemon.config.inventory import check_site
+from daemon.config.settings import Settings, load_settings
+from daemon.domain.errors import ConfigError, OperatorError, SinkDown
+from daemon.domain.ledger import Ledger
+from daemon.domain.ports import Clock, Store
+from statemachines.loader import RunbookError, load_runbooks, shipped_directory
+from statemachines.mistake import Mistake
+from statemachines.model import Definition
+
+DATABASE = "exmedic.db"
+
+
+def runbooks(settings: Settings) -> tuple[Definition, ...]:
+    """The shipped runbooks and the site's own.
+
+    Raises:
+        ConfigError: any of them is wrong.
+    """
+    directories = [shipped_directory()]
+    if settings.runbooks is not None:
+        directories.append(settings.runbooks)
+    try:
+        return load_runbooks(*directories)
+    except RunbookError as error:
+        raise ConfigError(error.mistakes) from error
+
+
+def check_everything(config: Path) -> tuple[tuple[Mistake, ...], tuple[str, ...]]:
+    """All mistakes of configuration, inventory and runbooks, and the names of the runbooks."""
+    mistakes = check_site(config)
+    names: tuple[str, ...] = ()
+    try:
+        # With mistakes in the settings only the shipped runbooks can be told; they are checked all the same.
+        names = tuple(found.runbook for found in runbooks(Settings() if mistakes else load_settings(config)))
+    except ConfigError as error:
+        mistakes = (*mistakes, *error.mistakes)
+    return mistakes, names
+
+
+@contextlib.asynccontextmanager
+async def reading(settings: Settings) -> AsyncIterator[Store]:
+    """The store, to read from, beside a running daemon or without one.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    async with reading_file(settings.data / DATABASE) as store:
+        yield store
+
+
+@contextlib.asynccontextmanager
+async def reading_file(database: Path) -> AsyncIterator[Store]:
+    """A store's file, or a backup of one, to read from.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    store = SqliteStore(database, read_only=True)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditVerdict:
+    """Whether the audit trail is whole, in words."""
+
+    good: bool
+    text: str
+
+
+async def verify_audit(settings: Settings, *, journal: bool) -> AuditVerdict:
+    """Verify the chain, and its copies in the journal if wanted and there is one."""
+    compare = journal and settings.journal.exists()
+    async with reading(settings) as store:
+        # Only what the daemon's own user wrote counts as a copy; anybody may write into the journal.
+        owner = (settings.data / DATABASE).stat().st_uid
+        try:
+            copies = journal_copies(namespace=journal_namespace(settings.journal), uid=owner)
+            verdict = await verify_chain(store, copies if compare else None)
+        except SinkDown as error:
+            raise OperatorError(f"{error}; or leave the journal out with --no-journal") from error
+    if verdict.finding is not None:
+        return AuditVerdict(good=False, text=f"row {verdict.finding.seq}: {verdict.finding.reason}")
+    compared = _compared(verdict) if compare else "not compared with a journal"
+    return AuditVerdict(good=True, text=f"{verdict.rows} rows, chain unbroken, {compared}; head {verdict.head[:16]}")
+
+
+def _compared(verdict: Verdict) -> str:
+    if not verdict.compared:
+        return "the journal has no copy of any: whether rows were cut off at the end cannot be told"
+    text = f"{verdict.compared} copies in the journal agree"
+    if verdict.begins > 1:
+        text += f" (it begins at row {verdict.begins})"
+    return f"{text}, it lacks {verdict.gaps} rows that the store has" if verdict.gaps else text
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that was made and verified, in words."""
+
+    text: str
+
+
+def back_up(settings: Settings, target: Path, *, force: bool) -> Backup:
+    """Copy the store to `target` and verify the copy: its pages, its references, and its audit trail.
+
+    Raises:
+        OperatorError: the file exists, or is the store's own; or what was copied is not whole.
+        StoreError: the store cannot be read or the copy not written.
+    """
+    store = settings.data / DATABASE
+    if target.exists() and not force:
+        raise OperatorError(f"{target} exists; name another file, or give --force to replace it")
+    if target.resolve() in {store.with_name(store.name + end).resolve() for end in ("", "-wal", "-shm", ".lock")}:
+        raise OperatorError(f"{target} is the store itself; name another file for the backup")
+    with copied(store, target) as part:
+        verdict, ledger = asyncio.run(_looked_over(part))
+        if verdict.finding is not None:
+            raise OperatorError(
+                f"{store} has a bad audit trail: row {verdict.finding.seq}: {verdict.finding.reason}. No backup was "
+                "made; keep copies of the files themselves, and see `exmedic audit verify`"
+            )
+        size = part.stat().st_size
+    balance = f", but the ledger does not balance: {ledger.imbalance}" if ledger.imbalance else ""
+    return Backup(
+        f"{size / 1e6:.1f} MB, {ledger.stored} alerts, {ledger.opened} incidents, {verdict.rows} audit rows, chain "
+        f"unbroken; head {verdict.head[:16]}{balance}"
+    )
+
+
+async def _looked_over(copy: Path) -> tuple[Verdict, Ledger]:
+    store = SqliteStore(copy, read_only=True)
+    await store.open()
+    try:
+        return await verify_chain(store), await store.ledger(thorough=True)
+    finally:
+        await store.close()
+
+
+def journal_namespace(socket: Path) -> str | None:
+    """Whose journal is behind a socket: `/run/systemd/journal.NAMESPACE/socket`, systemd-journald.service(8)."""
+    return socket.parent.name.partition("journal.")[2] or None
+
+
+def may_run(data: Path) -> bool:
+    """Whether a daemon may be running on the store in this directory: one has it open, or that cannot be told."""
+    return is_locked((data / DATABASE).resolve())
+
+
+def clock_of(settings: Settings) -> Clock:
+    """The clock that a daemon of these settings goes by."""
+    return FastClock(settings.lab.epoch, settings.lab.speed) if settings.lab else SystemClock()

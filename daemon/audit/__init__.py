@@ -1,0 +1,1 @@
+"""The audit trail: copied to the journal, verified, and watched."""

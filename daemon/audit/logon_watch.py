@@ -1,0 +1,70 @@
+"""Tells a human of a refused password, once until it was accepted."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.errors import StoreError
+from daemon.domain.ports import Clock, Store
+from daemon.domain.values import timestamp
+from daemon.exchange.logons import Logons
+from daemon.outgoing.messages import logon_messages
+from daemon.runtime.wakeup import POLL, Nudge
+
+_log = structlog.get_logger("exmedic.logons")
+
+
+class LogonWatch:
+    """The loop that pages. The threads that log on do not: they may not touch the store."""
+
+    def __init__(
+        self,
+        *,
+        logons: Logons,
+        store: Store,
+        clock: Clock,
+        prefix: str,
+        committed: Callable[[], None],
+        poll: float = POLL,
+    ) -> None:
+        self._logons = logons
+        self._store = store
+        self._clock = clock
+        self._prefix = prefix
+        self._committed = committed
+        self._bell = Nudge(clock, poll)
+
+    def nudge(self) -> None:
+        """Look whether to stop."""
+        self._bell.ring()
+
+    async def run(self, beat: Callable[[], None], stopping: asyncio.Event) -> None:
+        """Look from time to time until told to stop."""
+        while not stopping.is_set():
+            beat()
+            try:
+                await self.look()
+            except StoreError as error:
+                _log.warning("refused_logon_not_told", reason=str(error))
+            await self._bell.wait()
+
+    async def look(self) -> None:
+        """Page for what nobody was told of. Dies it after the commit: it is told twice.
+
+        Raises:
+            StoreError: the store cannot be used.
+        """
+        for refusal in self._logons.untold():
+            now, reason = self._clock.now(), str(refusal)
+            _log.error("logon_refused", what=reason)
+            fields = {"credential": refusal.identity.credential, "until": timestamp(refusal.until)}
+            entry = AuditEntry(
+                kind=AuditKind.LOGON_REFUSED, at=now, message=reason, server=refusal.server, fields=fields
+            )
+            messages = logon_messages(self._prefix, reason, now)
+            await self._store.commit(Commit(at=now, audit=(entry,), outgoing=messages))
+            self._logons.tell(refusal)
+            self._committed()

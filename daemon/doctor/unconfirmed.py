@@ -1,0 +1,257 @@
+"""How each unconfirmed fact is judged from an examination; `daemon.doctor.report` has the table of them.
+
+A fact of which an examination shows nothing cannot be told; that is no fault of the server.
+"""
+
+import re
+from collections.abc import Callable
+
+from daemon.actions.backends import TELLING, names
+from daemon.doctor.examination import Examination
+from daemon.doctor.needs import Holds
+from daemon.domain.inventory import Inventory, Role
+from daemon.gates.dependencies import standing
+from daemon.gates.facts import Dependency
+from daemon.gates.server import COMPONENT_STATES, component
+
+#: Microsoft, Get-ServerHealth reference: the values of AlertValue.
+ALERT_VALUES = frozenset(
+    {"healthy", "degraded", "unhealthy", "repairing", "disabled", "unavailable", "uninitialized", "unknown"}
+)
+#: Microsoft, Exchange Management Shell, ProbeResult: the values of ResultType.
+RESULT_TYPES = frozenset({"timeout", "poisoned", "succeeded", "failed", "quarantined", "rejected"})
+#: Microsoft, Get-MailboxDatabaseCopyStatus reference: the values of Status.
+COPY_STATES = frozenset(
+    {
+        "mounted",
+        "mounting",
+        "dismounting",
+        "dismounted",
+        "healthy",
+        "failed",
+        "failedandsuspended",
+        "suspended",
+        "seeding",
+        "seedingsource",
+        "initializing",
+        "resynchronizing",
+        "disconnectedandhealthy",
+        "disconnectedandresynchronizing",
+        "servicedown",
+        "singlepagerestore",
+        "unknown",
+        "misconfigured",
+        "nonexchangereplication",
+    }
+)
+#: On which servers the page says that each monitor's alert is usually raised; the others may have it or not.
+USUALLY_ON = {
+    "popctpmonitor": Role.CLIENT_ACCESS,
+    "popproxytestmonitor": Role.CLIENT_ACCESS,
+    "popdeeptestmonitor": Role.MAILBOX,
+    "popselftestmonitor": Role.MAILBOX,
+}
+
+Judged = tuple[Holds, str]
+Judge = Callable[[Examination], Judged]
+
+
+def _judged(answer: object | None, why: str, wrong: list[str], right: str) -> Judged:
+    """Cannot tell without an answer; else whether anything is wrong."""
+    if answer is None:
+        return Holds.OPEN, why
+    return (Holds.NO, ", ".join(dict.fromkeys(wrong))) if wrong else (Holds.YES, right)
+
+
+def tells_of(about: Dependency) -> Judge:
+    """Get-ServerHealth shows monitors of that health set that say how it is."""
+
+    def judge(seen: Examination) -> Judged:
+        asked = seen.dependencies[about]
+        if asked.answer is None:
+            return Holds.OPEN, asked.why
+        healthy, shown = standing(asked.answer, about, seen.server.name)
+        return (Holds.NO if healthy is None else Holds.YES), shown
+
+    return judge
+
+
+def log_names_servers(inventory: Inventory) -> Judge:
+    """The rows of the probes' sessions name a server of the inventory."""
+
+    def judge(seen: Examination) -> Judged:
+        log = seen.log.answer
+        if log is None or not log.rows:
+            return Holds.OPEN, seen.log.why or "no session of a probe was logged in the last hour"
+        named = names(log, inventory)
+        if named.unclear or not named.servers:
+            return Holds.NO, named.unclear or f"no server of the inventory is named in {len(log.rows)} rows"
+        return Holds.YES, f"it names {', '.join(named.servers)}"
+
+    return judge
+
+
+def monitors(seen: Examination) -> Judged:
+    """Every monitor that the page expects on such a server is there, under the name of a runbook."""
+    here = {(row.health_set.lower(), row.name.lower()) for row in seen.pop_rows}
+    roles = set(seen.server.roles) | ({Role.CLIENT_ACCESS} if seen.front_end else set())
+    wanted = [one for one in seen.handled if USUALLY_ON.get(one.monitor.lower()) in roles]
+    absent = [
+        f"no {one.monitor} in {one.health_set}"
+        for one in wanted
+        if (one.health_set.lower(), one.monitor.lower()) not in here
+    ]
+    handled = {(one.health_set.lower(), one.monitor.lower()) for one in seen.handled}
+    others = sorted({row.name for row in seen.pop_rows if (row.health_set.lower(), row.name.lower()) not in handled})
+    beside = f"; without a runbook, so that they only escalate: {', '.join(others)}" if others else ""
+    return _judged(seen.health.answer, seen.health.why, absent, f"monitors: {len(here)}{beside}")
+
+
+def probes_run(seen: Examination) -> Judged:
+    """Each probe gives an object, not only a warning."""
+    if not seen.probes:
+        return Holds.OPEN, seen.health.why or "no monitor with a probe was found"
+    wrong = [
+        f"{name}: {asked.why or '; '.join(asked.answer.warnings if asked.answer else ()) or 'no object'}"
+        for name, asked in seen.probes.items()
+        if asked.answer is None or not asked.answer.objects
+    ]
+    unheard = all(asked.answer is None for asked in seen.probes.values())
+    told = ", ".join(
+        f"{name}: {'/'.join(result.result_type for result in asked.answer.objects)}"
+        for name, asked in seen.probes.items()
+        if asked.answer
+    )
+    return _judged(None if unheard else seen.probes, "; ".join(wrong), wrong, told)
+
+
+def result_types(seen: Examination) -> Judged:
+    """ResultType as Microsoft spells it."""
+    results = [result for asked in seen.probes.values() if asked.answer for result in asked.answer.objects]
+    wrong = [f"ResultType {one.result_type}" for one in results if one.result_type.lower() not in RESULT_TYPES]
+    return _judged(results or None, "no probe gave a result", wrong, f"{len(results)} results")
+
+
+def one_mailbox(seen: Examination) -> Judged:
+    """One object for one run."""
+    runs = {name: asked.answer.objects for name, asked in seen.probes.items() if asked.answer and asked.answer.objects}
+    wrong = [f"{name} gave {len(objects)} objects" for name, objects in runs.items() if len(objects) > 1]
+    return _judged(runs or None, "no probe gave a result", wrong, "each run gave one object")
+
+
+def alert_values(seen: Examination) -> Judged:
+    """AlertValue as Microsoft spells it."""
+    wrong = [f"AlertValue {row.alert_value}" for row in seen.pop_rows if row.alert_value.lower() not in ALERT_VALUES]
+    return _judged(seen.pop_rows or None, seen.health.why or "no row", wrong, f"{len(seen.pop_rows)} rows")
+
+
+def components(seen: Examination) -> Judged:
+    """The components that the gates ask for are there, in states that they know."""
+    exchange = seen.exchange.answer
+    if exchange is None:
+        return Holds.OPEN, seen.exchange.why
+    wanted = ["ServerWideOffline"]
+    wanted += ["HubTransport"] if exchange.mailbox_role else []
+    wanted += ["PopProxy"] if exchange.client_access_role else []
+    wrong = [f"no component {name}" for name in wanted if component(exchange, name) is None]
+    wrong += [f"{one.name} is {one.state}" for one in exchange.components if one.state.lower() not in COMPONENT_STATES]
+    return _judged(exchange, "", wrong, ", ".join(wanted))
+
+
+def requesters(seen: Examination) -> Judged:
+    """LocalStates and RemoteStates come through the session with their parts."""
+    exchange = seen.exchange.answer
+    if exchange is None:
+        return Holds.OPEN, seen.exchange.why
+    requests = [(one.name, request) for one in exchange.components for request in one.requests]
+    wrong = [f"{name}: {request.requester}" for name, request in requests if request.requester == "unreadable"]
+    told = ", ".join(sorted({request.requester for _, request in requests}))
+    return _judged(requests or None, "no component shows a requester", wrong, told)
+
+
+def version(seen: Examination) -> Judged:
+    """AdminDisplayVersion begins with the version number."""
+    exchange = seen.exchange.answer
+    version = exchange.version if exchange else ""
+    wrong = [] if re.match(r"(?:Version )?\d+\.\d+", version) else [version or "empty"]
+    return _judged(exchange, seen.exchange.why, wrong, version)
+
+
+def short_names(seen: Examination) -> Judged:
+    """Copies are told with the short name of their server."""
+    copies = seen.copies.answer.copies if seen.copies.answer else ()
+    wrong = [copy.server for copy in copies if "." in copy.server]
+    return _judged(copies or None, seen.copies.why or "no copy", wrong, f"such as {copies[0].server}" if copies else "")
+
+
+def copy_states(seen: Examination) -> Judged:
+    """Status as Microsoft spells it."""
+    copies = seen.copies.answer.copies if seen.copies.answer else ()
+    wrong = [f"Status {copy.status}" for copy in copies if copy.status.lower() not in COPY_STATES]
+    told = ", ".join(sorted({copy.status for copy in copies}))
+    return _judged(copies or None, seen.copies.why or "no copy", wrong, told)
+
+
+def lag_text(seen: Examination) -> Judged:
+    """Not every copy reads as lagged, as one does whose ReplayLagStatus is not understood."""
+    copies = seen.copies.answer.copies if seen.copies.answer else ()
+    lagged = [copy for copy in copies if copy.lagged]
+    if copies and len(lagged) == len(copies):
+        return Holds.NO, f"all {len(copies)} copies read as lagged, which is also how an unreadable text reads"
+    return _judged(copies or None, seen.copies.why or "no copy", [], f"{len(lagged)} of {len(copies)} copies lagged")
+
+
+def nodes(seen: Examination) -> Judged:
+    """The cluster tells the state of each member."""
+    dag = seen.dag.answer
+    members = dag.members if dag else ()
+    wrong = [f"no state of {member.server}" for member in members if not member.node_state]
+    told = ", ".join(f"{member.server} {member.node_state}" for member in members)
+    return _judged(members or None, seen.dag.why or "in no DAG", wrong, told)
+
+
+def recovery(seen: Examination) -> Judged:
+    """The log of Managed Availability's recovery actions can be read."""
+    log = seen.recovery.answer
+    if log is None and seen.recovery.ran:
+        return Holds.NO, seen.recovery.why
+    return _judged(log, seen.recovery.why, [], f"{len(log.actions)} actions in 12 hours" if log else "")
+
+
+def restart_event(seen: Examination) -> Judged:
+    """There is an event of a requested restart."""
+    state = seen.state.answer
+    if state is None or state.restart_requested_at is None:
+        return Holds.OPEN, seen.state.why or "no restart was requested since it booted"
+    return Holds.YES, f"event 1074 at {state.restart_requested_at:%Y-%m-%d %H:%M}"
+
+
+def log_place(seen: Examination) -> Judged:
+    """LogFileLocation is a local path of the form that the script takes."""
+    settings = seen.settings.answer
+    place = settings.log_location if settings else ""
+    wrong = [] if re.fullmatch(r"[A-Za-z]:(\\[A-Za-z0-9][A-Za-z0-9 ._()-]*)+\\?", place) else [place or "empty"]
+    return _judged(settings, seen.settings.why, wrong, place)
+
+
+def log_columns(seen: Examination) -> Judged:
+    """The columns that find the sessions of a probe, and what they were proxied to."""
+    log = seen.log.answer
+    if log is None and seen.log.ran and seen.log.error != "not_found":
+        return Holds.NO, seen.log.why
+    if log is None or not log.columns:
+        return Holds.OPEN, seen.log.why or "there is no log file of the last hour"
+    wanted, there = {"datetime", "sessionid", "user"}, {name.strip().lower() for name in log.columns}
+    wrong = [f"no column {name}" for name in sorted(wanted - there)]
+    wrong += [] if there & set(TELLING) else [f"no column {' or '.join(TELLING)}"]
+    return _judged(log, "", wrong, f"{len(log.columns)} columns")
+
+
+def stdin(seen: Examination) -> Judged:
+    """A script that came on stdin has answered."""
+    return (Holds.YES, "a script answered") if seen.state.ran else (Holds.OPEN, seen.state.why)
+
+
+def scom(_: Examination) -> Judged:
+    """Nothing on a server can tell."""
+    return Holds.OPEN, "SCOM's, not this server's: see `exmedic incidents` after its next alert"

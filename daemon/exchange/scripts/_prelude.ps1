@@ -1,0 +1,451 @@
+# Stands in front of every shipped script: arguments, the Exchange session, and the one line of answer.
+#
+# Windows PowerShell 5.1. A script ends with one call of Complete-Call; that writes exactly one envelope (see
+# daemon/exchange/answers.py) and exits 0, or, when it has acted and cannot say how that ended, writes none and exits 3.
+# Arguments stay data: they are bound to parameters and never become part of a command.
+# $Secret is a SecureString, empty when there is no second logon: no command may be given its text, or logs would hold it.
+param($Call, $Secret)
+
+Set-StrictMode -Version 2.0
+$ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue'
+$WarningPreference = 'SilentlyContinue'
+$InformationPreference = 'SilentlyContinue'
+# Windows PowerShell may write an array as {"value":[...],"Count":n}; without this type data it cannot.
+Remove-TypeData -TypeName 'System.Array' -ErrorAction 'SilentlyContinue'
+
+$context = @{
+    session    = $null
+    credential = $null
+    warnings   = New-Object 'System.Collections.Generic.List[string]'
+    # Whether something may have been changed. From then on no answer may say that nothing was tried.
+    acted      = $false
+}
+
+# Ends the script with an error kind of the contract.
+function Stop-Call {
+    param([string] $Kind, [string] $Message)
+    $refusal = New-Object 'System.InvalidOperationException' -ArgumentList $Message
+    $refusal.Data['exmedic'] = $Kind
+    throw $refusal
+}
+
+# Hides our own password. Those of others are struck out where the answer is read, and where such a value ends shows by
+# its line: so no line end is touched here.
+function Hide-Secret {
+    param([string] $Text)
+    $clean = $Text
+    if ($null -ne $context.credential -and $Secret.Length -gt 0) {
+        $clean = $clean.Replace($context.credential.GetNetworkCredential().Password, '***')
+    }
+    $clean = $clean.Trim()
+    if ($clean.Length -gt 1000) {
+        $clean = $clean.Substring(0, 1000)
+    }
+    return $clean
+}
+
+function Format-Moment {
+    param($Value)
+    if ($null -eq $Value) {
+        return $null
+    }
+    $utc = ([datetime] $Value).ToUniversalTime()
+    # Exchange fills a time it does not have with the year 1.
+    if ($utc.Year -lt 1900) {
+        return $null
+    }
+    return $utc.ToString('yyyy-MM-ddTHH:mm:ss.ffffffZ', [cultureinfo]::InvariantCulture)
+}
+
+# The FQDN of this host, as it knows itself, without asking DNS.
+function Get-HostName {
+    $network = [System.Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties()
+    if ($network.DomainName) {
+        return ($network.HostName + '.' + $network.DomainName).ToLowerInvariant()
+    }
+    return $network.HostName.ToLowerInvariant()
+}
+
+function Get-Argument {
+    param([string] $Name)
+    if ($null -eq $Call.args.PSObject.Properties[$Name]) {
+        Stop-Call 'broken' "The argument '$Name' is missing."
+    }
+    return $Call.args.PSObject.Properties[$Name].Value
+}
+
+# Several Get cmdlets answer for every object when the identity is empty or unknown, so no name passes unchecked.
+function Get-ServerArgument {
+    $name = [string] (Get-Argument 'server')
+    if ($name -notmatch '\A(?=.{3,255}\z)(?!.*\.[0-9]+\z)[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9][A-Za-z0-9-]*)+\z') {
+        Stop-Call 'broken' "The argument 'server' is not the full name of a server."
+    }
+    return $name.ToLowerInvariant()
+}
+
+function Get-NameArgument {
+    param([string] $Name)
+    $text = [string] (Get-Argument $Name)
+    if ($text -notmatch '\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\z') {
+        Stop-Call 'broken' "The argument '$Name' is not a name."
+    }
+    return $text
+}
+
+function Get-FlagArgument {
+    param([string] $Name)
+    $value = Get-Argument $Name
+    if ($value -isnot [bool]) {
+        Stop-Call 'broken' "The argument '$Name' is neither true nor false."
+    }
+    return $value
+}
+
+# A time with its offset; ConvertFrom-Json may have made a [datetime] of it already.
+function Get-MomentArgument {
+    param([string] $Name)
+    $value = Get-Argument $Name
+    if ($value -is [datetime]) {
+        return [System.DateTimeOffset] $value.ToUniversalTime()
+    }
+    $style = [System.Globalization.DateTimeStyles]::AssumeUniversal
+    return [System.DateTimeOffset]::Parse([string] $value, [cultureinfo]::InvariantCulture, $style)
+}
+
+# Where a step leaves on this server's disk that it was about to act.
+function Get-MarkPath {
+    param([string] $Step)
+    return [System.IO.Path]::Combine($env:ProgramData, 'exmedic', $Step + '.begun')
+}
+
+# Called before an effect that somebody else may have as well: when the answer is lost, the mark tells the two apart.
+function Save-Mark {
+    try {
+        $path = Get-MarkPath ([string] $Call.step)
+        [void] [System.IO.Directory]::CreateDirectory([System.IO.Path]::GetDirectoryName($path))
+        $mark = [System.IO.File]::Create($path)
+        try {
+            # On the disk before anything is done: after a power cut it must still be there.
+            $mark.Flush($true)
+        }
+        finally {
+            $mark.Dispose()
+        }
+    }
+    catch {
+        Stop-Call 'denied' ('Nothing was done: the mark of the step cannot be written: ' + $_.Exception.Message)
+    }
+}
+
+# Called immediately before an effect: a call that was delayed on its way must not act long after it was decided.
+function Assert-InTime {
+    if ([System.DateTimeOffset]::UtcNow -ge (Get-MomentArgument 'not_after')) {
+        Stop-Call 'expired' 'It is later than not_after on this server; nothing was done.'
+    }
+}
+
+# The only door to what changes something. What fails behind it is for evidence to decide; only a named refusal of the
+# very first change, by that change itself, proves that nothing was done.
+function Invoke-Effect {
+    param([scriptblock] $Effect)
+    $first = -not $context.acted
+    $context.acted = $true
+    try {
+        [void] @(& $Effect)
+    }
+    catch {
+        if ($first -and (Find-Kind $_.Exception) -eq 'denied') {
+            $context.acted = $false
+        }
+        throw
+    }
+}
+
+# A property that the answer depends on: its absence is an error, never a default.
+function Get-Field {
+    param($Row, [string] $Name)
+    $property = $Row.PSObject.Properties[$Name]
+    if ($null -eq $property -or $null -eq $property.Value) {
+        Stop-Call 'broken' "The answer of Exchange has no '$Name'."
+    }
+    return $property.Value
+}
+
+# Enums come back from a session as numbers with a text; the text is what is meant.
+function Get-Text {
+    param($Row, [string] $Name)
+    return (Get-Field $Row $Name).ToString()
+}
+
+function Get-OptionalText {
+    param($Row, [string] $Name)
+    $property = $Row.PSObject.Properties[$Name]
+    if ($null -eq $property -or $null -eq $property.Value) {
+        return ''
+    }
+    return $property.Value.ToString()
+}
+
+function Get-OptionalMoment {
+    param($Row, [string] $Name)
+    $property = $Row.PSObject.Properties[$Name]
+    if ($null -ne $property) {
+        return Format-Moment $property.Value
+    }
+}
+
+function Get-Flag {
+    param($Row, [string] $Name)
+    $value = Get-Field $Row $Name
+    if ($value -is [bool]) {
+        return $value
+    }
+    $text = $value.ToString()
+    if ($text -eq 'True') {
+        return $true
+    }
+    if ($text -eq 'False') {
+        return $false
+    }
+    Stop-Call 'broken' "The answer of Exchange has no clear '$Name'."
+}
+
+# Exchange names servers by short name in some places and by full name in others.
+function Test-SameServer {
+    param([string] $Named, [string] $Asked)
+    if ($Named -eq '') {
+        return $false
+    }
+    if ($Named.Contains('.')) {
+        return $Named -eq $Asked
+    }
+    return $Named -eq $Asked.Split('.')[0]
+}
+
+function Assert-SameServer {
+    param([string] $Named, [string] $Asked)
+    if (-not (Test-SameServer $Named $Asked)) {
+        Stop-Call 'broken' "Asked about $Asked, Exchange answered about '$Named'."
+    }
+}
+
+function Find-Reason {
+    param($Record)
+    $reasons = @([string] $Record.CategoryInfo.Reason)
+    $exception = $Record.Exception
+    while ($null -ne $exception) {
+        $reasons += $exception.GetType().Name
+        if ($null -ne $exception.PSObject.Properties['ErrorRecord'] -and $null -ne $exception.ErrorRecord) {
+            $reasons += [string] $exception.ErrorRecord.CategoryInfo.Reason
+        }
+        $exception = $exception.InnerException
+    }
+    return $reasons
+}
+
+function Stop-OnExchangeError {
+    param([string] $Command, $Record)
+    $reasons = @(Find-Reason $Record)
+    $message = $Command + ': ' + $Record.Exception.Message
+    if ($reasons -contains 'ManagementObjectNotFoundException') {
+        Stop-Call 'not_found' $message
+    }
+    # A cmdlet that the caller's roles do not grant does not exist in the caller's session.
+    if ($reasons -contains 'CommandNotFoundException' -or $reasons -contains 'ParameterBindingException') {
+        Stop-Call 'denied' $message
+    }
+    Stop-Call 'broken' $message
+}
+
+function Stop-OnOpenError {
+    param($Record)
+    $code = 0
+    if ($null -ne $Record.Exception.PSObject.Properties['ErrorCode']) {
+        $code = [int] $Record.Exception.ErrorCode
+    }
+    $message = 'Opening the Microsoft.Exchange session: ' + $Record.Exception.Message
+    # 1312 no such logon session, 1326 logon failure, 1327 to 1331 and 1907 not allowed now, 1909 locked,
+    # -2144108387 (0x8033809D) Kerberos failed. 5 is access denied: that logon was accepted.
+    $refused = (1312, 1326, 1327, 1328, 1329, 1330, 1331, 1907, 1909, -2144108387) -contains $code
+    if (($refused -or $code -eq 5) -and $null -eq $context.credential) {
+        Stop-Call 'second_hop' $message
+    }
+    if ($refused) {
+        Stop-Call 'logon' $message
+    }
+    if ($code -eq 5) {
+        Stop-Call 'denied' $message
+    }
+    Stop-Call 'broken' $message
+}
+
+function Open-Exchange {
+    # A session that this process cannot close any more (it was killed) ends by itself after three minutes.
+    $options = New-PSSessionOption -OpenTimeout 60000 -OperationTimeout 180000 -CancelTimeout 15000 -IdleTimeout 180000
+    $parameters = @{
+        ConfigurationName = 'Microsoft.Exchange'
+        ConnectionUri     = 'http://' + (Get-HostName) + '/PowerShell/'
+        Authentication    = 'Kerberos'
+        SessionOption     = $options
+    }
+    if ($null -ne $context.credential) {
+        $parameters['Credential'] = $context.credential
+    }
+    try {
+        $context.session = New-PSSession @parameters
+    }
+    catch {
+        Stop-OnOpenError $_
+    }
+}
+
+# The session runs no script blocks (no-language mode): one cmdlet with its parameters, and filtering here afterwards.
+function Invoke-Exchange {
+    param([string] $Command, [hashtable] $Parameters)
+    if ($null -eq $context.session) {
+        Open-Exchange
+    }
+    $shell = [System.Management.Automation.PowerShell]::Create()
+    try {
+        $shell.Runspace = $context.session.Runspace
+        [void] $shell.AddCommand($Command)
+        foreach ($name in $Parameters.Keys) {
+            [void] $shell.AddParameter($name, $Parameters[$name])
+        }
+        $rows = @()
+        try {
+            $rows = @($shell.Invoke())
+        }
+        catch {
+            Stop-OnExchangeError $Command $_
+        }
+        foreach ($warning in $shell.Streams.Warning) {
+            $context.warnings.Add((Hide-Secret $warning.Message))
+        }
+        if ($shell.Streams.Error.Count -gt 0) {
+            Stop-OnExchangeError $Command $shell.Streams.Error[0]
+        }
+        foreach ($row in $rows) {
+            if ($null -ne $row) {
+                $row
+            }
+        }
+    }
+    finally {
+        $shell.Dispose()
+    }
+}
+
+# The identity of a directory object as text is its name, or the path that ends with it.
+function Get-Leaf {
+    param([string] $Text)
+    return $Text.Split('/')[-1]
+}
+
+# One object, and it is the one asked for: `Property` names the server in it.
+function Get-One {
+    param([string] $Command, [hashtable] $Parameters, [string] $Property, [string] $Server)
+    $rows = @(Invoke-Exchange $Command $Parameters)
+    if ($rows.Count -ne 1) {
+        Stop-Call 'broken' "$Command answered $($rows.Count) objects about $Server."
+    }
+    Assert-SameServer (Get-Leaf (Get-Text $rows[0] $Property)) $Server
+    return $rows[0]
+}
+
+function Get-MailboxServerOf {
+    param([string] $Server)
+    return Get-One 'Get-MailboxServer' @{ Identity = $Server } 'Name' $Server
+}
+
+function Close-Exchange {
+    if ($null -ne $context.session) {
+        Remove-PSSession -Session $context.session -ErrorAction 'SilentlyContinue'
+        $context.session = $null
+    }
+}
+
+function Read-Credential {
+    if ($null -eq $Call.PSObject.Properties['username']) {
+        return
+    }
+    $arguments = @([string] $Call.username, $Secret)
+    $context.credential = New-Object 'System.Management.Automation.PSCredential' -ArgumentList $arguments
+}
+
+function Find-Kind {
+    param($Exception)
+    while ($null -ne $Exception) {
+        if ($Exception.Data.Contains('exmedic')) {
+            return [string] $Exception.Data['exmedic']
+        }
+        # -2147024891 is E_ACCESSDENIED, 5 is ERROR_ACCESS_DENIED.
+        if ($Exception -is [System.UnauthorizedAccessException] -or $Exception.HResult -eq -2147024891) {
+            return 'denied'
+        }
+        if ($Exception -is [System.ComponentModel.Win32Exception] -and $Exception.NativeErrorCode -eq 5) {
+            return 'denied'
+        }
+        # Restart-Computer keeps of it only the text.
+        if ($Exception.Message -match '0x80070005') {
+            return 'denied'
+        }
+        $Exception = $Exception.InnerException
+    }
+    return 'broken'
+}
+
+# Bytes, so that neither the console's encoding nor its width can change the line.
+function Write-Envelope {
+    param($Result, $Problem)
+    $envelope = @{
+        exmedic = 1
+        script  = [string] $Call.name
+        step    = [string] $Call.step
+        host    = Get-HostName
+        clock   = Format-Moment ([datetime]::UtcNow)
+        ok      = ($null -eq $Problem)
+        result  = $Result
+        error   = $Problem
+    }
+    $line = ConvertTo-Json -InputObject $envelope -Compress -Depth 6
+    $encoding = New-Object 'System.Text.UTF8Encoding' -ArgumentList $false
+    $bytes = $encoding.GetBytes($line + "`n")
+    $stdout = [System.Console]::OpenStandardOutput()
+    $stdout.Write($bytes, 0, $bytes.Length)
+    $stdout.Flush()
+}
+
+# Runs a script's body, which returns one hashtable, and answers. The only place that writes an envelope.
+function Complete-Call {
+    param([string] $Script, [scriptblock] $Body)
+    $result = $null
+    $problem = $null
+    try {
+        try {
+            Read-Credential
+            if ($Call.name -cne $Script) {
+                Stop-Call 'broken' 'The call names another script.'
+            }
+            $answers = @(& $Body)
+            if ($answers.Count -ne 1 -or $answers[0] -isnot [hashtable]) {
+                Stop-Call 'broken' "The script gave $($answers.Count) answers."
+            }
+            $result = $answers[0]
+        }
+        catch {
+            $problem = @{ kind = (Find-Kind $_.Exception); message = (Hide-Secret $_.Exception.Message) }
+        }
+        # An envelope would be taken for a no. These two know how what they did has ended.
+        if ($null -ne $problem -and $context.acted -and 'hung', 'failed' -notcontains $problem.kind) {
+            [System.Console]::Error.WriteLine($problem.message)
+            exit 3
+        }
+        Write-Envelope $result $problem
+    }
+    finally {
+        Close-Exchange
+    }
+    exit 0
+}

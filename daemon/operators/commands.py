@@ -1,0 +1,271 @@
+"""What operators may ask of the running daemon: each command checked, attributed, on record."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from daemon import approval, causes
+from daemon.case import ORDERED_UNDO
+from daemon.config.roles import OperatorRole
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Channel, Commit
+from daemon.domain.errors import Conflict, OperatorError
+from daemon.domain.incidents import Incident, IncidentStatus, UndoItem, UndoStatus
+from daemon.domain.inventory import Inventory
+from daemon.domain.ports import EVERYTHING, Bus, Clock, KillSwitch, Store
+from daemon.domain.values import timestamp
+from daemon.domain.windows import Window
+from daemon.exchange.logons import Refusal
+from daemon.opening import about
+from daemon.operators.pauses import PauseOrders
+from daemon.operators.windows import WindowOrders
+from statemachines.table import End
+
+Request = Mapping[str, Any]
+
+ROUNDS = 100  #: how often an order is tried anew because the incident moved on between the look and the commit
+MOST_WAITING = 1000  #: outgoing messages that are counted; there are that many, or more
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command, and who may give it. There is no default: a new command says it."""
+
+    role: OperatorRole | None  #: the least one; None: whoever may open the control socket
+    carry_out: Callable[[Any, str, Request], Awaitable[dict[str, Any]]]  #: by `Operators`, for a user
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operators:
+    """Carries out operators' commands. `wake` tells the runner and the outbox that there is something to do."""
+
+    store: Store
+    bus: Bus
+    clock: Clock
+    inventory: Inventory
+    pause_file: KillSwitch
+    wake: Callable[[], None]
+    windows: tuple[Window, ...] = ()  #: those of the configuration
+    approval_lasts: timedelta = timedelta(hours=1)
+    notifies: bool = True  #: whether a notification channel is configured
+    resting: Callable[[], Iterable[Refusal]] = tuple  #: passwords that are not offered now
+    #: By scope: a pause and its resume take turns. A pause of everything waits for no other pause.
+    _switching: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock), init=False)
+    _scheduling: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)  #: two windows of one name would not do
+
+    async def carry_out(self, user: str, request: Request) -> dict[str, Any]:
+        """Carry out one command for a user, who may give it: the control socket has seen to that.
+
+        Raises:
+            OperatorError: it cannot be carried out.
+        """
+        command = self.COMMANDS.get(str(request.get("command")))
+        if command is None:
+            raise OperatorError(f"unknown command {request.get('command')!r}; known: {', '.join(self.COMMANDS)}")
+        answer = await command.carry_out(self, user, request)
+        self.wake()
+        return answer
+
+    async def _status(self, _user: str, _request: Request) -> dict[str, Any]:
+        ledger = await self.store.ledger(thorough=True)
+        waiting = {each.value: len(await self.store.outbox(each, MOST_WAITING)) for each in Channel}
+        return {
+            "bus": "connected" if self.bus.connected else "not connected",
+            "paused": self.pause_file.reason(),
+            "paused_scopes": self._pause_orders.parts(),
+            "quarantined": [quarantine.server for quarantine in await self.store.quarantines()],
+            "resting": [str(refusal) for refusal in self.resting()],
+            "waiting": waiting,
+            **await self._window_orders.standing(),
+            "causes": [
+                {
+                    "id": each.id,
+                    "what": each.what,
+                    "servers": await causes.servers_of(self.store, each),
+                    "since": timestamp(each.since),
+                }
+                for each in await self.store.causes()
+            ],
+            "deferred": len(await self.store.deferred(datetime.max.replace(tzinfo=UTC), MOST_WAITING)),
+            "notifications": self.notifies,
+            "ledger": ledger.as_json(),
+        }
+
+    @property
+    def _window_orders(self) -> WindowOrders:
+        return WindowOrders(store=self.store, clock=self.clock, inventory=self.inventory, configured=self.windows)
+
+    async def _window(self, user: str, request: Request) -> dict[str, Any]:
+        async with self._scheduling:
+            orders = self._window_orders
+            return await (orders.add if request["command"] == "add_window" else orders.end)(user, request)
+
+    async def _pause(self, user: str, request: Request) -> dict[str, Any]:
+        orders = self._pause_orders
+        async with self._switching[orders.scope(request) or EVERYTHING]:
+            return await orders.pause(user, request)
+
+    async def _resume(self, user: str, _request: Request) -> dict[str, Any]:
+        async with self._switching[EVERYTHING]:
+            return await self._pause_orders.resume(user, EVERYTHING)
+
+    async def _resume_scope(self, user: str, request: Request) -> dict[str, Any]:
+        orders = self._pause_orders
+        scope = orders.scope(request) or None  # nothing named is not everything: that is another command's
+        async with self._switching[scope or EVERYTHING]:
+            return await orders.resume(user, scope)
+
+    @property
+    def _pause_orders(self) -> PauseOrders:
+        return PauseOrders(switch=self.pause_file, store=self.store, clock=self.clock, inventory=self.inventory)
+
+    async def _release(self, user: str, request: Request) -> dict[str, Any]:
+        name = str(request.get("server", ""))
+        if name.startswith("c-") and (freed := await self._release_cause(user, name)) is not None:
+            return {"released": name, "servers": freed}
+        server = self.inventory.find(name)
+        quarantine = await self.store.quarantine(server.name if server else name.lower())
+        if quarantine is None:
+            held = ", ".join(quarantine.server for quarantine in await self.store.quarantines()) or "none"
+            shared = ", ".join(each.id for each in await self.store.causes()) or "none"
+            raise OperatorError(
+                f"{name} is not quarantined, nor a shared cause; quarantined servers: {held}; causes: {shared}"
+            )
+        now = self.clock.now()
+        entry = AuditEntry(
+            kind=AuditKind.QUARANTINE_LIFTED,
+            at=now,
+            message=f"{quarantine.server} released by {user}",
+            incident_id=quarantine.incident_id,
+            server=quarantine.server,
+            fields={"user": user, "step": quarantine.step_id},
+        )
+        await self.store.commit(Commit(at=now, lift=quarantine.server, audit=(entry,)))
+        return {"released": quarantine.server}
+
+    async def _release_cause(self, user: str, name: str) -> list[str] | None:
+        """Let the incidents of a cause act again; their servers, None when there is no such cause."""
+        for _ in range(ROUNDS):
+            cause = next((each for each in await self.store.causes() if each.id == name), None)
+            if cause is None:
+                return None
+            servers = await causes.servers_of(self.store, cause)
+            held = [incident for server in servers for incident in await self.store.on_server(server)]
+            try:
+                await self.store.commit(causes.released(cause, held, self.clock.now(), user))
+            except Conflict:
+                continue  # another incident was found to share it; look again
+            return servers
+        raise OperatorError(f"cause {name} changes all the time, so nothing was ordered; try again")
+
+    async def _close(self, user: str, request: Request) -> dict[str, Any]:
+        incident_id = str(request.get("incident", ""))
+        for _ in range(ROUNDS):
+            incident = await self._known(incident_id)
+            try:
+                return await self._closed(incident, user)
+            except Conflict:
+                continue  # it moved on while we looked; look again
+        raise _restless(incident_id)
+
+    async def _answer(self, user: str, request: Request) -> dict[str, Any]:
+        """Approve or decline what an incident asks."""
+        incident_id, answer = str(request.get("incident", "")), {"by": user, "why": request.get("reason") or ""}
+        answer["state"] = str(request.get("state") or "")
+        for _ in range(ROUNDS):
+            incident, now = await self._known(incident_id), self.clock.now()
+            if request["command"] == "approve":
+                commit = approval.approve(incident, answer, now, self.approval_lasts)
+            else:
+                commit = approval.decline(incident, answer, now)
+            try:
+                await self.store.commit(commit)
+            except Conflict:
+                continue  # it moved on while we looked; look again
+            asked = incident.facts[approval.ASKED]
+            return {"incident": incident_id, "state": asked["state"], "what": asked["what"]}
+        raise _restless(incident_id)
+
+    async def _closed(self, incident: Incident, user: str) -> dict[str, Any]:
+        now = self.clock.now()
+        if incident.status is IncidentStatus.OPEN:
+            fresh = replace(incident, close_by=user, due_at=now)
+            entry = about(AuditKind.DECISION, incident, now, f"{user} orders to close it", {"user": user})
+            await self.store.commit(Commit(at=now, incident=fresh, audit=(entry,)))
+            return {"closing": incident.id, "note": "what it changed is put back first"}
+        if not incident.latched:
+            raise OperatorError(f"incident {incident.id} is already {incident.status.value}")
+        fresh = replace(incident, latched=False, due_at=None)
+        message = f"closed by {user}; the next alert opens a new incident"
+        entry = about(AuditKind.LATCH_LIFTED, incident, now, message, {"user": user})
+        await self.store.commit(Commit(at=now, incident=fresh, audit=(entry,)))
+        return {"closed": incident.id}
+
+    async def _undo(self, user: str, request: Request) -> dict[str, Any]:
+        incident_id = str(request.get("incident", ""))
+        for _ in range(ROUNDS):
+            incident = await self._known(incident_id)
+            left = [item for item in await self.store.undo_items(incident_id) if item.status is UndoStatus.LEFT]
+            await self._may_undo(incident, left)
+            now = self.clock.now()
+            fresh = replace(
+                incident,
+                status=IncidentStatus.OPEN,
+                state=End.ESCALATED.undo,
+                latched=False,
+                due_at=now,
+                waiting_since=None,
+                held_by="",
+                held_since=None,
+                undo_by=user,
+                facts={**incident.facts, ORDERED_UNDO: {"latched": incident.latched}},
+            )
+            what = ", ".join(item.setting for item in left)
+            entry = about(AuditKind.DECISION, incident, now, f"{user} orders to put back: {what}", {"user": user})
+            pending = tuple(replace(item, status=UndoStatus.PENDING) for item in left)
+            try:
+                await self.store.commit(Commit(at=now, incident=fresh, undo=pending, audit=(entry,)))
+            except Conflict:
+                continue  # it moved on while we looked; look again
+            return {"undoing": what, "note": f"`exmedic show {incident_id}` tells when it is done"}
+        raise _restless(incident_id)
+
+    async def _may_undo(self, incident: Incident, left: list[UndoItem]) -> None:
+        if incident.status is IncidentStatus.OPEN:
+            raise OperatorError(f"incident {incident.id} is still open; it puts back what it changed by itself")
+        if not left:
+            raise OperatorError(f"incident {incident.id} left nothing changed")
+        if await self.store.quarantine(incident.server) is not None:
+            raise OperatorError(
+                f"{incident.server} is quarantined; look at it, then `exmedic release {incident.server}`"
+            )
+        current = await self.store.current_incident(incident.key)
+        if current is not None and current.id != incident.id:
+            raise OperatorError(f"incident {current.id} is about the same monitor and still current; close it first")
+
+    async def _known(self, incident_id: str) -> Incident:
+        incident = await self.store.incident(incident_id)
+        if incident is None:
+            raise OperatorError(f"there is no incident {incident_id}; `exmedic incidents` lists them")
+        return incident
+
+    COMMANDS: ClassVar[Mapping[str, Command]] = {
+        "status": Command(OperatorRole.VIEWER, _status),
+        "pause": Command(None, _pause),  # the safe act: nobody who is here has to look for somebody else
+        "resume": Command(OperatorRole.ADMIN, _resume),  # it gives everything back at once, and waiting is safe
+        "resume_scope": Command(OperatorRole.OPERATOR, _resume_scope),
+        "release": Command(OperatorRole.OPERATOR, _release),
+        "close": Command(OperatorRole.OPERATOR, _close),
+        "undo": Command(OperatorRole.OPERATOR, _undo),
+        "approve": Command(OperatorRole.OPERATOR, _answer),
+        "decline": Command(OperatorRole.OPERATOR, _answer),
+        "add_window": Command(OperatorRole.OPERATOR, _window),
+        "end_window": Command(OperatorRole.OPERATOR, _window),
+    }
+
+
+def _restless(incident_id: str) -> OperatorError:
+    return OperatorError(f"incident {incident_id} changes all the time, so nothing was ordered; try again")

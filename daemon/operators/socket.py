@@ -1,0 +1,159 @@
+"""What an operator may ask of the running daemon, over a local socket guarded by file permissions.
+
+One JSON object a line in, one out. Who asked is what the kernel says of the peer, never what the peer says of itself.
+"""
+
+import asyncio
+import contextlib
+import json
+import pwd
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.config.roles import Roles
+from daemon.domain.errors import OperatorError, StoreError
+from daemon.operators.authorisation import Peer, refusal
+from daemon.operators.commands import Operators, Request
+from daemon.runtime.unix_socket import socket_address
+
+SOCKET_MODE = 0o660  #: owner and group of the daemon
+LINE_LIMIT = 64 * 1024
+LOOKED_UP_WITHIN = 20.0  #: seconds for the user database to say which groups somebody is in
+ANSWER_WITHIN = 60.0  #: seconds; a pause waits for sends that have begun
+
+_log = structlog.get_logger("exmedic.control")
+
+
+class ControlSocket:
+    """Serves operators on a Unix socket at `path`. Who may give which command is in `roles`; None: all of them."""
+
+    def __init__(self, path: Path, operators: Operators, roles: Roles | None) -> None:
+        self._path = path
+        self._roles = roles
+        self._operators = operators
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> Any:  # noqa: ANN401 - an async context manager of nothing
+        """Serve until left.
+
+        Raises:
+            OperatorError: the socket cannot be made.
+        """
+        server = await asyncio.start_unix_server(self._serve, sock=self._listening(), limit=LINE_LIMIT)
+        try:
+            yield
+        finally:
+            server.close()
+            await server.wait_closed()
+            self._path.unlink(missing_ok=True)
+
+    def _listening(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            # A socket file left by a killed daemon; the store's lock has already shown that no other daemon runs.
+            self._path.unlink(missing_ok=True)
+            with socket_address(self._path) as address:
+                listener.bind(address)
+            self._path.chmod(SOCKET_MODE)
+        except OSError as error:
+            listener.close()
+            raise OperatorError(
+                f"the control socket {self._path} cannot be made: {error.strerror}; see that its directory exists and "
+                "that exmedic may write there, or name another one as `socket`"
+            ) from error
+        return listener
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = _peer(writer)
+        try:
+            answer = await self._answer(peer, await asyncio.wait_for(reader.readline(), ANSWER_WITHIN))
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
+        except (TimeoutError, ValueError, ConnectionError) as error:
+            _log.warning("operator's connection dropped", user=peer.user, why=str(error))
+        finally:
+            writer.close()
+
+    async def _answer(self, peer: Peer, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            if not isinstance(request, dict):
+                return {"error": "a command is one JSON object on a line"}
+            _log.info("operator's command", user=peer.user, command=request.get("command"))
+            if refused := await self._refusal(peer, str(request.get("command"))):
+                _log.warning("operator's command refused", user=peer.user, why=refused)
+                return {"error": refused}
+            return await self._operators.carry_out(peer.user, request)
+        except json.JSONDecodeError as error:
+            return {"error": f"not JSON: {error}"}
+        except OperatorError as error:
+            return {"error": str(error)}
+        except StoreError as error:
+            return {"error": f"the store did not take it: {error}"}
+
+    async def _refusal(self, peer: Peer, name: str) -> str:
+        """Why somebody may not give a command; empty if they may, or if there is no such command."""
+        command = self._operators.COMMANDS.get(name)
+        if command is None or command.role is None:
+            return ""  # a pause waits for no user database
+        asking = asyncio.to_thread(refusal, self._roles, peer, name, command.role)
+        try:
+            return await asyncio.wait_for(asking, LOOKED_UP_WITHIN)
+        except TimeoutError:
+            return f"which groups {peer.user} is in could not be found out within {LOOKED_UP_WITHIN:g} s; try again"
+
+
+def _peer(writer: asyncio.StreamWriter) -> Peer:
+    """The user at the other end, as the kernel knows it (unix(7), SO_PEERCRED: pid, uid, gid)."""
+    peer = writer.get_extra_info("socket")
+    _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return Peer(user_name(uid), uid)
+
+
+def user_name(uid: int) -> str:
+    """What a user is called on record."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def ask(path: Path, request: Request, within: float = ANSWER_WITHIN) -> dict[str, Any]:
+    """Send one command to the daemon that listens at `path`, and wait so many seconds for its answer.
+
+    Raises:
+        ConnectionRefusedError, FileNotFoundError: no daemon listens there.
+        PermissionError: it may not be asked by this user.
+        OperatorError: it said no; or it gave no answer, so that nobody knows whether it did what was asked.
+    """
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(within)
+        try:
+            with socket_address(path) as address:
+                client.connect(address)
+        except (TimeoutError, BlockingIOError) as error:  # as many as the kernel lets wait there do so already
+            raise OperatorError(f"the daemon at {path} takes no commands: it hangs; see its log") from error
+        answer = _conversed(client, path, request)
+    if "error" in answer:
+        raise OperatorError(str(answer["error"]))
+    return answer
+
+
+def _conversed(client: socket.socket, path: Path, request: Request) -> dict[str, Any]:
+    try:
+        client.sendall(json.dumps(dict(request)).encode() + b"\n")
+        with client.makefile("rb") as lines:
+            answer = json.loads(lines.readline())
+        if isinstance(answer, dict):
+            return answer
+        why = "its answer is no JSON object"
+    except (OSError, ValueError) as error:
+        why = str(error)
+    raise OperatorError(
+        f"the daemon at {path} did not answer ({why}), so whether it did what you asked is not known; "
+        "see `exmedic status` and its log"
+    )

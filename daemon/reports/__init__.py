@@ -1,0 +1,1 @@
+"""Reads the record and tells a human."""

@@ -1,1 +1,0 @@
-"""The shapes on the wire: alerts that come in, script answers that come back, messages that go out."""
