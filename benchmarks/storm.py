@@ -22,8 +22,8 @@ from daemon.alerts.routing import Dispatch
 from daemon.domain.alerts import Alert, Received, Source
 from daemon.domain.audit import AuditKind
 from daemon.domain.inventory import Inventory, Role, Server
-from daemon.family import Family
-from daemon.ladders import Ladders
+from daemon.remediation.incidents.ladders import Ladders
+from daemon.remediation.incidents.opening import Family
 from daemon.testing.clock import ManualClock
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)

@@ -243,3 +243,9 @@ _SPECS = (
 
 #: Every action by its name.
 ACTIONS: Mapping[str, ActionSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})
+
+
+ACTIONS_OF = {
+    disruption: tuple(spec.name for spec in ACTIONS.values() if spec.disrupts is disruption)
+    for disruption in Disruption
+}

@@ -60,6 +60,18 @@ def test_only_the_composition_root_names_adapters() -> None:
     assert naming == {"daemon/app"}
 
 
+def test_in_a_guardrail_def_decides_and_async_def_reads() -> None:
+    reading = [
+        f"{path.name}:{node.lineno} {function.name}"
+        for path in (ROOT / "daemon" / "remediation" / "guardrails").glob("*.py")
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Attribute) and node.attr in {"store", "pause", "shell", "ladders"}
+    ]
+    assert not reading
+
+
 def test_nothing_imports_systemd_by_that_name() -> None:
     # The folder of units at the top would be imported in its place, and empty.
     assert not [path for path in MODULES if any(name.partition(".")[0] == "systemd" for name in imported(path))]

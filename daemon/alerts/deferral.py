@@ -14,10 +14,9 @@ from daemon.alerts.storms import asks_again, no_room, rooms
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit, Deferred
 from daemon.domain.errors import Conflict
-from daemon.family import Family
-from daemon.opening import Opening, about, lets_go, opened
+from daemon.remediation.guardrails.windows import asked_again, maintenance
+from daemon.remediation.incidents.opening import Family, Opening, about, lets_go, opened
 from daemon.runtime.wakeup import POLL, Nudge
-from daemon.schedule import asked_again, maintenance
 
 BATCH = 20
 ROUNDS = 100  #: how often one is decided anew because something else was committed first

@@ -20,11 +20,10 @@ from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.inventory import Server
 from daemon.domain.windows import Holding
-from daemon.family import Family
-from daemon.opening import Opening, about, lets_go, opened
 from daemon.outgoing.messages import storm_messages
+from daemon.remediation.guardrails.windows import asked_again, maintenance
+from daemon.remediation.incidents.opening import Family, Opening, about, lets_go, opened
 from daemon.runtime.wakeup import POLL, Nudge
-from daemon.schedule import asked_again, maintenance
 from statemachines.compiler import Ladder
 
 BATCH = 200  #: alerts of one key among them are one commit

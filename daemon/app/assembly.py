@@ -16,16 +16,16 @@ from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit
 from daemon.domain.inventory import Inventory
 from daemon.domain.ports import AuditSink, Bus, Clock, KillSwitch, Notifier, Outside, Shell, Store
-from daemon.engine import Engine
 from daemon.exchange.logons import Logons
 from daemon.exchange.silences import AttentiveShell
-from daemon.family import Family
-from daemon.ladders import Ladders
 from daemon.operators.commands import Operators
 from daemon.operators.remote_pause import RemotePause
 from daemon.outgoing.outbox import Outbox
-from daemon.parts import Parts
-from daemon.runner import Runner
+from daemon.remediation.incidents.engine import Engine
+from daemon.remediation.incidents.ladders import Ladders
+from daemon.remediation.incidents.opening import Family
+from daemon.remediation.runner.loop import Runner
+from daemon.remediation.runner.services import Services
 from daemon.runtime.loops import Daemon, Service
 from daemon.runtime.progress import Progress
 from daemon.runtime.wakeup import POLL
@@ -67,7 +67,7 @@ def assemble(
         follower.nudge()
         watch.changed()
 
-    parts = Parts(
+    parts = Services(
         store=store,
         shell=AttentiveShell(outer.shell, clock),
         clock=clock,
@@ -76,6 +76,7 @@ def assemble(
         engine=Engine(settings.timing, settings.bus.prefix),
         settings=settings,
         pause=outer.pause,
+        windows=windows_of(settings),
         family=family,
         committed=committed,
         outside=outer.outside,

@@ -13,8 +13,8 @@ from rich.table import Table
 from daemon.app.offline import clock_of, reading
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
 from daemon.config.settings import Settings
+from daemon.remediation.incidents.snapshot import WOULD
 from daemon.reports.autonomy import How, Judged, Rung, judged, rungs
-from daemon.would import WOULD
 
 
 def autonomy(

@@ -9,8 +9,8 @@ from daemon.config.guardrails import ActionClass, Safety
 from daemon.domain.errors import ConfigError
 from daemon.domain.inventory import Inventory
 from daemon.domain.verdicts import Mode
-from daemon.gates.modes import modes_of
 from daemon.operators.authorisation import doubts
+from daemon.remediation.guardrails.modes import modes_of
 
 
 def check(config: Config = DEFAULT_CONFIG) -> None:

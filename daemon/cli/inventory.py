@@ -21,7 +21,7 @@ from daemon.config.toml import read_toml
 from daemon.doctor.organisation import Difference, Found, compared, entry, understood
 from daemon.domain.errors import ConfigError, OperatorError
 from daemon.domain.inventory import Inventory, Server
-from daemon.gates.modes import modes_of
+from daemon.remediation.guardrails.modes import modes_of
 
 app = typer.Typer(no_args_is_help=True, help="The servers that may be contacted, and no others.")
 

@@ -28,7 +28,7 @@ class ActionClass(StrEnum):
 
 
 class ModeRule(Section):
-    """A mode for some servers and actions; what is left out means all. `daemon.gates.modes` says which rule wins."""
+    """A mode for some servers and actions; what is left out means all. Which rule wins: `guardrails.modes`."""
 
     mode: Mode
     tags: tuple[Name, ...] = ()

@@ -13,9 +13,6 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
-from daemon.actions.backends import MONITORING_USERS
-from daemon.actions.heal import POP
-from daemon.actions.reboot import CORE_SERVICES, MAILBOX_SERVICES
 from daemon.config.guardrails import Dependencies
 from daemon.domain.inventory import Inventory, Role, Server
 from daemon.domain.ports import Call, Clock, ReplyKind, Shell
@@ -35,8 +32,11 @@ from daemon.exchange.answers import (
     same_server,
 )
 from daemon.exchange.client import PEERS_ASKED, Unheard, understand
-from daemon.gates.dependencies import dependency
-from daemon.gates.facts import Dependency
+from daemon.remediation.actions.backends import MONITORING_USERS
+from daemon.remediation.actions.heal import POP
+from daemon.remediation.actions.preconditions.dependencies import dependency
+from daemon.remediation.actions.preconditions.facts import Dependency
+from daemon.remediation.actions.reboot import CORE_SERVICES, MAILBOX_SERVICES
 from statemachines.model import Definition, Handled
 
 T = TypeVar("T", bound=BaseModel)

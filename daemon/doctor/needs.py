@@ -6,12 +6,12 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from daemon.actions.reboot import CORE_SERVICES, MAILBOX_SERVICES
 from daemon.doctor.examination import BACK_END, FRONT_END, Asked, Examination
 from daemon.domain.inventory import Role
 from daemon.domain.ports import LOGON
 from daemon.exchange.answers import ExchangeServer, ServiceState
-from daemon.gates.server import roles_of
+from daemon.remediation.actions.preconditions.server import roles_of
+from daemon.remediation.actions.reboot import CORE_SERVICES, MAILBOX_SERVICES
 
 #: Kerberos refuses a logon when the clocks differ by more (Microsoft, "Maximum tolerance for computer clock
 #: synchronization"). exmedic itself compares no time of one server with that of another.
@@ -90,8 +90,8 @@ def needs(seen: Examination) -> Iterator[Finding]:
 def pace(seen: Examination, facts_age: float) -> Finding:
     """Whether what is asked before a move or a reboot is read before it is too old: `facts_age`, in seconds.
 
-    As `daemon.actions.preconditions` asks: first the peer, then all the others side by side. Above half of the time it
-    is called near: a busy night is slower, and a peer that does not answer costs its own time.
+    As `daemon.remediation.actions.facts` asks: first the peer, then all the others side by side. Above half of the
+    time it is called near: a busy night is slower, and a peer that does not answer costs its own time.
     """
     others: list[Asked[Any]] = [
         seen.state,

@@ -6,13 +6,13 @@ A fact of which an examination shows nothing cannot be told; that is no fault of
 import re
 from collections.abc import Callable
 
-from daemon.actions.backends import TELLING, names
 from daemon.doctor.examination import Examination
 from daemon.doctor.needs import Holds
 from daemon.domain.inventory import Inventory, Role
-from daemon.gates.dependencies import standing
-from daemon.gates.facts import Dependency
-from daemon.gates.server import COMPONENT_STATES, component
+from daemon.remediation.actions.backends import TELLING, names
+from daemon.remediation.actions.preconditions.dependencies import standing
+from daemon.remediation.actions.preconditions.facts import Dependency
+from daemon.remediation.actions.preconditions.server import COMPONENT_STATES, component
 
 #: Microsoft, Get-ServerHealth reference: the values of AlertValue.
 ALERT_VALUES = frozenset(

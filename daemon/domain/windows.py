@@ -1,4 +1,9 @@
-"""Windows: spans of time in which less may be done. Records, without I/O; `daemon.gates.windows` reads them."""
+"""Windows: spans of time in which less may be done, and the arithmetic of their time.
+
+A weekly window goes by the local clock. Where the clock is changed within it, it is never shorter than it was
+written: a time that is skipped counts as the earlier moment for its begin and the later one for its end; of a time
+that comes twice, the first is its begin and the second its end.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

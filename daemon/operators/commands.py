@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from daemon import approval, causes
-from daemon.case import ORDERED_UNDO
 from daemon.config.roles import OperatorRole
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Channel, Commit
@@ -19,9 +17,11 @@ from daemon.domain.ports import EVERYTHING, Bus, Clock, KillSwitch, Store
 from daemon.domain.values import timestamp
 from daemon.domain.windows import Window
 from daemon.exchange.logons import Refusal
-from daemon.opening import about
 from daemon.operators.pauses import PauseOrders
 from daemon.operators.windows import WindowOrders
+from daemon.remediation.guardrails import approvals, causes
+from daemon.remediation.incidents.opening import about
+from daemon.remediation.incidents.snapshot import ORDERED_UNDO
 from statemachines.table import End
 
 Request = Mapping[str, Any]
@@ -178,14 +178,14 @@ class Operators:
         for _ in range(ROUNDS):
             incident, now = await self._known(incident_id), self.clock.now()
             if request["command"] == "approve":
-                commit = approval.approve(incident, answer, now, self.approval_lasts)
+                commit = approvals.approve(incident, answer, now, self.approval_lasts)
             else:
-                commit = approval.decline(incident, answer, now)
+                commit = approvals.decline(incident, answer, now)
             try:
                 await self.store.commit(commit)
             except Conflict:
                 continue  # it moved on while we looked; look again
-            asked = incident.facts[approval.ASKED]
+            asked = incident.facts[approvals.ASKED]
             return {"incident": incident_id, "state": asked["state"], "what": asked["what"]}
         raise _restless(incident_id)
 

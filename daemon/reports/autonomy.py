@@ -8,7 +8,8 @@ from enum import StrEnum
 
 from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus
 from daemon.domain.values import Json, moment
-from daemon.would import LOOK, WOULD, proven_healthy
+from daemon.remediation.guardrails.recommendations import LOOK, proven_healthy
+from daemon.remediation.incidents.snapshot import WOULD
 from statemachines.actions import Effect
 
 _LOOKS = frozenset({"verify", "watch_monitor"})

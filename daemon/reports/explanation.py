@@ -8,8 +8,8 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
-from daemon.actions.preconditions import BEFORE, Precondition
 from daemon.config.guardrails import Timing
+from daemon.remediation.actions.preconditions.table import BEFORE, Precondition
 from statemachines.actions import ACTIONS, Disruption, Effect
 from statemachines.checker import bounds
 from statemachines.checker.facts import CHANGED_BY

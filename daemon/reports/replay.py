@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from daemon.case import Case
 from daemon.domain.audit import AuditKind, AuditRow
 from daemon.domain.incidents import Incident, IncidentStatus, Step, UndoItem, UndoStatus
 from daemon.domain.values import Json
-from daemon.way_out import WAYS_OUT, not_to_undo, undoes
+from daemon.remediation.incidents.ending import WAYS_OUT, not_to_undo, undoes
+from daemon.remediation.incidents.snapshot import Case
 from statemachines.actions import Effect
 from statemachines.checker.findings import spell
 from statemachines.compiler import Ladder

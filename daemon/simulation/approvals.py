@@ -1,9 +1,9 @@
 """Operators who are asked: what they can answer, and that nothing is done in mode approve without their yes."""
 
-from daemon.approval import ASKED
 from daemon.domain.audit import AuditEntry
 from daemon.domain.incidents import IncidentStatus, Step
 from daemon.domain.values import moment
+from daemon.remediation.guardrails.approvals import ASKED
 from daemon.testing.memory_state import State
 from statemachines.actions import Effect
 

@@ -6,8 +6,8 @@ from itertools import combinations
 
 from daemon.domain.causes import CauseKind
 from daemon.domain.incidents import Incident, IncidentStatus, Step
-from daemon.gates.shared_cause import threshold
 from daemon.lab.organisation import Machine
+from daemon.remediation.guardrails.shared_cause import threshold
 from daemon.simulation.world import World
 from daemon.testing.memory_state import State
 from statemachines.actions import ACTIONS

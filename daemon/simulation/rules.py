@@ -15,11 +15,11 @@ from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus, 
 from daemon.domain.inventory import scopes
 from daemon.domain.ports import Call
 from daemon.exchange.launch import NAMES
-from daemon.gates.budgets import limits
 from daemon.lab.faults import Fault
 from daemon.lab.handlers import PROBE_PASSWORD
 from daemon.lab.organisation import Machine, Monitor
 from daemon.lab.record import RecordedEffect
+from daemon.remediation.guardrails.budgets import limits
 from daemon.simulation.objections import objections
 from daemon.simulation.pace import Pace
 from daemon.simulation.pauses import Pauses

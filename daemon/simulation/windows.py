@@ -8,7 +8,7 @@ from daemon.domain.alerts import AlertStatus
 from daemon.domain.incidents import Key, Step
 from daemon.domain.inventory import Inventory, Server, share
 from daemon.domain.windows import Window, WindowKind, covers, holding
-from daemon.gates.windows import forbids
+from daemon.remediation.guardrails.windows import forbids
 from daemon.simulation.story import Order
 from daemon.testing.memory_state import State
 from statemachines.actions import ACTIONS

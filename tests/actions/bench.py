@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from daemon.actions.action import Again, Context, Done, ReadAction
 from daemon.config.guardrails import Timing
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.inventory import Inventory
 from daemon.domain.ports import Outside
 from daemon.domain.values import Json
 from daemon.exchange.client import Asker
+from daemon.remediation.actions.contract import Again, Context, Done, ReadAction
 from daemon.testing.clock import ManualClock
 from statemachines.actions import ACTIONS
 from tests.engine.pop_world import CTP, HEALTH_SETS, PopWorld

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.actions.action import Again
-from daemon.actions.backends import FLUSH, CheckPop, FindBackends, names
 from daemon.domain.incidents import Key
 from daemon.domain.values import moment
 from daemon.exchange.answers import ProtocolLog
+from daemon.remediation.actions.backends import FLUSH, CheckPop, FindBackends, names
+from daemon.remediation.actions.contract import Again
 from tests.actions.bench import Bench
 from tests.engine.pop_world import COLUMNS, CTP, DEEP, SELF, Ill
 from tests.engine.world import CAS1, MBX1, MBX2, MBX3, Mishap, inventory

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.actions.action import Again, Done, EffectAction, Withdrawn
-from daemon.actions.reboot import Reboot
-from daemon.actions.restart import RestartService
 from daemon.domain.incidents import Step
 from daemon.domain.values import Json, timestamp
+from daemon.remediation.actions.contract import Again, Done, EffectAction, Withdrawn
+from daemon.remediation.actions.reboot import Reboot
+from daemon.remediation.actions.restart import RestartService
 from statemachines.actions import Effect
 from tests.actions.bench import Bench
 from tests.engine.pop_world import BACK

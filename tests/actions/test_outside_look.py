@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from daemon.actions.verify import Verify
 from daemon.domain.ports import OutsideView
+from daemon.remediation.actions.verify import Verify
 from tests.actions.bench import Bench
 from tests.engine.pop_world import CTP, SLOW, Ill
 from tests.engine.world import CAS1

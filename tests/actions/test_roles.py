@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.actions.roles import ServerRoles
 from daemon.domain.inventory import Inventory, Role
+from daemon.remediation.actions.server_roles import ServerRoles
 from tests.actions.bench import Bench
 from tests.engine.world import MBX1, Mishap, inventory
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.actions.action import Again, Done
-from daemon.actions.verify import Look, Sight, Verify, judge_samples
-from daemon.actions.watch import WatchMonitor
 from daemon.config.guardrails import Timing
 from daemon.domain.values import Json
+from daemon.remediation.actions.contract import Again, Done
+from daemon.remediation.actions.verify import Look, Sight, Verify, judge_samples
+from daemon.remediation.actions.watch import WatchMonitor
 from daemon.testing.clock import NOON
 from tests.actions.bench import Bench
 from tests.engine.pop_world import SLOW, Ill

@@ -1,7 +1,7 @@
 """What the runbooks may name and what carries it out are the same actions."""
 
-from daemon.actions import EFFECTS, READS
-from daemon.actions.undo import REVERSALS
+from daemon.remediation.actions import EFFECTS, READS
+from daemon.remediation.actions.undo import REVERSALS
 from statemachines.actions import ACTIONS, Effect
 
 

@@ -38,8 +38,8 @@ from daemon.domain.audit import AuditRow
 from daemon.domain.commits import Commit
 from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus
 from daemon.domain.ports import Call, Permit, Reply
+from daemon.remediation.runner.turn import Turn
 from daemon.runtime.loops import Daemon
-from daemon.turn import Turn
 from statemachines.actions import Effect
 from tests.chaos.clock import LOOK, Forward
 from tests.chaos.points import Point, extended

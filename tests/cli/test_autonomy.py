@@ -12,7 +12,8 @@ from daemon.adapters.sqlite.store import SqliteStore
 from daemon.app.offline import DATABASE
 from daemon.domain.incidents import IncidentStatus
 from daemon.domain.values import timestamp
-from daemon.would import LOOK, WOULD
+from daemon.remediation.guardrails.recommendations import LOOK
+from daemon.remediation.incidents.snapshot import WOULD
 from tests.cli.conftest import Exmedic
 from tests.store import samples
 

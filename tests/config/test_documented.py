@@ -18,7 +18,7 @@ from daemon.config.settings import (
     WinrmSettings,
 )
 from daemon.domain.verdicts import Mode
-from daemon.gates.modes import modes_of
+from daemon.remediation.guardrails.modes import modes_of
 from tests.config.site import Site
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8")

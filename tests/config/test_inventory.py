@@ -6,7 +6,7 @@ from daemon.config.settings import load_settings
 from daemon.domain.errors import ConfigError
 from daemon.domain.inventory import Inventory, Role
 from daemon.domain.verdicts import Mode
-from daemon.gates.modes import mode_of
+from daemon.remediation.guardrails.modes import mode_of
 from tests.config.site import INVENTORY, SETTINGS, Site
 
 

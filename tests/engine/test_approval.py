@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from daemon.alerts.routing import JOINED
-from daemon.approval import ANSWER, ASKED
 from daemon.config.guardrails import ActionClass, ModeRule, Safety
 from daemon.domain.commits import Channel
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.domain.verdicts import Mode
+from daemon.remediation.guardrails.approvals import ANSWER, ASKED
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.world import MBX1, MBX2, Daemon, Mishap, World, inventory

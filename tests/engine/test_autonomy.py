@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from daemon import afterwards
 from daemon.config.guardrails import ActionClass, ModeRule, Safety
 from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.domain.ports import Call
 from daemon.domain.verdicts import Mode
+from daemon.remediation.guardrails import recommendations
+from daemon.remediation.guardrails.recommendations import LOOK
+from daemon.remediation.incidents.snapshot import WOULD
 from daemon.reports.autonomy import How, Judged, judged
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
-from daemon.would import LOOK, WOULD
 from tests.engine.world import MBX1, Daemon, Mishap, World, inventory
 
 Make = Callable[..., Daemon]
@@ -165,7 +166,7 @@ async def test_a_defect_in_the_look_does_not_open_the_end_again(make: Make, monk
     def broken(*_given: object) -> str:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(afterwards, "timestamp", broken)
+    monkeypatch.setattr(recommendations, "timestamp", broken)
     incident = await daemon.drive()
     assert (incident.status, incident.due_at) == (IncidentStatus.RESOLVED, None)
     assert (await verdict(daemon)).how is How.UNKNOWN

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from daemon.config.guardrails import Budgets
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import IncidentStatus
-from daemon.gates.budgets import limits
+from daemon.remediation.guardrails.budgets import limits
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from statemachines.actions import Disruption

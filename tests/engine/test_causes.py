@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon import causes
 from daemon.config.guardrails import SharedCause
 from daemon.domain.commits import Channel, Commit
 from daemon.domain.errors import Conflict, OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus
+from daemon.remediation.guardrails import causes
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.test_shared_cause import fall_ill, turns_for, world_of

@@ -7,8 +7,8 @@ import pytest
 from daemon.domain.commits import Channel
 from daemon.domain.incidents import IncidentStatus, UndoStatus
 from daemon.domain.ports import Call, Permit, Reply
-from daemon.ladders import Ladders
-from daemon.runner import Runner
+from daemon.remediation.incidents.ladders import Ladders
+from daemon.remediation.runner.loop import Runner
 from statemachines.compiler import Ladder
 from tests.engine.world import MBX1, MBX3, Daemon
 

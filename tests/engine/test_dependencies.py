@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from daemon import causes
 from daemon.config.guardrails import Safety
 from daemon.domain.causes import Cause
 from daemon.domain.commits import Channel
 from daemon.domain.incidents import IncidentStatus
 from daemon.domain.ports import Call, Permit, Reply
 from daemon.domain.values import Json
+from daemon.remediation.guardrails import causes
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.pop_world import CTP, DEEP, SELF, PopDaemon, PopWorld

@@ -13,10 +13,10 @@ from daemon.domain.incidents import IncidentStatus, Quarantine
 from daemon.domain.ports import Call, ReplyKind
 from daemon.domain.verdicts import Mode
 from daemon.exchange.silences import LASTS, AttentiveShell
+from daemon.remediation.incidents.snapshot import WOULD
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from daemon.testing.scripted_shell import Answer, Failed, Lost, Ok, ScriptedShell, Unreachable
-from daemon.would import WOULD
 from tests.engine.pop_world import CTP, PopDaemon, PopWorld
 from tests.engine.world import ALONE, CAS1, CAS2, MBX1, MBX2, MBX3, Daemon, Mishap, World, inventory
 

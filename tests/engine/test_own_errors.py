@@ -4,12 +4,12 @@ from typing import get_args
 
 import pytest
 
-from daemon.actions import EFFECTS
-from daemon.actions.action import Again, Done
 from daemon.domain.incidents import IncidentStatus, Step, StepStatus, UndoStatus
 from daemon.domain.ports import Reply, ReplyKind
 from daemon.exchange.answers import ErrorKind
-from daemon.sent import NOT_TRIED, SAID_NO, NotTried, meaning
+from daemon.remediation.actions import EFFECTS
+from daemon.remediation.actions.contract import Again, Done
+from daemon.remediation.runner.replies import NOT_TRIED, SAID_NO, NotTried, meaning
 from statemachines.actions import COMMON_OUTCOMES
 from statemachines.table import BROKEN
 from tests.engine.test_lost_answers import EFFECTS as SCRIPTS

@@ -10,11 +10,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon import shared_cause
 from daemon.config.guardrails import SharedCause
 from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.domain.ports import Call, Permit, Reply
-from daemon.guards import PUTTING_BACK
+from daemon.remediation.guardrails import shared_cause
+from daemon.remediation.guardrails.chain import PUTTING_BACK
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.world import ALONE, DAG, MBX1, MBX2, MBX3, Daemon, World

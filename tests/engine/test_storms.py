@@ -16,8 +16,8 @@ from daemon.domain.alerts import Alert, AlertStatus, Received, Source
 from daemon.domain.commits import Channel
 from daemon.domain.incidents import Key
 from daemon.domain.ports import Store
-from daemon.family import Family
-from daemon.ladders import Ladders
+from daemon.remediation.incidents.ladders import Ladders
+from daemon.remediation.incidents.opening import Family
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.world import ALONE, CAS1, DAG, MBX1, MBX2, Daemon, World, inventory

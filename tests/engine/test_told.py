@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon import causes
 from daemon.config.guardrails import Safety, SharedCause
 from daemon.domain.causes import Cause
 from daemon.domain.incidents import IncidentStatus
+from daemon.remediation.guardrails import causes
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.engine.pop_world import DEEP, SELF, PopDaemon, PopWorld

@@ -23,16 +23,16 @@ from daemon.domain.inventory import Inventory, Role, Server
 from daemon.domain.ports import Call, Permit, Reply, ReplyKind
 from daemon.domain.values import moment, timestamp
 from daemon.domain.windows import Window
-from daemon.engine import Engine
 from daemon.exchange.silences import AttentiveShell
-from daemon.family import Family
-from daemon.ladders import Ladders
 from daemon.operators.commands import Operators
-from daemon.parts import Parts
+from daemon.remediation.incidents.engine import Engine
+from daemon.remediation.incidents.ladders import Ladders
+from daemon.remediation.incidents.opening import Family
+from daemon.remediation.runner.services import Services
+from daemon.remediation.runner.turn import Turn
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore
-from daemon.turn import Turn
 from statemachines.loader import load_runbooks, shipped_directory
 from tests.engine.surroundings import Surroundings
 
@@ -380,7 +380,7 @@ class Daemon:
             wake=lambda: None,
             windows=windows,
         )
-        self.parts = Parts(
+        self.parts = Services(
             store=store,
             shell=AttentiveShell(world, self.clock),
             clock=self.clock,
@@ -389,6 +389,7 @@ class Daemon:
             engine=Engine(settings.timing, "exmedic"),
             settings=settings,
             pause=self.pause,
+            windows=windows,
             family=family,
             committed=lambda: None,
         )

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from daemon.actions.preconditions import BEFORE, Precondition
 from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
-from daemon.gates.copies import (
+from daemon.remediation.actions.preconditions.copies import (
     activation_held,
     activation_open,
     copies_known,
@@ -14,14 +13,26 @@ from daemon.gates.copies import (
     nothing_active,
     refuges_exist,
 )
-from daemon.gates.dag import members_operational, node_not_paused, quorum_survives, replication_clean
-from daemon.gates.dependencies import dependencies_healthy
-from daemon.gates.facts import Facts
-from daemon.gates.foreign import others_known
-from daemon.gates.neighbours import another_serves, holds_no_copies
-from daemon.gates.recovery import recovery_over, recovery_rested
-from daemon.gates.server import inventory_agrees, proxy_active, server_online, service_automatic, transport_active
-from daemon.gates.standing_down import no_reboot_pending, nobody_logged_on
+from daemon.remediation.actions.preconditions.dag import (
+    members_operational,
+    node_not_paused,
+    quorum_survives,
+    replication_clean,
+)
+from daemon.remediation.actions.preconditions.dependencies import dependencies_healthy
+from daemon.remediation.actions.preconditions.facts import Facts
+from daemon.remediation.actions.preconditions.humans_at_work import no_reboot_pending, nobody_logged_on
+from daemon.remediation.actions.preconditions.managed_availability import recovery_over, recovery_rested
+from daemon.remediation.actions.preconditions.neighbours import another_serves, holds_no_copies
+from daemon.remediation.actions.preconditions.other_actors import others_known
+from daemon.remediation.actions.preconditions.server import (
+    inventory_agrees,
+    proxy_active,
+    server_online,
+    service_automatic,
+    transport_active,
+)
+from daemon.remediation.actions.preconditions.table import BEFORE, Precondition
 from tests.gates.known import (
     client_access,
     copies,

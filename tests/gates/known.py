@@ -5,7 +5,7 @@ from typing import Any
 
 from daemon.domain.inventory import Role, Server
 from daemon.exchange.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
-from daemon.gates.facts import Dependency, Facts, Member, Neighbour
+from daemon.remediation.actions.preconditions.facts import Dependency, Facts, Member, Neighbour
 
 NOW = datetime(2026, 1, 15, 3, 0, tzinfo=UTC)
 NAMES = ("MBX1", "MBX2", "MBX3")

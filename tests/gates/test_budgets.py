@@ -13,9 +13,9 @@ from daemon.domain.errors import Conflict
 from daemon.domain.incidents import IncidentStatus, StepStatus
 from daemon.domain.inventory import Inventory, Role, Server
 from daemon.domain.ports import Store
-from daemon.gates.budgets import ACTIONS_OF, limits, overspent
+from daemon.remediation.guardrails.budgets import limits, overspent
 from daemon.testing.memory_store import MemoryStore
-from statemachines.actions import Disruption
+from statemachines.actions import ACTIONS_OF, Disruption
 from tests.store import samples
 from tests.store.samples import NOW
 

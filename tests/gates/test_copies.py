@@ -6,7 +6,14 @@ import pytest
 
 from daemon.domain.verdicts import Allow, CannotTell, Refuse
 from daemon.exchange.answers import same_server
-from daemon.gates.copies import activation_open, copies_known, in_a_dag, no_seeding, nothing_active, refuges_exist
+from daemon.remediation.actions.preconditions.copies import (
+    activation_open,
+    copies_known,
+    in_a_dag,
+    no_seeding,
+    nothing_active,
+    refuges_exist,
+)
 from tests.gates.known import copies, copy_changed, mailbox, moved, settings_changed
 
 

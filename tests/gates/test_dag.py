@@ -8,8 +8,13 @@ from hypothesis import strategies as st
 
 from daemon.domain.verdicts import Allow, CannotTell, Refuse
 from daemon.exchange.answers import DagHealth
-from daemon.gates.dag import members_operational, node_not_paused, quorum_survives, replication_clean
-from daemon.gates.facts import Facts
+from daemon.remediation.actions.preconditions.dag import (
+    members_operational,
+    node_not_paused,
+    quorum_survives,
+    replication_clean,
+)
+from daemon.remediation.actions.preconditions.facts import Facts
 from tests.gates.known import client_access, copies, dag, mailbox, member_changed
 
 

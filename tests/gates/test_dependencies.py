@@ -10,7 +10,7 @@ from daemon.config.guardrails import Dependencies
 from daemon.domain.causes import CauseKind
 from daemon.domain.verdicts import Allow, CannotTell, Hold
 from daemon.exchange.answers import ServerHealth
-from daemon.gates.dependencies import dependencies_healthy, dependency
+from daemon.remediation.actions.preconditions.dependencies import dependencies_healthy, dependency
 from statemachines.model import Need
 from tests.gates.known import ACTIVE_DIRECTORY, CAS_ONLY, needing, server
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.actions.preconditions import BEFORE
 from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse
+from daemon.remediation.actions.preconditions.table import BEFORE
 from tests.gates.cases import ROWS, Row, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "preconditions.md"

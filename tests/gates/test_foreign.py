@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from daemon.domain.commits import Limit
 from daemon.exchange.answers import RecoveryLog, ServerState
-from daemon.gates.budgets import ACTIONS_OF
-from daemon.gates.foreign import Foreign, counted, foreign, lowered
-from statemachines.actions import Disruption
+from daemon.remediation.actions.preconditions.other_actors import Foreign, counted, foreign, lowered
+from statemachines.actions import ACTIONS_OF, Disruption
 from tests.gates.known import NOW, member
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from daemon.config.guardrails import ActionClass, ModeRule, Safety, Timing
 from daemon.domain.inventory import Role, Server
 from daemon.domain.verdicts import Mode
-from daemon.gates.modes import CAUTION, class_of, may_act, mode_of
+from daemon.remediation.guardrails.modes import CAUTION, class_of, may_act, mode_of
 from statemachines.actions import ACTIONS
 
 NAME = "mbx1.contoso.com"

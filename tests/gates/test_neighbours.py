@@ -7,8 +7,8 @@ import pytest
 
 from daemon.domain.verdicts import Allow, CannotTell, Refuse
 from daemon.exchange.answers import DatabaseCopies, ServerHealth
-from daemon.gates.facts import Neighbour
-from daemon.gates.neighbours import another_serves, holds_no_copies
+from daemon.remediation.actions.preconditions.facts import Neighbour
+from daemon.remediation.actions.preconditions.neighbours import another_serves, holds_no_copies
 from tests.gates.known import (
     CAS_ONLY,
     client_access,

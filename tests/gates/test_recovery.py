@@ -6,7 +6,7 @@ import pytest
 
 from daemon.domain.verdicts import Allow, Hold, Refuse
 from daemon.exchange.answers import RecoveryLog
-from daemon.gates.recovery import recovery_over, recovery_rested
+from daemon.remediation.actions.preconditions.managed_availability import recovery_over, recovery_rested
 from tests.gates.known import mailbox, recovery
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

@@ -7,8 +7,14 @@ import pytest
 from daemon.domain.inventory import Role
 from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse
 from daemon.exchange.answers import ExchangeServer
-from daemon.gates.facts import Facts
-from daemon.gates.server import inventory_agrees, proxy_active, server_online, service_automatic, transport_active
+from daemon.remediation.actions.preconditions.facts import Facts
+from daemon.remediation.actions.preconditions.server import (
+    inventory_agrees,
+    proxy_active,
+    server_online,
+    service_automatic,
+    transport_active,
+)
 from tests.gates.known import (
     CAS_ONLY,
     client_access,

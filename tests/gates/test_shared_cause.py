@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from daemon.config.guardrails import SharedCause, Timing
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.inventory import Inventory, Role, Server
-from daemon.gates.shared_cause import pattern, shared, threshold, unsettled
+from daemon.remediation.guardrails.shared_cause import pattern, shared, threshold, unsettled
 
 NOW = datetime(2026, 11, 2, 3, 0, tzinfo=UTC)
 WITHIN = timedelta(minutes=15)

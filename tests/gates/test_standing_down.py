@@ -6,8 +6,8 @@ import pytest
 
 from daemon.config.guardrails import Timing
 from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse
-from daemon.gates.facts import Facts
-from daemon.gates.standing_down import no_reboot_pending, nobody_logged_on
+from daemon.remediation.actions.preconditions.facts import Facts
+from daemon.remediation.actions.preconditions.humans_at_work import no_reboot_pending, nobody_logged_on
 from tests.gates.known import logons, mailbox, pending, state
 
 

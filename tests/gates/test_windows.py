@@ -15,7 +15,7 @@ from daemon.config.guardrails import Timing
 from daemon.domain.inventory import Role, Server
 from daemon.domain.verdicts import Hold, Refuse
 from daemon.domain.windows import Span, Weekly, Window, WindowKind, covers, holding, merged, next_change, passed, spans
-from daemon.gates.windows import closed, forbids, in_window
+from daemon.remediation.guardrails.windows import closed_spans, forbids, in_window
 from statemachines.actions import ACTIONS
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -280,9 +280,9 @@ def test_what_is_changed_on_a_server_is_not_left_so_for_days() -> None:
 
 def test_only_windows_that_forbid_the_action_stop_the_clock() -> None:
     found = [once(FREEZE, NOW - 5 * HOUR, NOW - 4 * HOUR), once(MAINTENANCE)]
-    assert closed(found, MOVE, NOW - DAY, NOW) == (
+    assert closed_spans(found, MOVE, NOW - DAY, NOW) == (
         Span(NOW - 5 * HOUR, NOW - 4 * HOUR),
         Span(NOW - HOUR, NOW + HOUR),
     )
-    assert closed(found, RESTART, NOW - DAY, NOW) == (Span(NOW - HOUR, NOW + HOUR),)
-    assert closed(found, ACTIONS["undo"], NOW - DAY, NOW) == ()
+    assert closed_spans(found, RESTART, NOW - DAY, NOW) == (Span(NOW - HOUR, NOW + HOUR),)
+    assert closed_spans(found, ACTIONS["undo"], NOW - DAY, NOW) == ()

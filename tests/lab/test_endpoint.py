@@ -14,7 +14,6 @@ import requests
 from winrm.exceptions import InvalidCredentialsError, WinRMTransportError, WSManFaultError
 
 from daemon.exchange import launch as scripts
-from daemon.exchange.launch import Launch, load
 from daemon.lab.lab import Lab
 from daemon.lab.model import Simulation
 from daemon.lab.record import Record
@@ -129,9 +128,9 @@ def _altered(client: Client, **changes: object) -> bytes:
 
 
 def test_anything_but_a_shipped_script_is_rejected_and_recorded(lab: Lab, client: Client) -> None:
-    text = load("server_state").text
+    text = scripts.load("server_state").text
     changed = base64.b64encode((text + "\n").encode()).decode()
-    other = base64.b64encode(load("reboot").text.encode()).decode()
+    other = base64.b64encode(scripts.load("reboot").text.encode()).decode()
     bad = {
         "no base64": b"Restart-Computer",
         "no object": base64.b64encode(b"[1]"),
@@ -145,7 +144,7 @@ def test_anything_but_a_shipped_script_is_rejected_and_recorded(lab: Lab, client
     }
     good = scripts.launch("server_state", "step-x", {"services": []})
     for stdin in bad.values():
-        launch = Launch(good.executable, good.arguments, stdin)
+        launch = scripts.Launch(good.executable, good.arguments, stdin)
         with client.started("mbx1", launch) as (protocol, shell, command):
             stdout, stderr, exit_code = protocol.get_command_output(shell, command)
         assert (stdout, exit_code) == (b"", 1)
@@ -159,7 +158,7 @@ def test_anything_but_a_shipped_script_is_rejected_and_recorded(lab: Lab, client
 def test_another_command_line_than_the_bootstrap_is_rejected(lab: Lab, client: Client) -> None:
     good = client.launch("server_state", {"services": []}, "step-x")
     for arguments in (("-Command", "exmedic-step-x"), (*good.arguments, ";", "Restart-Computer")):
-        launch = Launch(good.executable, arguments, good.stdin)
+        launch = scripts.Launch(good.executable, arguments, good.stdin)
         with client.started("mbx1", launch) as (protocol, shell, command):
             assert protocol.get_command_output(shell, command)[2] == 1
     assert [effect.effect for effect in lab.effects()] == ["violation", "violation"]

@@ -13,7 +13,6 @@ from winrm.protocol import Protocol
 
 from daemon.exchange import launch as scripts
 from daemon.exchange.answers import Envelope
-from daemon.exchange.launch import Launch, Logon
 from daemon.lab.lab import Lab
 from daemon.lab.organisation import Machine
 
@@ -75,10 +74,10 @@ class Client:
             read_timeout_sec=self.operation_timeout + 1,
         )
 
-    def launch(self, script: str, args: Mapping[str, object], step: str | None = None) -> Launch:
+    def launch(self, script: str, args: Mapping[str, object], step: str | None = None) -> scripts.Launch:
         step = step or f"step-{next(_STEPS)}"
         self.steps.append(step)
-        logon = Logon(self.lab.username, self.second_hop_password or self.lab.password)
+        logon = scripts.Logon(self.lab.username, self.second_hop_password or self.lab.password)
         return scripts.launch(script, step, args, logon if self.logon else None)
 
     def call(self, executor: str, script: str, step_id: str | None = None, /, **args: object) -> Output:
@@ -96,7 +95,7 @@ class Client:
             protocol.transport.close_session()
 
     @contextmanager
-    def started(self, server: str, launch: Launch) -> Iterator[tuple[Protocol, str, str]]:
+    def started(self, server: str, launch: scripts.Launch) -> Iterator[tuple[Protocol, str, str]]:
         """Run a script and leave its output to the caller; the shell is deleted afterwards."""
         protocol = self.protocol(server)
         try:

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.exchange import launch as scripts
-from daemon.exchange.launch import NAMES, ON_THEIR_OWN, Logon, __file__, arguments, load, stdin
 
 STEP = st.from_regex(r"[0-9a-z][0-9a-z.-]{0,63}", fullmatch=True)
 JSON_ARGS = st.dictionaries(st.text(max_size=20), st.none() | st.booleans() | st.integers() | st.text(max_size=60))
@@ -27,15 +26,15 @@ def decoded(sent: bytes) -> dict[str, object]:
 def test_arguments_arrive_as_they_were_and_never_touch_the_command_line(step: str, args: dict[str, object]) -> None:
     launch = scripts.launch("server_state", step, args)
     assert decoded(launch.stdin)["args"] == args
-    assert launch.arguments == arguments(step)
+    assert launch.arguments == scripts.arguments(step)
     assert len(launch.executable + " ".join(launch.arguments)) < 8191
 
 
 @given(STEP)
 def test_the_command_line_carries_the_marker_and_is_otherwise_fixed(step: str) -> None:
-    line = " ".join(arguments(step))
+    line = " ".join(scripts.arguments(step))
     assert line.count(f"'exmedic-{step}'") == 1
-    assert line.replace(f"exmedic-{step}", "exmedic-x") == " ".join(arguments("x"))
+    assert line.replace(f"exmedic-{step}", "exmedic-x") == " ".join(scripts.arguments("x"))
     assert line.count('"') == 2
 
 
@@ -44,7 +43,7 @@ def test_a_step_id_that_could_be_more_than_a_word_is_refused(step: str) -> None:
     if re.fullmatch(r"[0-9a-z][0-9a-z.-]{0,63}", step):
         return
     with pytest.raises(ValueError, match="not a step id"):
-        arguments(step)
+        scripts.arguments(step)
 
 
 @pytest.mark.parametrize("step", ["", "-a", "a'b", "a b", "A", "a\n", "a" * 65, "x;y", 'x"', "$x"])
@@ -54,17 +53,17 @@ def test_these_step_ids_are_refused(step: str) -> None:
 
 
 def test_the_script_travels_whole_and_its_hash_covers_the_prelude() -> None:
-    sent = decoded(stdin("reboot", "i1.1", {}))
+    sent = decoded(scripts.stdin("reboot", "i1.1", {}))
     text = base64.b64decode(str(sent["script"]))
-    assert text.decode() == load("reboot").text
-    assert hashlib.sha256(text).hexdigest() == load("reboot").sha256
+    assert text.decode() == scripts.load("reboot").text
+    assert hashlib.sha256(text).hexdigest() == scripts.load("reboot").sha256
     assert (sent["name"], sent["step"]) == ("reboot", "i1.1")
     assert "username" not in sent
-    assert len(stdin("reboot", "i1.1", {}).splitlines()) == 1
+    assert len(scripts.stdin("reboot", "i1.1", {}).splitlines()) == 1
 
 
 def test_a_password_travels_as_a_line_of_its_own_outside_the_json_and_shows_in_no_repr() -> None:
-    logon = Logon("CONTOSO\\exmedic", "s3cret-pass")
+    logon = scripts.Logon("CONTOSO\\exmedic", "s3cret-pass")
     launch = scripts.launch("reboot", "i1.1", {}, logon)
     _, second = launch.stdin.split(b"\n")
     assert base64.b64decode(second, validate=True) == b"s3cret-pass"
@@ -77,13 +76,13 @@ def test_a_password_travels_as_a_line_of_its_own_outside_the_json_and_shows_in_n
 
 def test_there_is_no_script_but_the_shipped_ones() -> None:
     with pytest.raises(KeyError):
-        load("../secrets")
-    assert len({load(name).sha256 for name in NAMES}) == len(NAMES)
+        scripts.load("../secrets")
+    assert len({scripts.load(name).sha256 for name in scripts.NAMES}) == len(scripts.NAMES)
 
 
 def test_which_scripts_log_on_to_exchange_is_said_of_each() -> None:
     """Those that do offer a password there, if they are given one."""
     opens = re.compile(r"\b(Open-Exchange|Invoke-Exchange|Get-One|Get-MailboxServerOf)\b")
-    folder = Path(__file__).parent
-    alone = {name for name in NAMES if not opens.search((folder / f"{name}.ps1").read_text("utf-8"))}
-    assert alone == ON_THEIR_OWN
+    folder = Path(scripts.__file__).parent / "scripts"
+    alone = {name for name in scripts.NAMES if not opens.search((folder / f"{name}.ps1").read_text("utf-8"))}
+    assert alone == scripts.ON_THEIR_OWN

@@ -12,14 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.exchange import launch
 from daemon.lab.pop_log import FOLDER
 
 FIELD = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), max_size=12)
 
 
 def text(name: str) -> str:
-    return (files(launch) / f"{name}.ps1").read_text("utf-8")
+    return (files("daemon.exchange") / "scripts" / f"{name}.ps1").read_text("utf-8")
 
 
 def pattern(name: str, before: str) -> re.Pattern[str]:

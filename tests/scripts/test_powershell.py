@@ -11,7 +11,7 @@ from tree_sitter import Language, Node, Parser
 from daemon.exchange import launch
 
 PARSER = Parser(Language(tree_sitter_pwsh.language()))
-FOLDER = files(launch)
+FOLDER = files("daemon.exchange") / "scripts"
 PRELUDE = (FOLDER / "_prelude.ps1").read_text("utf-8")
 CHANGING = ("set_activation", "restart_service", "reboot", "set_protocol_log")
 

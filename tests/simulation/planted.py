@@ -11,15 +11,10 @@ from typing import Any
 
 import pytest
 
-from daemon import approval, asking, budget, engine, guards, in_window, shared_cause, turn
-from daemon.actions import EFFECTS, preconditions, verify
-from daemon.actions.action import Again, Context, Done, Prepared, Withdrawn
-from daemon.actions.restart import RestartService
 from daemon.alerts import deferral, routing
 from daemon.alerts.intake import Intake
 from daemon.alerts.storms import of_a_storm, rooms
 from daemon.audit.follower import AuditFollower
-from daemon.case import Case
 from daemon.domain.alerts import Received
 from daemon.domain.audit import AuditRow
 from daemon.domain.causes import Cause
@@ -29,19 +24,27 @@ from daemon.domain.incidents import Incident, Quarantine, Step
 from daemon.domain.inventory import Server
 from daemon.domain.ports import EVERYTHING, Call, Delivery, Reply, ReplyKind
 from daemon.domain.verdicts import Mode
-from daemon.engine import Engine
 from daemon.exchange.answers import ServerHealth, ServerState
 from daemon.exchange.client import Heard, Unheard
-from daemon.family import Family
-from daemon.gates.dependencies import dependencies_healthy
-from daemon.gates.standing_down import nobody_logged_on
 from daemon.lab.script_call import Refusal
 from daemon.operators.remote_pause import RemotePause
 from daemon.outgoing.outbox import Outbox, bus_payload
-from daemon.parts import Parts
-from daemon.sent import SAID_NO
+from daemon.remediation.actions import EFFECTS, facts, verify
+from daemon.remediation.actions.contract import Again, Context, Done, Prepared, Withdrawn
+from daemon.remediation.actions.preconditions import table
+from daemon.remediation.actions.preconditions.dependencies import dependencies_healthy
+from daemon.remediation.actions.preconditions.humans_at_work import nobody_logged_on
+from daemon.remediation.actions.restart import RestartService
+from daemon.remediation.guardrails import approvals, budgets, chain, modes, shared_cause, windows
+from daemon.remediation.incidents import engine
+from daemon.remediation.incidents.engine import Engine
+from daemon.remediation.incidents.opening import Family
+from daemon.remediation.incidents.snapshot import Case
+from daemon.remediation.runner import effects
+from daemon.remediation.runner.replies import SAID_NO
+from daemon.remediation.runner.services import Services
+from daemon.remediation.runner.session import Session
 from daemon.simulation.ports import MemorySwitch
-from daemon.turn import Turn
 from statemachines.actions import Effect
 
 Patch = pytest.MonkeyPatch
@@ -59,11 +62,11 @@ def acknowledge_before_the_commit(patch: Patch) -> None:
 
 
 def work_through_every_window(patch: Patch) -> None:
-    async def nothing(_parts: Parts, _case: Case, _server: Server) -> None:
+    async def nothing(_parts: Services, _case: Case, _server: Server) -> None:
         return None
 
-    patch.setattr(guards, "GUARDS", tuple(guard for guard in guards.GUARDS if guard is not in_window.held))
-    patch.setattr(in_window, "held", nothing)
+    patch.setattr(chain, "GUARDS", tuple(guard for guard in chain.GUARDS if guard is not windows.held))
+    patch.setattr(windows, "held", nothing)
 
 
 def forget_what_was_set_aside(patch: Patch) -> None:
@@ -112,19 +115,19 @@ def acknowledge_what_could_not_be_stored(patch: Patch) -> None:
 
 
 def retry_what_was_lost(patch: Patch) -> None:
-    sent = Turn._sent
+    sent = effects._sent
 
-    async def careless(self: Turn, step: Step, script: str, reply: Reply) -> None:
+    async def careless(session: Session, step: Step, script: str, reply: Reply) -> None:
         lost = reply.kind is ReplyKind.UNKNOWN
-        await sent(self, step, script, replace(reply, kind=ReplyKind.UNREACHABLE) if lost else reply)
+        await sent(session, step, script, replace(reply, kind=ReplyKind.UNREACHABLE) if lost else reply)
 
-    patch.setattr(Turn, "_sent", careless)
+    patch.setattr(effects, "_sent", careless)
 
 
 def send_before_the_intent(patch: Patch) -> None:
-    intend = Turn._intend
+    intend = effects._intend
 
-    async def hasty(self: Turn, case: Case, prepared: Prepared) -> None:
+    async def hasty(session: Session, case: Case, prepared: Prepared) -> None:
         call = Call(
             executor=prepared.executor,
             script=prepared.script,
@@ -133,10 +136,10 @@ def send_before_the_intent(patch: Patch) -> None:
             timeout=240,
             read_only=False,
         )
-        await self._parts.shell.run(call, partial(self._parts.pause.permit, case.incident.server))
-        await intend(self, case, prepared)
+        await session.services.shell.run(call, partial(session.services.pause.permit, case.incident.server))
+        await intend(session, case, prepared)
 
-    patch.setattr(Turn, "_intend", hasty)
+    patch.setattr(effects, "_intend", hasty)
 
 
 def forget_what_was_changed(patch: Patch) -> None:
@@ -232,7 +235,7 @@ def compare_a_servers_time_with_our_clock(patch: Patch) -> None:
 
 
 def act_while_paused(patch: Patch) -> None:
-    _without(patch, guards.paused)
+    _without(patch, chain.paused)
     patch.setattr(MemorySwitch, "permit", lambda *_given: nullcontext(True))
 
 
@@ -255,7 +258,7 @@ def quarantine_nothing(patch: Patch) -> None:
 
 
 def act_on_a_server_that_may_only_be_observed(patch: Patch) -> None:
-    patch.setattr(asking, "mode_of", lambda *_given: Mode.AUTO)
+    patch.setattr(modes, "mode_of", lambda *_given: Mode.AUTO)
 
 
 def forget_a_timer(patch: Patch) -> None:
@@ -271,29 +274,29 @@ def forget_a_timer(patch: Patch) -> None:
 
 def spend_more_than_the_budget(patch: Patch) -> None:
     """Ceilings are neither looked at nor reserved."""
-    _without(patch, budget.spent)
-    patch.setattr(turn, "reserved", lambda *_given: ())
+    _without(patch, budgets.spent)
+    patch.setattr(effects, "reserved", lambda *_given: ())
 
 
 def use_an_approval_twice(patch: Patch) -> None:
     """The intent does not end the approval that allowed it."""
-    patch.setattr(asking, "intended", lambda _case, commit: commit)
+    patch.setattr(effects, "_intended", lambda _case, commit: commit)
 
 
 def trust_an_approval_that_has_expired(patch: Patch) -> None:
-    approved = approval.approved
-    patch.setattr(asking, "approved", lambda case, now: approved(case, now - timedelta(hours=1)))
+    approved = approvals.approved
+    patch.setattr(modes, "approved", lambda case, now: approved(case, now - timedelta(hours=1)))
 
 
 def act_without_an_approval(patch: Patch) -> None:
-    patch.setattr(asking, "approved", lambda *_given: True)
+    patch.setattr(modes, "approved", lambda *_given: True)
 
 
 def forget_the_moment_after_which_it_is_too_late(patch: Patch) -> None:
     """The server may begin late what was withdrawn meanwhile: evidence is read before the effect can be excluded."""
 
-    for place in ("action", "activation"):
-        patch.setattr(f"daemon.actions.{place}.may_still_happen", lambda _step, _heard: "")
+    for place in ("evidence", "activation"):
+        patch.setattr(f"daemon.remediation.actions.{place}.may_still_happen", lambda _step, _heard: "")
 
 
 def come_back_at_once_on_the_way_out(patch: Patch) -> None:
@@ -319,7 +322,7 @@ def restart_pop_whatever_it_depends_on(patch: Patch) -> None:
 
 
 def act_although_many_have_the_same_problem(patch: Patch) -> None:
-    async def nothing(_parts: Parts, _incident: Incident) -> None:
+    async def nothing(_parts: Services, _incident: Incident) -> None:
         return None
 
     patch.setattr(shared_cause, "of_many", nothing)
@@ -330,12 +333,12 @@ def take_all_that_is_held_for_told(patch: Patch) -> None:
 
 
 def act_before_a_pattern_could_show(patch: Patch) -> None:
-    patch.setattr("daemon.gates.shared_cause.unsettled", lambda *_: None)
+    patch.setattr("daemon.remediation.guardrails.shared_cause.unsettled", lambda *_: None)
 
 
 def take_an_error_of_our_own_for_a_no(patch: Patch) -> None:
-    patch.setattr("daemon.sent.NOT_TRIED", {"expired": "unreachable"})
-    patch.setattr("daemon.sent.SAID_NO", {**SAID_NO, "broken": "failed"})
+    patch.setattr("daemon.remediation.runner.replies.NOT_TRIED", {"expired": "unreachable"})
+    patch.setattr("daemon.remediation.runner.replies.SAID_NO", {**SAID_NO, "broken": "failed"})
 
 
 def let_a_script_say_that_nothing_was_tried_once_it_has_acted(patch: Patch) -> None:
@@ -346,19 +349,19 @@ def keep_the_password_that_a_probe_tells(patch: Patch) -> None:
     patch.setattr("daemon.exchange.envelope.struck_out", lambda answer: answer)
 
 
-def _unasked(patch: Patch, precondition: preconditions.Precondition) -> None:
-    careless = preconditions.met
+def _unasked(patch: Patch, precondition: table.Precondition) -> None:
+    careless = facts.met
 
-    async def met(ctx: Context, asked: preconditions.Asked, service: str = "") -> object:
+    async def met(ctx: Context, asked: table.Asked, service: str = "") -> object:
         return await careless(ctx, tuple(each for each in asked if each is not precondition), service)
 
     for action in ("restart", "activation", "reboot", "protocol_log"):
-        patch.setattr(f"daemon.actions.{action}.met", met)
+        patch.setattr(f"daemon.remediation.actions.{action}.met", met)
 
 
-def _without(patch: Patch, guard: guards.Guard) -> None:
+def _without(patch: Patch, guard: chain.Guard) -> None:
     for name in ("GUARDS", "PUTTING_BACK"):
-        patch.setattr(guards, name, tuple(each for each in getattr(guards, name) if each is not guard))
+        patch.setattr(chain, name, tuple(each for each in getattr(chain, name) if each is not guard))
 
 
 #: What each is called in the report, and how it is planted.

@@ -22,7 +22,6 @@ from daemon.domain.inventory import Inventory, Server
 from daemon.domain.ports import Call, Permit, Reply, ReplyKind
 from daemon.exchange import launch as scripts
 from daemon.exchange.envelope import read_answer
-from daemon.exchange.launch import ON_THEIR_OWN, Logon, arguments, load
 from daemon.exchange.logons import Logons
 
 _log = structlog.get_logger(__name__)
@@ -60,8 +59,8 @@ class WinrmShell:
         Raises:
             KeyError, ValueError: the call itself is wrong (script, step id): a mistake of ours.
         """
-        load(call.script)
-        arguments(call.step_id)
+        scripts.load(call.script)
+        scripts.arguments(call.step_id)
         until = time.monotonic() + call.timeout
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self._settings.attempts) | stop_before_delay(call.timeout),
@@ -113,7 +112,7 @@ class WinrmShell:
             identity = self._logons.identity(server.credential, credential.username, _place(credential), password or "")
             log_on = partial(self._logons.begin, identity)
             conversation = Conversation(server, credential, password, self._settings.connect_timeout, log_on)
-            onward = logon is not None and attempt.call.script not in ON_THEIR_OWN
+            onward = logon is not None and attempt.call.script not in scripts.ON_THEIR_OWN
             stdout, stderr, exit_code = conversation.hold(attempt, launch, onward=onward)
             reply = read_answer(attempt.call, host=server.name, stdout=stdout, stderr=stderr, exit_code=exit_code)
             reply = _without(reply, password)
@@ -157,11 +156,11 @@ class WinrmShell:
             text = f"the password of [credentials.{server.credential}] cannot be read ({place})"
             raise Stop(text) from error
 
-    def _logon(self, credential: Credential, password: str | None) -> Logon | None:
+    def _logon(self, credential: Credential, password: str | None) -> scripts.Logon | None:
         """What a script logs on to Exchange with."""
         if credential.second_hop != "credential" or password is None:
             return None
-        return Logon(credential.username, password)
+        return scripts.Logon(credential.username, password)
 
 
 def _again(call: Call, end: End) -> bool:

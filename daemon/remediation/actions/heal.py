@@ -1,0 +1,90 @@
+"""Letting other incidents run: triage of an alert that names no monitor, and waiting for another server's ladder.
+
+Nobody waits for another incident while holding a claim: `heal` is entered with nothing changed and no claims
+(`ActionSpec.parks`). And nobody who is waited for waits: an incident with a parent refuses.
+"""
+
+from daemon.domain.incidents import IncidentStatus
+from daemon.domain.values import Json
+from daemon.exchange.answers import HealthRow, ServerHealth, same_server
+from daemon.exchange.client import Unheard
+from daemon.remediation.actions.contract import Again, Context, Done, Sick, backoff, polled
+
+POP = "POP*"
+
+
+class Triage:
+    """The action `triage`: step 2b of "Verifying the issue still exists" for an alert that names only a health set."""
+
+    async def poll(self, ctx: Context, memo: Json) -> Done | Again:
+        """Ask for all POP* monitors of the server, once."""
+        heard = await ctx.peer("server_health", {"health_sets": [POP]}, ServerHealth)
+        if isinstance(heard, Unheard):
+            return Again(after=backoff(memo), detail=heard.detail, memo=polled(memo), if_late=heard.outcome)
+        rows = [row for row in heard.answer.rows if same_server(row.server, ctx.server.name)]
+        if not rows:
+            return Again(after=backoff(memo), detail="Get-ServerHealth shows no row of POP*", memo=polled(memo))
+        sick = unhealthy(rows, ctx.server.name)
+        if sick:
+            names = ", ".join(one.monitor for one in sick)
+            return Done(outcome="unhealthy", detail=f"unhealthy: {names}", result={"sick": [one.told for one in sick]})
+        doubtful = [row for row in rows if row.is_stale or row.alert_value.lower() != "healthy"]
+        if doubtful:
+            what = "stale" if doubtful[0].is_stale else doubtful[0].alert_value
+            return Again(after=backoff(memo), detail=f"{doubtful[0].name} is {what}", memo=polled(memo))
+        return Done(outcome="healthy", detail=f"all {len(rows)} rows of POP* are Healthy")
+
+
+def unhealthy(rows: list[HealthRow], server: str) -> list[Sick]:
+    """The monitors with an Unhealthy row that is not stale, each once."""
+    bad = [row for row in rows if row.alert_value.lower() == "unhealthy" and not row.is_stale]
+    return list(dict.fromkeys(Sick(server=server, health_set=row.health_set, monitor=row.name) for row in bad))
+
+
+async def others(ctx: Context) -> list[Sick]:
+    """The other POP* monitors of the server that are unhealthy now: one alert can hide more of them.
+
+    An answer that is not understood hides them until their own alerts come.
+    """
+    heard = await ctx.peer("server_health", {"health_sets": [POP]}, ServerHealth)
+    if isinstance(heard, Unheard):
+        return []
+    rows = [row for row in heard.answer.rows if same_server(row.server, ctx.server.name)]
+    return [sick for sick in unhealthy(rows, ctx.server.name) if sick.monitor.lower() != ctx.incident.monitor.lower()]
+
+
+class Heal:
+    """The action `heal`."""
+
+    async def poll(self, ctx: Context, memo: Json) -> Done | Again:
+        """Have each sick monitor's incident, and look how they stand."""
+        if ctx.incident.parent:
+            return Done(
+                outcome="refused", detail=f"incident {ctx.incident.parent} waits for this one, so it waits for none"
+            )
+        children = dict(memo.get("children", {}))
+        for told in ctx.params["sick"]:
+            sick = Sick(**told)
+            if str(sick) not in children:
+                # A triage only hands over, so those it opens may wait for others themselves.
+                parent = ctx.incident.id if ctx.incident.monitor else ""
+                child = await ctx.family.ensure(sick, ctx.incident, parent)
+                if child is None:
+                    return Done(
+                        outcome="unknown", detail=f"{sick.server} is not in the inventory, so nobody may heal it"
+                    )
+                children[str(sick)] = child
+        return await self._look(ctx, children, memo)
+
+    async def _look(self, ctx: Context, children: dict[str, str], memo: Json) -> Done | Again:
+        standing = {name: await ctx.family.standing(child) for name, child in children.items()}
+        told = ", ".join(f"{name}: incident {children[name]}" for name in standing)
+        if any(child is not None and child.status is IncidentStatus.OPEN for child in standing.values()):
+            fresh = polled(memo, children=children)
+            return Again(after=30.0, detail=f"waits for {told}", memo=fresh, if_late="not_healed")
+        failed = [
+            name for name, child in standing.items() if child is None or child.status is not IncidentStatus.RESOLVED
+        ]
+        if failed:
+            return Done(outcome="not_healed", detail=f"not healed: {', '.join(failed)} ({told})")
+        return Done(outcome="healed", detail=f"healed: {told}")

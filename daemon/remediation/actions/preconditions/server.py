@@ -1,0 +1,135 @@
+"""What a server says of itself: its roles, its components, the service to be restarted."""
+
+import re
+from datetime import timedelta
+
+from daemon.domain.inventory import Role
+from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
+from daemon.exchange.answers import Component, ExchangeServer, same_server
+from daemon.remediation.actions.preconditions.facts import Facts
+
+POP_FRONT_END = "msexchangepop3"  #: the service that stops by design while the component PopProxy is Inactive
+COMPONENT_STATES = frozenset({"active", "inactive", "draining"})  #: Microsoft, Get-ServerComponentState reference
+MANAGED_AVAILABILITY = "healthapi"  #: the requester name that Managed Availability uses
+RECHECK = timedelta(minutes=2)  #: when to look again whether Managed Availability is done
+PATIENCE = timedelta(minutes=30)  #: how long Managed Availability is waited for
+
+
+def inventory_agrees(facts: Facts) -> Verdict:
+    """The roles, the DAG and the site of the inventory are those that the server has."""
+    name, exchange = facts.server.name, facts.exchange
+    if not same_server(exchange.server, name):
+        return CannotTell(reason=f"asked about {name}, Exchange answered about {exchange.server}")
+    listed, found = _with_contained(facts.server.roles, exchange.version), roles_of(exchange)
+    figures: dict[str, object] = {"inventory": sorted(listed), "server": sorted(found), "version": exchange.version}
+    if listed != found:
+        reason = f"the inventory calls {name} {_spell(listed)}, and the server answers {_spell(found)}"
+        return Refuse(reason=reason, figures=figures)
+    if facts.mailbox:
+        if facts.dag is None or not same_server(facts.dag.server, name):
+            return CannotTell(reason=f"no answer says which DAG {name} is in")
+        figures["dag"] = facts.dag.dag
+        if (facts.dag.dag or "").lower() != (facts.server.dag or "").lower():
+            # The limit of one server of a DAG at a time goes by the inventory.
+            reason = (
+                f"the inventory puts {name} in {facts.server.dag or 'no DAG'}, Exchange in {facts.dag.dag or 'no DAG'}"
+            )
+            return Refuse(reason=reason, figures=figures)
+    figures["site"] = exchange.site
+    if exchange.site.lower() != facts.server.site.lower():
+        # The limit of one Client Access server of a site at a time, and the site's budget, go by the inventory.
+        found_in = f"Exchange in {exchange.site}" if exchange.site else "Exchange in none"
+        reason = f"the inventory puts {name} in the site {facts.server.site}, {found_in}"
+        return Refuse(reason=reason, figures=figures)
+    return Allow(figures=figures)
+
+
+def server_online(facts: Facts) -> Verdict:
+    """The component ServerWideOffline is Active: nobody has taken the server out of service."""
+    found = component(facts.exchange, "ServerWideOffline")
+    if found is None:
+        return _not_shown(facts, "ServerWideOffline")
+    if found.state.lower() != "active":
+        return _stand_down(facts, found)
+    return Allow(figures={"ServerWideOffline": found.state})
+
+
+def transport_active(facts: Facts) -> Verdict:
+    """The component HubTransport is not drained, which is how maintenance of a Mailbox server begins."""
+    found = component(facts.exchange, "HubTransport")
+    if found is None:
+        return _not_shown(facts, "HubTransport") if facts.mailbox else Allow()
+    if found.state.lower() not in COMPONENT_STATES:
+        return CannotTell(reason=f"HubTransport on {facts.server.name} is {found.state or 'in no state'}")
+    if found.state.lower() != "active":
+        return _stand_down(facts, found)
+    return Allow(figures={"HubTransport": found.state})
+
+
+def proxy_active(facts: Facts) -> Verdict:
+    """The component PopProxy is Active; asked for the front-end service only, which stops by design without it."""
+    if facts.service.lower() != POP_FRONT_END:
+        return Allow()
+    found = component(facts.exchange, "PopProxy")
+    if found is None:
+        return _not_shown(facts, "PopProxy")
+    if found.state.lower() == "active":
+        return Allow(figures={"PopProxy": found.state})
+    requesters = requested_by(found)
+    if found.state.lower() not in COMPONENT_STATES or not requesters:
+        return CannotTell(reason=f"PopProxy on {facts.server.name} is {found.state}, and no requester is shown")
+    who = ", ".join(requesters)
+    reason = f"PopProxy on {facts.server.name} is {found.state}, requested by {who}"
+    if all(requester.lower() == MANAGED_AVAILABILITY for requester in requesters):
+        return Hold(reason=f"{reason}: Managed Availability is acting", after=RECHECK, deadline=PATIENCE)
+    figures = {"PopProxy": found.state, "requesters": list(requesters)}
+    return Refuse(reason=f"{reason}: a restart cannot help, and only {who} can lift it", figures=figures)
+
+
+def service_automatic(facts: Facts) -> Verdict:
+    """The service exists and starts by itself; Exchange installs POP and IMAP as Manual and stopped."""
+    name, server = facts.service, facts.server.name
+    service = next((known for known in facts.state.services if known.name.lower() == name.lower()), None)
+    if service is None:
+        return Refuse(reason=f"{server} has no service {name}")
+    if service.start_type.lower() != "automatic":
+        reason = f"{name} on {server} starts {service.start_type}, not Automatic: not meant to run"
+        return Refuse(reason=reason, figures={"start_type": service.start_type, "status": service.status})
+    return Allow(figures={"start_type": service.start_type, "status": service.status, "pid": service.pid})
+
+
+def roles_of(exchange: ExchangeServer) -> frozenset[Role]:
+    """The roles that a server answers, with those that they contain."""
+    answered = {Role.MAILBOX: exchange.mailbox_role, Role.CLIENT_ACCESS: exchange.client_access_role}
+    return _with_contained(frozenset(role for role, has in answered.items() if has), exchange.version)
+
+
+def component(exchange: ExchangeServer, name: str) -> Component | None:
+    """A component of a server by its name; None when the answer does not show it."""
+    return next((found for found in exchange.components if found.name.lower() == name.lower()), None)
+
+
+def requested_by(found: Component) -> tuple[str, ...]:
+    """Who asks for a state other than Active; any one of them wins."""
+    return tuple(dict.fromkeys(entry.requester for entry in found.requests if entry.state.lower() != "active"))
+
+
+def _with_contained(roles: frozenset[Role], version: str) -> frozenset[Role]:
+    """From Exchange 2016 (15.1) on the Mailbox role contains client access, so both spellings mean the same."""
+    number = re.match(r"(?:Version )?(\d{1,4})\.(\d{1,4})", version)
+    later = number is not None and (int(number[1]), int(number[2])) >= (15, 1)
+    return roles | {Role.CLIENT_ACCESS} if later and Role.MAILBOX in roles else roles
+
+
+def _spell(roles: frozenset[Role]) -> str:
+    return " and ".join(sorted(roles)) or "neither mailbox nor client_access"
+
+
+def _stand_down(facts: Facts, found: Component) -> Refuse:
+    who = ", ".join(requested_by(found)) or "nobody named"
+    reason = f"{found.name} on {facts.server.name} is {found.state}, requested by {who}: somebody is working there"
+    return Refuse(reason=reason, figures={found.name: found.state, "requesters": list(requested_by(found))})
+
+
+def _not_shown(facts: Facts, name: str) -> CannotTell:
+    return CannotTell(reason=f"the answer about {facts.server.name} does not show its component {name}")

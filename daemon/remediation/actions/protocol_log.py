@@ -1,0 +1,142 @@
+"""The POP protocol log: switched on to find which Mailbox server served the probe, and always switched off again.
+
+The page's PopCTPMonitor step 3.1, and its steps 6 and 7 on the way out. Microsoft, Set-PopSettings reference:
+`-ProtocolLogEnabled` takes effect with the next start of the service.
+"""
+
+from dataclasses import replace
+
+from daemon.domain.incidents import Step, UndoItem
+from daemon.domain.values import Json
+from daemon.domain.verdicts import Hold, Refuse
+from daemon.exchange.answers import PopSettings, ProtocolLogSet, ServerState, ServiceState
+from daemon.exchange.client import Unheard
+from daemon.remediation.actions.contract import Again, Change, Context, Done, Prepared, Unready, Withdrawn, answer_of
+from daemon.remediation.actions.evidence import still_possible
+from daemon.remediation.actions.facts import Met, met
+from daemon.remediation.actions.preconditions.table import PROTOCOL_LOG
+from daemon.remediation.actions.restart import STOP_TIMEOUT, RestartService, baseline
+from statemachines.actions import Effect
+
+SETTING = "protocol_log"
+RESTART = "pop_restart"  #: the restart that makes the setting's earlier value take effect
+SERVICE = "MSExchangePOP3"  #: the front end, which writes the log
+
+
+class ProtocolLogOn:
+    """The action `protocol_log_on`. Evidence: ProtocolLogEnabled as read back."""
+
+    async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
+        """Read the earlier value: already on is not ours to switch off."""
+        heard = await ctx.peer("pop_settings", {}, PopSettings)
+        if isinstance(heard, Unheard):
+            return Unready(detail=heard.detail, if_late=heard.outcome)
+        if heard.answer.protocol_log_enabled:
+            return Done(outcome="done", detail=f"the protocol log of {ctx.server.name} is on already, not by us")
+        known = await met(ctx, PROTOCOL_LOG)
+        if not isinstance(known, Met):
+            return known
+        not_after = ctx.not_after(heard.clock)
+        return Prepared(
+            executor=heard.executor,
+            script="set_protocol_log",
+            args={"server": ctx.server.name, "expected": False, "value": True, "not_after": not_after},
+            baseline={"not_after": not_after},
+            figures={**known.figures, "enabled": False, "folder": heard.answer.log_location},
+            heard_at=min(heard.heard_at, known.heard_at),
+            # Put back in reverse: the page switches the log off (step 6), then restarts the service (step 7).
+            changes=(
+                Change(RESTART, {"service": SERVICE, "log": False}, {"service": SERVICE, "log": True}),
+                Change(SETTING, {"enabled": False}, {"enabled": True}),
+            ),
+        )
+
+    def accept(self, step: Step, result: Json) -> Done | Again:
+        """The script answers with the value read back."""
+        set_ = answer_of(result, ProtocolLogSet)
+        if set_ is None or not set_.after:
+            return Again(after=5.0, detail="the answer does not show the protocol log on")
+        if not set_.changed:
+            # Set between our look and our command: then it is not ours to put back, and somebody is working there.
+            return Done(outcome="refused", detail=f"somebody else has just changed the protocol log on {step.server}")
+        return _on(step)
+
+    async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
+        """Reads on: done. Reads off: sent again, but only once the first can no longer happen.
+
+        What is withdrawn is not undone, so a change that came late would be left on for ever.
+        """
+        possible = await still_possible(ctx, step)
+        heard = await ctx.of_server(step, "pop_settings", PopSettings)
+        if isinstance(heard, Unheard):
+            return Again(after=15.0, detail=heard.detail)
+        if heard.answer.protocol_log_enabled:
+            return _on(step)
+        if possible:
+            return Again(after=15.0, detail=possible)
+        return Withdrawn(
+            detail=f"the protocol log of {ctx.server.name} is off, and this step can no longer switch it on"
+        )
+
+
+def _on(step: Step) -> Done:
+    return Done(outcome="done", detail=f"the protocol log of {step.server} is on, for the next start of {SERVICE}")
+
+
+class RestartAfterwards:
+    """Putting `pop_restart` back: a restart of the service, once the log is off.
+
+    It is needed whenever the log was switched on, even if the ladder never came to restart the service: the page
+    asks for it, and a process of which it is not known when it read the setting must not go on. A lost answer is
+    settled like that of any other restart; no gate but pause and quarantine is asked, as for all undo.
+    """
+
+    effect = Effect.DISRUPTIVE
+
+    def __init__(self) -> None:
+        self._restart = RestartService()
+
+    def by_hand(self, item: UndoItem) -> str:
+        """The command with which a human does it."""
+        service = item.applied["service"]
+        return f"Invoke-Command -ComputerName {item.server} {{ Restart-Service {service} }}"
+
+    async def prepare(self, ctx: Context, item: UndoItem) -> Prepared | Refuse | Unready | Done:
+        """See that the log is off, and read the service's process."""
+        settings = await ctx.peer("pop_settings", {}, PopSettings)
+        if isinstance(settings, Unheard):
+            return Unready(detail=settings.detail, if_late=settings.outcome)
+        if settings.answer.protocol_log_enabled == item.applied["log"]:
+            # Asked again: the peer may not see the change in Active Directory yet.
+            return Unready(detail=f"the protocol log of {item.server} still reads as on", if_late="refused")
+        name = str(item.applied["service"])
+        heard = await ctx.itself("server_state", {"services": [name]}, ServerState)
+        if isinstance(heard, Unheard):
+            return Unready(detail=heard.detail, if_late=heard.outcome)
+        service = next((found for found in heard.answer.services if found.name.lower() == name.lower()), None)
+        if service is None:
+            return Unready(detail=f"{item.server} shows no service {name}", if_late="unknown")
+        if _stopped_on_purpose(service):
+            return Done(outcome="done", detail=f"{name} on {item.server} is stopped, so it logs nothing")
+        not_after = ctx.not_after(heard.clock)
+        return Prepared(
+            executor=item.server,
+            script="restart_service",
+            args={"service": name, "stop_timeout": STOP_TIMEOUT, "not_after": not_after},
+            baseline={"setting": item.setting, **baseline(service, heard.clock, not_after)},
+            figures={"status": service.status, "pid": service.pid},
+            heard_at=settings.heard_at,
+        )
+
+    def accept(self, step: Step, result: Json) -> Done | Again:
+        """The script answers once the service runs again."""
+        return self._restart.accept(step, result)
+
+    async def settle(self, ctx: Context, step: Step, item: UndoItem) -> Done | Again | Withdrawn:
+        """By the service's process, like any restart."""
+        return await self._restart.settle(replace(ctx, params={"service": item.applied["service"]}), step)
+
+
+def _stopped_on_purpose(service: ServiceState) -> bool:
+    """Stopped, and nobody meant it to run; one that hung in our own restart is started again."""
+    return service.status.lower() == "stopped" and service.start_type.lower() != "automatic"

@@ -1,0 +1,205 @@
+"""Causes on record: noted when a hold finds one, with one page for all of it, and ended when it holds nobody."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.causes import Cause, CauseKind, Found, covering, joined, told
+from daemon.domain.commits import Channel, Commit
+from daemon.domain.errors import Conflict
+from daemon.domain.incidents import Incident, IncidentStatus
+from daemon.domain.ports import Store
+from daemon.domain.verdicts import FOR_A_CAUSE, Hold
+from daemon.outgoing.messages import cause_messages
+from daemon.remediation.guardrails import shared_cause
+from daemon.remediation.guardrails.context import GuardContext
+from daemon.remediation.incidents.ending import left_changed
+from daemon.remediation.incidents.opening import about
+from daemon.remediation.incidents.snapshot import Case
+
+_OVER = {
+    CauseKind.MONITOR: "it ails on too few servers by now, or nothing is held for it any more",
+    CauseKind.DEPENDENCY: "it is healthy again, or nothing is held for it any more",
+}
+_MOMENT = timedelta(hours=1)  #: what is over for less than that was not really over
+_ROUNDS = 10  #: how often one is noted anew because another incident of it was first
+
+_log = structlog.get_logger("exmedic.causes")
+
+
+async def noted(context: GuardContext, hold: Hold, incident: Incident) -> Hold:
+    """The hold of a cause that is on record now: row, page and audit row in one commit, before the hold itself.
+
+    A crash in between leaves a cause that the next turn of any of its incidents finds again, with its page sent once.
+    """
+    found = hold.found
+    if found is None:
+        return hold
+    for _ in range(_ROUNDS):
+        current = await context.store.causes()
+        known = next((each for each in current if each.same(found.kind, found.what)), None)
+        past = await context.store.causes_of([incident.id])
+        if known is None and any(_freed(each, found, incident) for each in past):
+            return hold  # released while its facts were read: the next look does not find it
+        cause = _grown(context, known, found, incident)
+        try:
+            if cause.untold:
+                cause, commit = _telling(context, cause, hold.reason, (*current, *past))
+                await context.store.commit(commit)
+            elif cause != known:
+                await context.store.commit(Commit(at=context.clock.now(), cause=cause))
+        except Conflict:
+            continue  # another incident of it was noted meanwhile
+        paged = cause.tells(incident.id, _oldest_page(context))
+        return replace(hold, reason=f"{hold.reason} (cause {cause.id})", paged=paged)
+    _log.warning("a cause is noted at the next look", what=found.what)
+    return hold
+
+
+async def cleared(context: GuardContext, incident: Incident) -> None:
+    """What an incident depends on was found healthy: it waits for none of those causes any more."""
+    for cause in await context.store.causes():
+        if cause.kind is CauseKind.DEPENDENCY and incident.id in cause.incidents:
+            left = tuple(each for each in cause.incidents if each != incident.id)
+            try:
+                await context.store.commit(Commit(at=context.clock.now(), cause=replace(cause, incidents=left)))
+            except Conflict:
+                _log.debug("it moved on meanwhile; the next look decides", cause=cause.id)
+
+
+async def end_those_over(context: GuardContext) -> None:
+    """End each cause that holds no open incident any more."""
+    for cause in await context.store.causes():
+        if await _goes_on(context, cause):
+            continue
+        message = f"shared cause {cause.id} is over, {cause.what}: {_OVER[cause.kind]}"
+        now = context.clock.now()
+        try:
+            await context.store.commit(
+                Commit(at=now, cause=replace(cause, ended=now), audit=(_over(cause, now, message),))
+            )
+        except Conflict:
+            _log.debug("it moved on meanwhile; the next look decides", cause=cause.id)
+
+
+def released(cause: Cause, held: Sequence[Incident], now: datetime, user: str) -> Commit:
+    """The commit by which an operator releases a cause, and with it the incidents that its servers have now."""
+    message = f"shared cause {cause.id} ({cause.what}) released by {user}"
+    freed = replace(cause, ended=now, ended_by=user, incidents=tuple(each.id for each in held))
+    fields = {"cause": cause.id, "user": user}
+    rows = [
+        about(AuditKind.DECISION, each, now, f"{message}: it may act by itself", fields)
+        for each in held
+        if each.status is IncidentStatus.OPEN
+    ]
+    return Commit(at=now, cause=freed, audit=(_over(cause, now, message, user), *rows))
+
+
+async def told_once(context: GuardContext, case: Case, commit: Commit) -> Commit:
+    """An escalation without its page, if that of a cause told of it: what it waited for keeps it from being verified.
+
+    What is left changed, or may be, is told in any case.
+    """
+    ends = commit.incident
+    if ends is None or ends.status is not IncidentStatus.ESCALATED or not case.incident.held_by.endswith(FOR_A_CAUSE):
+        return commit
+    return unpaged(case, commit) if await has_told(context, ends) else commit
+
+
+async def has_told(context: GuardContext, incident: Incident) -> bool:
+    """Whether an incident is held by a cause whose page told of it."""
+    since = _oldest_page(context)
+    return any(
+        incident.id in each.incidents and each.tells(incident.id, since) for each in await context.store.causes()
+    )
+
+
+async def servers_of(store: Store, cause: Cause) -> list[str]:
+    """The servers that a cause still concerns: those of its incidents that are open, or with humans and not over."""
+    found = [await store.incident(each) for each in cause.incidents]
+    ailing = [each.server for each in found if each and (each.latched or each.status is IncidentStatus.OPEN)]
+    return list(dict.fromkeys(ailing))
+
+
+def unpaged(case: Case, commit: Commit) -> Commit:
+    """A commit without its pages, unless something is left changed, or may be."""
+    if commit.quarantine is not None or left_changed(replace(case, undo=(*case.undo, *commit.undo))):
+        return commit
+    return replace(commit, outgoing=tuple(each for each in commit.outgoing if each.channel is not Channel.NOTIFY))
+
+
+def _oldest_page(context: GuardContext) -> datetime:
+    """What a page says of the hours to come holds so long: until then what is ill escalates without another."""
+    settings = context.settings
+    return context.clock.now() - timedelta(seconds=settings.timing.hold_deadline + settings.shared_cause.within)
+
+
+def _lately(context: GuardContext, now: datetime) -> datetime:
+    """What fell ill since then fell ill together."""
+    return now - timedelta(seconds=context.settings.shared_cause.within)
+
+
+def _freed(cause: Cause, found: Found, incident: Incident) -> bool:
+    of_kind = cause.kind is found.kind is CauseKind.MONITOR or cause.same(found.kind, found.what)
+    return of_kind and cause.frees(incident.id)
+
+
+async def _goes_on(context: GuardContext, cause: Cause) -> bool:
+    for incident_id in cause.incidents:
+        incident = await context.store.incident(incident_id)
+        if incident is None or incident.status is not IncidentStatus.OPEN:
+            continue
+        if cause.kind is CauseKind.DEPENDENCY:
+            return True
+        hold = await shared_cause.of_many(context, incident)
+        if hold is not None and hold.found is not None and cause.same(hold.found.kind, hold.found.what):
+            return True
+    return False
+
+
+def _grown(context: GuardContext, known: Cause | None, found: Found, incident: Incident) -> Cause:
+    """The cause with the incident that it holds; the page covers one that comes soon after it, when it comes."""
+    now = context.clock.now()
+    cause = joined(known, found, incident.id, now)
+    if known is None or incident.id in known.incidents:
+        return cause
+    return covering(cause, incident.id, incident.server, _lately(context, now), now)
+
+
+def _telling(context: GuardContext, cause: Cause, why: str, others: Sequence[Cause]) -> tuple[Cause, Commit]:
+    """The cause once it is told, and the commit, with a page unless one has told all of it already."""
+    now = context.clock.now()
+    message = f"shared cause {cause.id}: {why}"
+    fields = {"cause": cause.id, "servers": list(cause.servers), "incidents": list(cause.incidents)}
+    entry = AuditEntry(kind=AuditKind.CAUSE_FOUND, at=now, message=message, fields=fields)
+    before = _told_before(cause, others, _lately(context, now), now)
+    prefix = context.settings.bus.prefix
+    messages = cause_messages(prefix, cause, why, now) if before is None else ()
+    cause = told(cause, before or now)
+    return cause, Commit(at=now, cause=cause, audit=(entry,), outgoing=messages)
+
+
+def _told_before(cause: Cause, others: Sequence[Cause], lately: datetime, now: datetime) -> datetime | None:
+    """When humans had a page that tells all of this: servers on which two monitors ail for one reason are told once.
+
+    So is a cause that was over for a moment, as long as it holds the same incidents.
+    """
+    for other in others:
+        ended = None if other.ended_by or not other.same(cause.kind, cause.what) else other.ended
+        again = ended is not None and now - _MOMENT <= ended <= now
+        if again and other.told_at is not None and set(cause.incidents) <= set(other.covered):
+            return other.told_at
+    recent = [each for each in others if each.kind is CauseKind.MONITOR and each.ended is None and each.id != cause.id]
+    # Not by their time: causes that one page has told share it.
+    pages = [(each.told_at, each.named) for each in recent if each.told_at and lately <= each.told_at <= now]
+    named = {server for _, servers in pages for server in servers}
+    knows = cause.kind is CauseKind.MONITOR and named.issuperset(cause.servers)
+    return min((at for at, _ in pages), default=None) if knows else None
+
+
+def _over(cause: Cause, now: datetime, message: str, user: str = "") -> AuditEntry:
+    fields = {"cause": cause.id, "servers": list(cause.servers), **({"user": user} if user else {})}
+    return AuditEntry(kind=AuditKind.CAUSE_OVER, at=now, message=message, fields=fields)

@@ -1,0 +1,107 @@
+"""What modes observe and approve keep from being done: on record with how the server was then.
+
+Once the server is healthy it is looked at a last time: had somebody else acted? `exmedic autonomy` tells all of it, to
+help decide which servers may be given a less cautious mode.
+"""
+
+from dataclasses import replace
+
+import structlog
+
+from daemon.domain.commits import Commit
+from daemon.domain.errors import Conflict
+from daemon.domain.incidents import Incident, IncidentStatus
+from daemon.domain.inventory import Server
+from daemon.domain.values import Json, timestamp
+from daemon.domain.verdicts import Mode
+from daemon.exchange.answers import DatabaseCopies, ServerState
+from daemon.exchange.client import Asker, Heard
+from daemon.remediation.actions.preconditions.copies import active_here
+from daemon.remediation.guardrails.context import GuardContext
+from daemon.remediation.guardrails.modes import class_of
+from daemon.remediation.incidents.snapshot import WOULD, Case
+
+LOOK = ".look"  #: among an incident's facts: how the server was when it was healthy again
+
+_log = structlog.get_logger("exmedic.recommendations")
+
+
+def recorded(case: Case, held: Commit, mode: Mode, baseline: Json) -> Commit:
+    """The commit of a hold, with what it keeps from being done; the first time counts, as it was then."""
+    incident, state = held.incident, case.incident.state
+    known = case.incident.facts.get(WOULD, {})
+    if incident is None or state in known:
+        return held
+    action = class_of(case.state.action)
+    would: Json = {
+        "action": case.state.action.name,
+        "class": "" if action is None else action.value,
+        "what": case.state.action.summary.format(**case.params()),
+        "service": str(case.params().get("service", "")),
+        "mode": mode.value,
+        "first": timestamp(case.now),
+        "baseline": baseline,
+    }
+    return replace(held, incident=replace(incident, facts={**incident.facts, WOULD: {**known, state: would}}))
+
+
+def acted(incident: Incident, state: str, step_id: str, answer: Json) -> Incident:
+    """The incident once what would be done is done after all, by that step, because an operator approved it."""
+    known = incident.facts.get(WOULD, {})
+    if state not in known or not answer.get("approved"):
+        return incident
+    told = {"step": step_id, "by": answer["by"], "at": answer["at"]}
+    would = {**known, state: {**known[state], "approval": told}}
+    return replace(incident, facts={**incident.facts, WOULD: would})
+
+
+def proven_healthy(incident: Incident) -> bool:
+    """Whether the incident's monitor was found healthy at its end, or since then, which only a look shows."""
+    return incident.status is IncidentStatus.RESOLVED or LOOK in incident.facts
+
+
+def wants_look(before: Incident, after: Incident) -> bool:
+    """Whether an incident from which something was kept has just become healthy: at its end, or after it escalated."""
+    resolved = after.status is IncidentStatus.RESOLVED
+    # Watching lifts a latch only because the monitor was found healthy.
+    lifted = before.status is after.status is IncidentStatus.ESCALATED and before.latched and not after.latched
+    return (resolved or lifted) and WOULD in after.facts and LOOK not in after.facts
+
+
+async def look(context: GuardContext, ask: Asker, before: Incident) -> None:
+    """Look through `ask` at a server whose incident has just become healthy, and keep what was seen with the incident.
+
+    `before` is the incident as it was until now. After its end is committed: what cannot be read, or is lost with the
+    process, is not known, and ends nothing.
+    """
+    incident = await context.store.incident(before.id)
+    server = None if incident is None else context.inventory.find(incident.server)
+    if incident is None or server is None or not wants_look(before, incident):
+        return
+    try:
+        seen = await _seen(ask, server, incident)
+    except Exception:  # noqa: BLE001 - the incident is over: a defect here must not open its end again
+        _log.exception("the look at a healthy server failed", incident=before.id)
+        return
+    now = context.clock.now()
+    fresh = replace(incident, facts={**incident.facts, LOOK: {**seen, "at": timestamp(now)}})
+    try:
+        await context.store.commit(Commit(at=now, incident=fresh))
+    except Conflict:
+        _log.debug("moved on before the look was kept", incident=before.id)
+
+
+async def _seen(ask: Asker, server: Server, incident: Incident) -> Json:
+    would = incident.facts[WOULD].values()
+    services = sorted({each["service"] for each in would if each["service"]})
+    step_id, seen = f"{incident.id}-look", dict[str, object]()
+    state = await ask.ask(server.name, "server_state", {"services": services}, ServerState, step_id)
+    if isinstance(state, Heard):
+        started = {one.name: one.started_at for one in state.answer.services if one.status.lower() == "running"}
+        seen["boot_time"] = timestamp(state.answer.boot_time)
+        seen["services"] = {name: None if at is None else timestamp(at) for name, at in started.items()}
+    if any("databases" in each["baseline"] for each in would):
+        copies = await ask.about(server, "database_copies", {"server": server.name}, DatabaseCopies, step_id)
+        if isinstance(copies, Heard):
+            seen["active"] = active_here(copies.answer)
+    return seen

@@ -1,0 +1,1 @@
+"""The life of an incident: opened, decided step by step, ended."""

@@ -1,0 +1,165 @@
+"""The ends of a ladder: what is put back, what stays changed and why, what is quarantined, what comes and goes.
+
+And the end without a ladder, when exmedic itself is at fault and cannot even take the way out: one that cannot be
+compiled any more, say. The incident must neither stop the others nor be forgotten; nothing is put back then, and the
+escalation says what is left.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.incidents import Incident, IncidentStatus, Quarantine, Step, StepStatus, UndoItem, UndoStatus
+from daemon.outgoing.messages import Story, escalation_messages, state_message
+from daemon.remediation.actions.contract import Done
+from daemon.remediation.actions.undo import by_hand
+from daemon.remediation.incidents.opening import UNHANDLED_LATCH, about
+from daemon.remediation.incidents.snapshot import Case
+from statemachines.actions import Effect
+from statemachines.compiler import Ladder
+from statemachines.model import UndoPolicy
+from statemachines.table import End
+
+#: Transient incidents of a key within a day after which the next one is flapping: the third time escalates.
+FLAPPING_AFTER = 2
+
+
+FLAPPING_WITHIN = timedelta(days=1)
+
+
+COMES_AND_GOES = "the third time within a day that the problem was gone before anything was done: it comes and goes"
+
+
+WAYS_OUT = frozenset(end.undo for end in (End.ESCALATED, End.CANCELLED))
+
+
+_VERIFIES = frozenset({"verify", "watch_monitor"})
+
+
+def quarantine_for(case: Case, step: Step, done: Done) -> Quarantine | None:
+    """A disruptive step that was sent, and whose outcome stays unknown, quarantines its server."""
+    sent = any(known.id == step.id for known in case.steps)
+    if not sent or step.effect is not Effect.DISRUPTIVE or done.outcome != "unknown":
+        return None
+    return Quarantine(
+        server=case.incident.server,
+        incident_id=case.incident.id,
+        step_id=step.id,
+        reason=f"what became of {step.action} is not known: {done.detail}",
+        since=case.now,
+    )
+
+
+def undoes(ladder: Ladder, state: str) -> bool:
+    """Whether a state puts things back."""
+    return state in ladder.states and ladder.states[state].action.name == "undo"
+
+
+def flaps(case: Case) -> bool:
+    """Whether the problem was gone by itself once too often."""
+    return case.transients >= FLAPPING_AFTER and gone_by_itself(case.steps)
+
+
+def gone_by_itself(steps: Sequence[Step]) -> bool:
+    """No look found the problem, and nothing was done."""
+    return not any(step.outcome == "unhealthy" or step.effect is not Effect.READ for step in steps)
+
+
+def merged(changed: Sequence[UndoItem], known: Sequence[UndoItem]) -> tuple[UndoItem, ...]:
+    """`known` with the changed items put in by id; items that are new come last."""
+    by_id = {item.id: item for item in known} | {item.id: item for item in changed}
+    return tuple(by_id.values())
+
+
+def never_changed(undo: Sequence[UndoItem], step: Step) -> tuple[UndoItem, ...]:
+    """What a step that changed nothing had recorded as to be put back."""
+    return tuple(
+        replace(item, status=UndoStatus.DONE, reason="never changed")
+        for item in undo
+        if item.id.partition(".")[0] == step.id
+    )
+
+
+def left_changed(case: Case) -> tuple[UndoItem, ...]:
+    """What is not put back, and will not be by itself."""
+    return tuple(item for item in case.undo if item.status is UndoStatus.LEFT)
+
+
+def not_to_undo(case: Case, quarantined: bool) -> tuple[UndoItem, ...]:
+    """The pending changes that must stay, with the reason: quarantine, or a server still sick after its reboot."""
+    sick = _sick_after_reboot(case.steps)
+    kept = []
+    for item in case.pending:
+        policy = case.ladder.definition.undo.get(item.setting, UndoPolicy.ALWAYS)
+        if quarantined:
+            reason = "the server is quarantined, so nothing more is done to it"
+        elif sick and policy is UndoPolicy.UNLESS_SICK_AFTER_REBOOT:
+            reason = "the server was not found healthy after its reboot, so its databases stay away from it"
+        else:
+            continue
+        kept.append(replace(item, status=UndoStatus.LEFT, reason=reason))
+    return tuple(kept)
+
+
+def _sick_after_reboot(steps: Sequence[Step]) -> bool:
+    """Whether a reboot was sent and no verification after it found the server healthy."""
+    reboots = [step.number for step in steps if step.action == "reboot" and step.outcome == "done"]
+    if not reboots:
+        return False
+    return not any(
+        step.number > reboots[-1] and step.action in _VERIFIES and step.outcome == "healthy" for step in steps
+    )
+
+
+def left_entry(case: Case, item: UndoItem) -> AuditEntry:
+    """Puts on record that a change stays, why, and the command that puts it back."""
+    message = f"{item.setting} on {item.server} is left changed: {item.reason}; put it back with: {by_hand(item)}"
+    return case.entry(AuditKind.UNDO_LEFT, message, {"setting": item.setting, "earlier": item.earlier})
+
+
+def abandoned(
+    incident: Incident, steps: Sequence[Step], undo: Sequence[UndoItem], *, now: datetime, detail: str, prefix: str
+) -> Commit:
+    """The commit that escalates an incident whatever state it is in. An open effect quarantines its server."""
+    left = [
+        replace(item, status=UndoStatus.LEFT, reason="exmedic gave the incident up")
+        for item in undo
+        if item.status is UndoStatus.PENDING
+    ]
+    step = next((step for step in steps if step.status is StepStatus.OPEN), None)
+    ended = replace(
+        incident,
+        status=IncidentStatus.ESCALATED,
+        state=End.ESCALATED.value,
+        ended_at=now,
+        latched=True,
+        # Its ladder cannot look whether it is over, so the latch ends as it does where there is none.
+        due_at=now + UNHANDLED_LATCH,
+        runbook="",
+        reason=detail,
+    )
+    quarantine = _unsettled(incident, step, now, detail)
+    story = Story(
+        incident=ended,
+        steps=steps,
+        left=[(item, by_hand(item)) for item in left],
+        quarantined=quarantine is not None,
+    )
+    return Commit(
+        at=now,
+        incident=ended,
+        step=None if step is None else replace(step, status=StepStatus.DONE, outcome="unknown", ended_at=now),
+        undo=tuple(left),
+        release=True,
+        quarantine=quarantine,
+        audit=(about(AuditKind.ESCALATED, ended, now, detail, {}),),
+        outgoing=(state_message(prefix, ended), *escalation_messages(prefix, story, now)),
+    )
+
+
+def _unsettled(incident: Incident, step: Step | None, now: datetime, detail: str) -> Quarantine | None:
+    if step is None or step.effect is not Effect.DISRUPTIVE:
+        return None
+    return Quarantine(server=incident.server, incident_id=incident.id, step_id=step.id, reason=detail, since=now)

@@ -1,0 +1,325 @@
+"""Decides what an incident becomes: every function takes the case as it is and returns the one commit that follows.
+
+Pure: no I/O, no clock. The runner reads, asks servers and commits; the state machine says which state is next.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from daemon.config.guardrails import Timing
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit, Outgoing
+from daemon.domain.incidents import IncidentStatus, Quarantine, Step, StepStatus, UndoItem, UndoStatus
+from daemon.domain.values import Json
+from daemon.domain.verdicts import Hold, Refuse
+from daemon.domain.windows import passed
+from daemon.outgoing.messages import Story, escalation_messages, event_message, state_message
+from daemon.remediation.actions.contract import Again, Change, Done, Prepared
+from daemon.remediation.actions.undo import by_hand
+from daemon.remediation.incidents.ending import (
+    COMES_AND_GOES,
+    WAYS_OUT,
+    flaps,
+    gone_by_itself,
+    left_changed,
+    left_entry,
+    merged,
+    never_changed,
+    not_to_undo,
+    quarantine_for,
+    undoes,
+)
+from daemon.remediation.incidents.snapshot import ORDERED_UNDO, WOULD, Case
+from statemachines.table import CLOSE, FLAPPING, HELD, RECHECK, End
+
+_KINDS = {
+    End.RESOLVED: AuditKind.RESOLVED,
+    End.ESCALATED: AuditKind.ESCALATED,
+    End.CANCELLED: AuditKind.CANCELLED,
+}
+
+
+class Engine:
+    """The decisions. `prefix` is that of the topics of the bus."""
+
+    def __init__(self, timing: Timing, prefix: str) -> None:
+        self._timing = timing
+        self._prefix = prefix
+
+    def read(self, case: Case) -> Commit:
+        """A reading step begins."""
+        asked = case.state.action.name == "verify" and case.incident.verify_requested
+        incident = replace(
+            case.incident, due_at=case.now, verify_requested=case.incident.verify_requested and not asked
+        )
+        return Commit(at=case.now, incident=incident, step=case.step())
+
+    def intend(self, case: Case, prepared: Prepared, claim: tuple[str, ...]) -> Commit:
+        """The intent of an effect: step, claims, what must be put back, and why it was allowed."""
+        step = case.step(prepared.executor, prepared.baseline)
+        if case.state.action.name == "undo":
+            step = replace(step, params={"item": case.pending[0].id})
+        # An earlier step that was withdrawn may have recorded the same change: once is enough to put it back.
+        recorded = [Change(item.setting, item.earlier, item.applied) for item in case.pending]
+        undo = tuple(
+            UndoItem(
+                id=f"{step.id}.{change.setting}",
+                incident_id=case.incident.id,
+                server=case.incident.server,
+                setting=change.setting,
+                earlier=change.earlier,
+                applied=change.applied,
+            )
+            for change in prepared.changes
+            if change not in recorded
+        )
+        figures = {"step": step.id, "action": step.action, "executor": step.executor}
+        intent = f"{step.action} on {step.server}, sent through {step.executor}"
+        return Commit(
+            at=case.now,
+            incident=replace(case.incident, due_at=case.now, waiting_for=""),
+            step=step,
+            undo=undo,
+            claim=claim,
+            audit=(
+                case.entry(AuditKind.DECISION, f"allowed: {intent}", {**figures, "facts": prepared.figures}),
+                case.entry(AuditKind.INTENT, intent, {**figures, "params": step.params, "baseline": step.baseline}),
+            ),
+        )
+
+    def poll_again(self, case: Case, step: Step, again: Again) -> Commit:
+        """Nothing is decided yet: look again later, but not later than the deadline."""
+        due = min(case.now + timedelta(seconds=again.after), step.deadline_at)
+        # A message for each look would be noise; the bus hears of transitions.
+        return Commit(
+            at=case.now,
+            incident=replace(case.incident, due_at=due, waiting_for=again.detail),
+            step=replace(step, memo=again.memo or step.memo, detail=again.detail),
+        )
+
+    def hold(self, case: Case, hold: Hold, began: datetime | None = None) -> Commit:
+        """A gate says not now. Past the deadline of the hold its outcome follows instead.
+
+        `began`: when what is held began to be tried, if that was earlier than now.
+        """
+        incident = case.incident
+        began = incident.held_since if incident.held_by == hold.kind and incident.held_since else began or case.now
+        first = incident.waiting_since or began
+        leaving = case.state.action.name == "undo"
+        # Each kind of hold has its own time, and all of them together have that of the longest: none waits for ever.
+        # What a window forbade anyway was no wait: its time does not count.
+        watched = self._timing.observe_deadline if WOULD in incident.facts else 0.0
+        longest = max(hold.deadline, timedelta(seconds=max(self._timing.hold_deadline, watched)))
+        over = min(passed(began, hold.deadline, case.closed), passed(first, longest, case.closed))
+        if case.now >= over:
+            waited = f"waited since {began:%H:%M} UTC: {hold.reason}"
+            if case.state.action.name == "undo":
+                return self.finish_undo(case, None, Done(outcome=hold.outcome, detail=waited))
+            return self.move(case, hold.outcome, waited)
+        incident = replace(
+            incident,
+            # Closed meanwhile, it takes its way out at once; on the way out it waits like any other.
+            due_at=case.now if incident.close_by and not leaving else min(case.now + hold.after, over),
+            waiting_since=first,
+            held_by=hold.kind,
+            held_since=began,
+            waiting_for=hold.reason,
+        )
+        audit: tuple[AuditEntry, ...] = (case.entry(AuditKind.DECISION, f"held: {hold.reason}", {"verdict": "hold"}),)
+        lets_go = hold.lets_go and not case.pending
+        if hold.verify_afresh and case.state.action.name != "undo":
+            held = self._moved(replace(case, incident=incident), HELD, hold.reason)
+            incident = replace(incident, state=case.ladder.next(case.incident.state, HELD))
+            audit = (*audit, *held.audit)
+        elif case.incident.waiting_for == hold.reason:
+            audit = ()  # asked again within seconds, and nothing is new
+        told = (state_message(self._prefix, incident),) if audit else ()
+        return Commit(
+            at=case.now,
+            incident=incident,
+            release=lets_go,
+            # What is changed keeps the server's claim; the DAG must not wait for it meanwhile.
+            release_wide=hold.lets_go and not lets_go,
+            audit=audit,
+            outgoing=told,
+        )
+
+    def withdraw(self, case: Case, step: Step, detail: str, retry: Hold, *, may_finish: bool) -> Commit:
+        """The effect provably did not happen: the step ends without an outcome.
+
+        `may_finish`: it was begun, so Exchange may still finish the change although its client is gone. Then the change
+        stays to be put back, until a look later on shows that it was not made.
+        """
+        gone = () if may_finish else never_changed(case.undo, step)
+        told = {"may_finish": may_finish}
+        closed = replace(step, status=StepStatus.WITHDRAWN, detail=detail, ended_at=case.now, result=told)
+        steps = (*(known for known in case.steps if known.id != step.id), closed)
+        fresh = replace(case, undo=merged(gone, case.undo), steps=steps)
+        commit = self.hold(fresh, replace(retry, reason=detail), step.started_at)
+        fields = {"step": step.id, "action": step.action, "executor": step.executor}
+        withdrawn = case.entry(AuditKind.WITHDRAWN, f"{step.action} did not happen: {detail}", fields)
+        return replace(commit, step=closed, undo=merged(commit.undo, gone), audit=(withdrawn, *commit.audit))
+
+    def finish(self, case: Case, step: Step, done: Done, quarantine: Quarantine | None = None) -> Commit:
+        """A step ends with an outcome: the next state follows. An effect that stays unknown quarantines its server."""
+        quarantine = quarantine or quarantine_for(case, step, done)
+        closed = replace(
+            step,
+            status=StepStatus.DONE,
+            outcome=done.outcome,
+            detail=done.detail,
+            result=done.result,
+            ended_at=case.now,
+        )
+        # Refused means that nothing was changed: then nothing is to be put back.
+        unchanged = never_changed(case.undo, step) if done.outcome == "refused" else ()
+        case = replace(case, undo=merged(unchanged, case.undo))
+        incident = replace(case.incident, facts={**case.incident.facts, step.state: done.result})
+        steps = (*(known for known in case.steps if known.id != step.id), closed)
+        case = replace(case, incident=incident, steps=steps)
+        fields = {"step": step.id, "action": step.action, "executor": step.executor, "outcome": done.outcome}
+        audit = case.entry(AuditKind.OUTCOME, f"{step.action}: {done.outcome}: {done.detail}", fields)
+        moved = self.move(case, done.outcome, done.detail, quarantine)
+        return replace(moved, step=closed, undo=merged(moved.undo, unchanged), audit=(audit, *moved.audit))
+
+    def conclude(self, case: Case, step: Step | None, done: Done) -> Commit:
+        """A step ends with an outcome, or the state does without any step having been sent."""
+        if case.state.action.name == "undo":
+            return self.finish_undo(case, step, done)
+        return self.finish(case, step or case.step(), done)
+
+    def finish_undo(self, case: Case, step: Step | None, done: Done) -> Commit:
+        """One recorded change was put back, or is left; the way out goes on with the next one."""
+        item = case.pending[0]
+        step = step or replace(case.step(), params={"item": item.id})
+        quarantine = quarantine_for(case, step, done)
+        put_back = done.outcome == "done"
+        status = UndoStatus.DONE if put_back else UndoStatus.LEFT
+        item = replace(item, status=status, reason=done.detail)
+        undo = tuple(item if known.id == item.id else known for known in case.undo)
+        case = replace(case, undo=undo)
+        outcome = "more" if case.pending and quarantine is None else "left" if left_changed(case) else "done"
+        audit = () if put_back else (left_entry(case, item),)
+        commit = self.finish(case, step, replace(done, outcome=outcome), quarantine)
+        return replace(commit, undo=merged((item,), commit.undo), audit=(*audit, *commit.audit))
+
+    def close(self, case: Case, step: Step | None) -> Commit:
+        """An operator closed the incident: the way out begins. A step that was reading is dropped."""
+        reason = f"closed by {case.incident.close_by}"
+        commit = self.move(case, CLOSE, reason)
+        if step is None:
+            return commit
+        dropped = replace(step, status=StepStatus.WITHDRAWN, detail=reason, ended_at=case.now)
+        return replace(commit, step=dropped)
+
+    def refuse(self, case: Case, verdict: Refuse) -> Commit:
+        """A gate says never: on record with the figures that decided, and the ladder goes to its way out."""
+        if case.state.action.name == "undo":
+            return self.finish_undo(case, None, Done(outcome="refused", detail=verdict.reason))
+        figures = {"verdict": "refuse", "action": case.state.action.name, "facts": verdict.figures}
+        entry = case.entry(AuditKind.DECISION, f"refused: {verdict.reason}", figures)
+        moved = self.move(case, "refused", verdict.reason)
+        return replace(moved, audit=(entry, *moved.audit))
+
+    def move(self, case: Case, outcome: str, detail: str, quarantine: Quarantine | None = None) -> Commit:
+        """The state machine moves, through the way out if it leads there, and the incident ends if it is over."""
+        commit = self._moved(case, outcome, detail, quarantine)
+        if quarantine is None:
+            return commit
+        entry = case.entry(AuditKind.QUARANTINED, quarantine.reason, {"step": quarantine.step_id})
+        return replace(commit, quarantine=quarantine, audit=(*commit.audit, entry))
+
+    def _moved(self, case: Case, outcome: str, detail: str, quarantine: Quarantine | None = None) -> Commit:
+        source = case.incident.state
+        hops = [(source, outcome, case.ladder.next(source, outcome))]
+        items: tuple[UndoItem, ...] = ()
+        if hops[-1][2] in (End.ESCALATED.undo, End.CANCELLED.undo):
+            items = not_to_undo(case, quarantine is not None)
+            case = replace(case, undo=merged(items, case.undo))
+        while undoes(case.ladder, hops[-1][2]) and not case.pending:
+            nothing = FLAPPING if hops[-1][2] == End.RESOLVED.undo and flaps(case) else "nothing"
+            hops.append((hops[-1][2], nothing, case.ladder.next(hops[-1][2], nothing)))
+        target = hops[-1][2]
+        if any(hop[1] == FLAPPING for hop in hops):
+            detail = COMES_AND_GOES
+        # "more": the next change to be put back gets the whole deadline for itself.
+        same = target.removesuffix(RECHECK) == source.removesuffix(RECHECK) and outcome != "more"
+        leaving = any(hop[2] in (End.ESCALATED.undo, End.CANCELLED.undo) for hop in hops)
+        incident = replace(
+            case.incident,
+            state=target,
+            due_at=case.now,
+            waiting_since=case.incident.waiting_since if same else None,
+            held_by=case.incident.held_by if same else "",
+            held_since=case.incident.held_since if same else None,
+            waiting_for="",
+            reason=f"{source}: {outcome}: {detail}" if leaving and source not in WAYS_OUT else case.incident.reason,
+        )
+        case = replace(case, incident=incident)
+        audit = [_transition(case, *hop) for hop in hops]
+        told = [event_message(self._prefix, incident, case.now, _event(*hop, detail)) for hop in hops]
+        audit += [left_entry(case, item) for item in items]
+        if target in tuple(End):
+            return self._ended(case, End(target), items, audit, told, quarantined=quarantine is not None)
+        told.append(state_message(self._prefix, incident))
+        parks = case.ladder.states[target].action.parks
+        if parks and case.pending:
+            raise ValueError(f"{target} waits for other incidents, but something is still changed")
+        return Commit(
+            at=case.now, incident=incident, undo=items, release=parks, audit=tuple(audit), outgoing=tuple(told)
+        )
+
+    def _ended(
+        self,
+        case: Case,
+        end: End,
+        items: tuple[UndoItem, ...],
+        audit: list[AuditEntry],
+        told: list[Outgoing],
+        *,
+        quarantined: bool,
+    ) -> Commit:
+        escalated = end is End.ESCALATED
+        # One that an operator had closed does not take its key again because he has something put back.
+        ordered = case.incident.facts.get(ORDERED_UNDO, {}) if case.incident.undo_by else {}
+        latched = escalated and bool(ordered.get("latched", True))
+        last = case.steps[-1].detail if case.steps else ""
+        incident = replace(
+            case.incident,
+            status=IncidentStatus(end.value),
+            ended_at=case.now,
+            latched=latched,
+            due_at=case.now + timedelta(seconds=self._timing.latch_recheck) if latched else None,
+            reason=case.incident.reason if end is not End.RESOLVED else f"healthy: {last}",
+            transient=end is End.RESOLVED and gone_by_itself(case.steps),
+            undo_by="",
+        )
+        audit.append(replace(case, incident=incident).entry(_KINDS[end], incident.reason, {}))
+        told.append(state_message(self._prefix, incident))
+        if escalated and (not case.incident.undo_by or left_changed(case)):
+            story = Story(
+                incident=incident,
+                source=case.ladder.definition.source,
+                steps=case.steps,
+                left=[(item, by_hand(item)) for item in left_changed(case)],
+                quarantined=quarantined,
+            )
+            told += escalation_messages(self._prefix, story, case.now)
+        return Commit(
+            at=case.now,
+            incident=incident,
+            undo=items,
+            release=True,
+            audit=tuple(audit),
+            outgoing=tuple(told),
+        )
+
+
+def _event(source: str, outcome: str, target: str, detail: str) -> Json:
+    return {"event": "transition", "from": source, "to": target, "outcome": outcome, "detail": detail}
+
+
+def _transition(case: Case, source: str, outcome: str, target: str) -> AuditEntry:
+    fields = {"from_state": source, "to_state": target, "outcome": outcome}
+    # Why is in the row before: the outcome, decision or command that the machine was given.
+    return case.entry(AuditKind.TRANSITION, f"{source} -> {target} ({outcome})", fields)

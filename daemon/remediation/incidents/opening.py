@@ -1,0 +1,156 @@
+"""Opens an incident: by an alert, or because another incident found a sick monitor, which it lets run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from daemon.config.guardrails import Storms
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.errors import Conflict
+from daemon.domain.incidents import Incident, IncidentStatus, Key
+from daemon.domain.inventory import Inventory
+from daemon.domain.ports import Clock, Store
+from daemon.domain.values import Json
+from daemon.domain.windows import Window
+from daemon.outgoing.messages import Story, escalation_messages, event_message, state_message
+from daemon.remediation.actions.contract import Sick
+from daemon.remediation.incidents.ladders import Ladders, stored
+from daemon.remediation.incidents.snapshot import ORDERED_UNDO
+from statemachines.compiler import Ladder
+from statemachines.table import End
+
+UNHANDLED_LATCH = timedelta(days=1)  #: a monitor without a runbook escalates at most this often
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What a new incident is about. Without a ladder it escalates at once."""
+
+    incident_id: str
+    key: Key
+    health_set: str
+    monitor: str
+    ladder: Ladder | None
+    because: str  #: who opened it and why, in words
+    facts: Json  #: for the audit row
+    parent: str = ""
+
+
+def opened(opening: Opening, now: datetime, prefix: str) -> Commit:
+    """The commit that opens it; one that nothing handles is escalated in the same commit."""
+    ladder = opening.ladder
+    incident = Incident(
+        id=opening.incident_id,
+        key=opening.key,
+        health_set=opening.health_set,
+        monitor=opening.monitor,
+        status=IncidentStatus.OPEN,
+        state="" if ladder is None else ladder.start,
+        runbook="" if ladder is None else ladder.definition.runbook,
+        runbook_hash="" if ladder is None else ladder.definition.hash,
+        opened_at=now,
+        due_at=now,
+        parent=opening.parent,
+    )
+    facts = {**opening.facts, "runbook": incident.runbook, "runbook_hash": incident.runbook_hash}
+    audit = (about(AuditKind.INCIDENT_OPENED, incident, now, f"opened by {opening.because}", facts),)
+    event = {"event": "opened", "to": incident.state, "detail": opening.because}
+    if ladder is None:
+        return _unhandled(incident, now, prefix, audit)
+    return Commit(
+        at=now,
+        incident=incident,
+        runbook=stored(ladder),
+        audit=audit,
+        outgoing=(event_message(prefix, incident, now, event), state_message(prefix, incident)),
+    )
+
+
+def _unhandled(incident: Incident, now: datetime, prefix: str, audit: tuple[AuditEntry, ...]) -> Commit:
+    what = incident.monitor or f"an alert that names only the health set {incident.health_set or '(none)'}"
+    incident = replace(
+        incident,
+        status=IncidentStatus.ESCALATED,
+        state=End.ESCALATED.value,
+        ended_at=now,
+        latched=True,
+        due_at=now + UNHANDLED_LATCH,
+        reason=f"no runbook handles {what} on such a server; nothing was tried",
+    )
+    return Commit(
+        at=now,
+        incident=incident,
+        audit=(*audit, about(AuditKind.ESCALATED, incident, now, incident.reason, {})),
+        outgoing=(state_message(prefix, incident), *escalation_messages(prefix, Story(incident=incident), now)),
+    )
+
+
+def lets_go(incident: Incident) -> bool:
+    """Whether it only puts things back, and nothing will be done about its monitor any more.
+
+    An operator has closed it, or has ordered an undo of one that was closed before.
+    """
+    ordered = incident.facts.get(ORDERED_UNDO, {}) if incident.undo_by else {}
+    return incident.status is IncidentStatus.OPEN and (bool(incident.close_by) or ordered.get("latched") is False)
+
+
+def about(kind: AuditKind, incident: Incident, now: datetime, message: str, fields: Json) -> AuditEntry:
+    """An audit entry about an incident."""
+    return AuditEntry(
+        kind=kind,
+        at=now,
+        message=message,
+        incident_id=incident.id,
+        server=incident.server,
+        health_set=incident.health_set,
+        monitor=incident.monitor,
+        fields=fields,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Opens and watches incidents on behalf of one that found their monitors sick."""
+
+    store: Store
+    clock: Clock
+    inventory: Inventory
+    ladders: Ladders
+    new_id: Callable[[], str]
+    prefix: str
+    windows: tuple[Window, ...] = ()  #: those of the configuration
+    storms: Storms = field(default_factory=Storms)
+
+    async def ensure(self, sick: Sick, opener: Incident, parent: str) -> str | None:
+        """The incident of a sick monitor, opened if there is none; None when the server is not in the inventory.
+
+        `parent`: the id of the incident that will wait for it, empty if none does.
+        """
+        server = self.inventory.find(sick.server)
+        if server is None:
+            return None
+        key = Key.of(server.name, sick.health_set, sick.monitor)
+        while True:  # it ends: each round follows another opening of this key, and the next look finds that one
+            current = await self.store.current_incident(key)
+            if current is not None:
+                return current.id
+            opening = Opening(
+                incident_id=self.new_id(),
+                key=key,
+                health_set=sick.health_set,
+                monitor=sick.monitor,
+                ladder=self.ladders.handling(server, sick.health_set, sick.monitor),
+                because=f"incident {opener.id}, which found this monitor unhealthy",
+                facts={"opener": opener.id},
+                parent=parent,
+            )
+            try:
+                await self.store.commit(opened(opening, self.clock.now(), self.prefix))
+            except Conflict:
+                continue  # an alert opened it first: join that one
+            return opening.incident_id
+
+    async def standing(self, incident_id: str) -> Incident | None:
+        """How an incident stands."""
+        return await self.store.incident(incident_id)

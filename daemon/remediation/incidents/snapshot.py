@@ -1,0 +1,106 @@
+"""An incident with all that decisions about it need."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.incidents import Incident, Step, UndoItem, UndoStatus
+from daemon.domain.values import Json
+from daemon.domain.windows import Span
+from daemon.remediation.actions.undo import effect_of
+from statemachines.actions import ACTIONS
+from statemachines.compiler import Ladder
+from statemachines.table import LadderState
+
+#: In an incident's facts: how it stood when an operator ordered to put back what it left.
+ORDERED_UNDO = "ordered undo"
+
+
+VERIFYING = ("verify", "watch_monitor")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """An incident with all that decisions about it need."""
+
+    incident: Incident
+    ladder: Ladder
+    steps: tuple[Step, ...]
+    undo: tuple[UndoItem, ...]
+    now: datetime
+    closed: tuple[Span, ...] = ()  #: windows since it was opened, in which its state could not act: no time to count
+    transients: int = 0  #: incidents of the same key in the last day that were gone by themselves
+
+    @property
+    def state(self) -> LadderState:
+        """The state the incident is in."""
+        return self.ladder.states[self.incident.state]
+
+    @property
+    def pending(self) -> tuple[UndoItem, ...]:
+        """What is changed and not put back yet, last change first."""
+        return tuple(item for item in reversed(self.undo) if item.status is UndoStatus.PENDING)
+
+    @property
+    def verified(self) -> datetime | None:
+        """When its monitor was last looked at to the end."""
+        seen = [step.ended_at for step in self.steps if step.action in VERIFYING and step.ended_at is not None]
+        return seen[-1] if seen else None
+
+    def item(self, params: Json) -> UndoItem | None:
+        """The change that an undo step with these parameters puts back; without a step, the next to be put back."""
+        named = [item for item in self.undo if item.id == params.get("item")]
+        return next(iter(named or self.pending), None)
+
+    def senders(self, setting: str) -> tuple[Step, ...]:
+        """The steps that changed a setting, or may have; latest first. Those that were never sent did not."""
+        return tuple(
+            step
+            for step in reversed(self.steps)
+            if step.executor and ACTIONS[step.action].changes == setting and step.result.get("may_finish", True)
+        )
+
+    def params(self) -> Json:
+        """The state's parameters, with `$state.field` replaced by what that state produced."""
+        return {name: self._value(given) for name, given in self.state.params.items()}
+
+    def _value(self, given: object) -> object:
+        if not isinstance(given, str) or not given.startswith("$"):
+            return given
+        state, _, name = given[1:].rpartition(".")
+        return self.incident.facts[state][name]
+
+    def step(self, executor: str = "", baseline: Json | None = None) -> Step:
+        """The next step, of the current state's action."""
+        number = len(self.steps) + 1
+        undoing = self.state.action.name == "undo" and self.pending
+        return Step(
+            id=f"{self.incident.id}-{number:02}",
+            incident_id=self.incident.id,
+            number=number,
+            state=self.incident.state,
+            action=self.state.action.name,
+            effect=effect_of(self.pending[0].setting) if undoing else self.state.action.effect,
+            server=self.incident.server,
+            executor=executor,
+            params=self.params(),
+            baseline=baseline or {},
+            started_at=self.now,
+            deadline_at=self.now + self.state.deadline,
+        )
+
+    def entry(self, kind: AuditKind, message: str, fields: Json) -> AuditEntry:
+        """An audit entry about it."""
+        return AuditEntry(
+            kind=kind,
+            at=self.now,
+            message=message,
+            incident_id=self.incident.id,
+            server=self.incident.server,
+            health_set=self.incident.health_set,
+            monitor=self.incident.monitor,
+            fields={"state": self.incident.state, **fields},
+        )
+
+
+WOULD = ".would"  #: among an incident's facts: what would be done, by the state that would do it

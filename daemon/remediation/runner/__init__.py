@@ -1,0 +1,1 @@
+"""Takes incidents whose timer is due and gives them turns."""

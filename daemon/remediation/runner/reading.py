@@ -1,0 +1,121 @@
+"""The reading part of a turn: polls of an incident's state, and looks at one that humans have."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import structlog
+
+from daemon.domain.audit import AuditKind
+from daemon.domain.commits import Commit
+from daemon.domain.errors import Conflict
+from daemon.domain.incidents import Step
+from daemon.domain.values import Json
+from daemon.remediation.actions import EFFECTS, READS
+from daemon.remediation.actions.contract import Again, Context, Done, Withdrawn
+from daemon.remediation.actions.heal import others
+from daemon.remediation.guardrails import causes
+from daemon.remediation.incidents.opening import UNHANDLED_LATCH, about
+from daemon.remediation.incidents.snapshot import Case
+from daemon.remediation.runner.session import Session
+
+WATCHED = ".watched"  #: among an incident's facts, where no state can be called so: the last look of a latched one
+READ_AGAIN = 3  #: how often alerts that join during a verification make it look again
+
+_log = structlog.get_logger("exmedic.turn")
+
+
+async def begin(session: Session) -> None:
+    """Begin the action of the incident's state, and look at once."""
+    committed = await session.commit(session.services.engine.read)
+    if committed is not None:
+        session.incident = committed
+        step = await session.services.store.open_step(committed.id)
+        if step is not None:
+            await poll(session, step)
+
+
+async def poll(session: Session, step: Step) -> None:
+    """Look once, and commit what follows."""
+    case = await session.case()
+    context = await session.context(case, step.id, step.params)
+    seen = await READS[step.action].poll(context, step.memo)
+    if isinstance(seen, Done) and seen.outcome == "unhealthy" and (step.action, step.number) == ("verify", 1):
+        await _open_hidden(session, context)
+    for _ in range(READ_AGAIN):
+        try:
+            case = await session.case()
+            commit = await causes.told_once(session.services, case, _after_poll(session, case, step, seen))
+            await session.services.store.commit(commit)
+        except Conflict:
+            fresh = await session.services.store.incident(session.incident.id)
+            if fresh is None or fresh.version == session.incident.version:
+                raise
+            session.incident = fresh
+            if isinstance(seen, Done) and seen.outcome == "healthy":
+                if session.services.clock.now() < step.deadline_at:
+                    return  # an alert came in while we looked: what we saw is older, so the next turn looks again
+                seen = Done(outcome="unknown", detail=f"alerts kept coming in while it was asked: {seen.detail}")
+        else:
+            return
+    await session.commit(lambda case: _after_poll(session, case, step, seen))
+
+
+async def _open_hidden(session: Session, context: Context) -> None:
+    """Other monitors found unhealthy on the server get their own incidents; repeated after a crash, they join."""
+    for sick in await others(context):
+        if session.services.ladders.handling(context.server, sick.health_set, sick.monitor):
+            await session.services.family.ensure(sick, context.incident, "")
+
+
+def _after_poll(session: Session, case: Case, step: Step, seen: Done | Again) -> Commit:
+    if isinstance(seen, Done):
+        return session.services.engine.finish(case, session.with_raw(step), seen)
+    if case.now >= step.deadline_at:
+        late = Done(outcome=seen.if_late, detail=f"not within {step.deadline_at - step.started_at}: {seen.detail}")
+        return session.services.engine.finish(case, session.with_raw(step), late)
+    return session.services.engine.poll_again(case, step, seen)
+
+
+async def watch(session: Session) -> None:
+    """An escalated incident's key is latched until its monitor is proven healthy; look whether it is."""
+    incident, now = session.incident, session.services.clock.now()
+    over, seen = await _over_by_itself(session)
+    audit = (about(AuditKind.LATCH_LIFTED, incident, now, f"latch lifted: {over}", {}),) if over else ()
+    later = now + timedelta(seconds=session.services.settings.timing.latch_recheck)
+    fresh = replace(incident, latched=not over, due_at=None if over else later, verify_requested=False)
+    fresh = replace(fresh, facts={**incident.facts, WATCHED: seen})
+    try:
+        await session.services.store.commit(Commit(at=now, incident=fresh, audit=audit))
+    except Conflict:
+        _log.debug("watching again", incident=incident.id)  # something joined meanwhile; it is still due
+
+
+async def _over_by_itself(session: Session) -> tuple[str, Json]:
+    """Why it is over, empty if it is not; and what the next look must know of this one."""
+    incident = session.incident
+    if not incident.runbook:
+        ended = incident.ended_at or incident.opened_at
+        return ("a day has passed" if session.services.clock.now() >= ended + UNHANDLED_LATCH else ""), {}
+    if session.server is None:
+        return "", {}
+    case = await session.case()
+    await _settle_quarantine(session, case)
+    look = READS["verify" if incident.monitor else "triage"]
+    memo = incident.facts.get(WATCHED, {})
+    seen = await look.poll(await session.context(case, f"{incident.id}-watch", {}), memo)
+    if isinstance(seen, Done):
+        return (seen.detail if seen.outcome == "healthy" else ""), {}
+    return "", seen.memo
+
+
+async def _settle_quarantine(session: Session, case: Case) -> None:
+    """Evidence that has turned up since may end the quarantine that this incident caused."""
+    quarantine = await session.services.store.quarantine(case.incident.server)
+    step = None if quarantine is None else await session.services.store.step(quarantine.step_id)
+    if step is None or step.incident_id != case.incident.id:
+        return
+    evidence = await EFFECTS[step.action].settle(await session.context(case, step.id, step.params), step)
+    if isinstance(evidence, Done | Withdrawn) and getattr(evidence, "outcome", "") != "unknown":
+        message = f"quarantine lifted by evidence: {evidence.detail}"
+        entry = about(AuditKind.QUARANTINE_LIFTED, case.incident, case.now, message, {})
+        await session.services.store.commit(Commit(at=case.now, lift=case.incident.server, audit=(entry,)))

@@ -1,0 +1,99 @@
+"""One incident in one turn: what is known of it, what servers said, and how what is decided is committed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from daemon.domain.commits import Commit
+from daemon.domain.errors import Conflict
+from daemon.domain.incidents import Incident, IncidentStatus, Step
+from daemon.domain.inventory import Server
+from daemon.domain.values import Json
+from daemon.domain.windows import Span
+from daemon.remediation.actions.contract import Context, Done, last_of
+from daemon.remediation.guardrails import windows
+from daemon.remediation.incidents.ending import FLAPPING_WITHIN
+from daemon.remediation.incidents.snapshot import Case
+from daemon.remediation.runner.services import Services
+
+
+class Session:
+    """What the reading and the acting part of a turn share."""
+
+    def __init__(self, services: Services, incident: Incident) -> None:
+        self.services = services
+        self.incident = incident  #: as it was last committed
+        self.server = services.inventory.find(incident.server)
+        self.transcript: list[Json] = []  #: the raw answers heard in this turn
+
+    async def case(self) -> Case:
+        """The incident with all that decisions about it need."""
+        incident = self.incident
+        store = self.services.store
+        now, ladder = self.services.clock.now(), await self.services.ladders.of(incident)
+        closed: tuple[Span, ...] = ()
+        if incident.status is IncidentStatus.OPEN and self.server is not None:
+            action = ladder.states[incident.state].action
+            closed = await windows.closed(self.services, incident, action, self.server, now)
+        return Case(
+            incident=incident,
+            ladder=ladder,
+            steps=tuple(await store.steps(incident.id)),
+            undo=tuple(await store.undo_items(incident.id)),
+            now=now,
+            closed=closed,
+            transients=await store.transients(incident.key, now - FLAPPING_WITHIN),
+        )
+
+    def here(self) -> Server:
+        """The incident's server.
+
+        Raises:
+            ValueError: the inventory does not have it any more.
+        """
+        if self.server is None:
+            raise ValueError(f"{self.incident.server} is not in the inventory")
+        return self.server
+
+    async def context(self, case: Case, step_id: str, params: Json) -> Context:
+        """What an action works with."""
+        services, item = self.services, case.item(params)
+        handled = case.ladder.definition.handled(case.incident.health_set, case.incident.monitor)
+        return Context(
+            incident=case.incident,
+            server=self.here(),
+            probe=None if handled is None else handled.probe,
+            step_id=step_id,
+            params=params,
+            now=case.now,
+            timing=services.settings.timing,
+            ask=await services.asker(self.here().name, self.transcript),
+            family=services.family,
+            item=item,
+            senders=case.senders(item.setting) if item is not None else (),
+            outside=services.outside,
+        )
+
+    async def commit(self, build: Callable[[Case], Commit]) -> Incident | None:
+        """Commit what `build` decides; if an alert joined meanwhile, decide again on the incident as it is now.
+
+        It ends: each round follows a commit of somebody else's, an alert or an order, and those are finitely many. An
+        outcome that was heard must not be given up for their number.
+        """
+        while True:
+            case = await self.case()
+            try:
+                return await self.services.store.commit(build(case))
+            except Conflict:
+                fresh = await self.services.store.incident(self.incident.id)
+                if fresh is None or fresh.version == self.incident.version:
+                    raise
+                self.incident = fresh
+
+    async def over(self, step: Step | None, done: Done) -> None:
+        """A step is over; None: one that needed no sending."""
+        heard = None if step is None else self.with_raw(step)
+        await self.commit(lambda case: self.services.engine.conclude(case, heard, done))
+
+    def with_raw(self, step: Step) -> Step:
+        """The step with the raw answers that decided it."""
+        return replace(step, memo={**step.memo, "raw": last_of(self.transcript)})

@@ -1,0 +1,66 @@
+"""One turn of one incident: ask servers, commit what the engine decides, send an effect.
+
+`reading` looks, `effects` acts, and what both need of the incident is the `session`.
+"""
+
+from daemon.domain.incidents import Incident, IncidentStatus, Step
+from daemon.remediation.actions.contract import Done
+from daemon.remediation.guardrails import recommendations
+from daemon.remediation.incidents.snapshot import WOULD
+from daemon.remediation.runner import effects, reading
+from daemon.remediation.runner.services import Services
+from daemon.remediation.runner.session import Session
+from statemachines.actions import Effect
+
+
+class Turn:
+    """At most one step further."""
+
+    def __init__(self, services: Services, incident: Incident) -> None:
+        self._session = Session(services, incident)
+
+    async def take(self) -> None:
+        """Do what the incident's state asks for."""
+        services, before = self._session.services, self._session.incident
+        await self._take()
+        if WOULD in before.facts:
+            await recommendations.look(services, await services.asker(before.server, []), before)
+
+    async def _take(self) -> None:
+        session = self._session
+        incident, services = session.incident, session.services
+        if incident.status is not IncidentStatus.OPEN:
+            await reading.watch(session)
+            return
+        step = await services.store.open_step(incident.id)
+        only_reads = step is None or step.effect is Effect.READ
+        if session.server is None:
+            await self._without_server(step)
+        elif incident.close_by and only_reads and not incident.state.startswith("undo."):
+            await session.commit(lambda case: services.engine.close(case, step))
+        elif step is None:
+            await self._begin()
+        elif step.effect is Effect.READ:
+            await reading.poll(session, step)
+        else:
+            await effects.settle(session, step)
+
+    async def _begin(self) -> None:
+        case = await self._session.case()
+        if case.state.action.effect is Effect.READ:
+            await reading.begin(self._session)
+        else:
+            await effects.begin(self._session, case)
+
+    async def _without_server(self, step: Step | None) -> None:
+        """The server was taken out of the inventory: it is contacted no more, and somebody must know."""
+        await self._give_up(step, f"{self._session.incident.server} is no longer in the inventory")
+
+    async def escalate_defect(self, error: Exception) -> None:
+        """Escalate because exmedic itself is at fault; an open effect stays unsettled, so it quarantines."""
+        detail = f"internal error, please report it: {type(error).__name__}: {error}"
+        step = await self._session.services.store.open_step(self._session.incident.id)
+        await self._give_up(step, detail)
+
+    async def _give_up(self, step: Step | None, detail: str) -> None:
+        await self._session.over(step, Done(outcome="unknown", detail=detail))
