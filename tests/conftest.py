@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import structlog
 
+from daemon.testing.clock import ManualClock
+from daemon.testing.memory_store import MemoryStore
 from tests.realparts.journald import Journald
 from tests.realparts.mosquitto import Mosquitto
+from tests.remediation.world import Daemon, World
 
 
 def pytest_sessionstart() -> None:
@@ -76,3 +79,12 @@ async def _no_task_left() -> AsyncIterator[None]:
     for task in left:
         task.cancel()
     assert not left, f"tasks left running: {left}"
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
+    """A daemon in mode auto on a healthy world."""
+    store = MemoryStore()
+    await store.open()
+    yield Daemon(World(ManualClock()), store, tmp_path)
+    await store.close()

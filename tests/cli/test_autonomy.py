@@ -14,8 +14,8 @@ from daemon.domain.incidents import IncidentStatus
 from daemon.domain.values import timestamp
 from daemon.remediation.guardrails.recommendations import LOOK
 from daemon.remediation.incidents.snapshot import WOULD
+from tests.adapters.sqlite import samples
 from tests.cli.conftest import Exmedic
-from tests.store import samples
 
 START = datetime(2026, 11, 2, 3, 0, tzinfo=UTC)
 

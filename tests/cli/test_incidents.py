@@ -8,8 +8,8 @@ import pytest
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.app.offline import DATABASE
 from daemon.domain.incidents import IncidentStatus
+from tests.adapters.sqlite import samples
 from tests.cli.conftest import Exmedic
-from tests.store import samples
 
 COLUMNS = 80
 REASON = "final: unhealthy: probe PopDeepTestProbe: Failed ([Errno 5] no [/] answer), 3 times in 3 minutes"

@@ -19,7 +19,7 @@ from statemachines.compiler import Ladder
 from statemachines.loader import shipped_directory
 from statemachines.model import Definition, UndoPolicy
 from tests.cli.conftest import Exmedic, Result
-from tests.engine.world import ALONE, MBX1, Daemon, Mishap, World
+from tests.remediation.world import ALONE, MBX1, Daemon, Mishap, World
 
 MAILBOX = (shipped_directory() / "pop-mailbox.yaml").read_text("utf-8")
 Replay = Callable[..., Result]

@@ -9,10 +9,10 @@ from daemon.adapters.sqlite.store import SqliteStore
 from daemon.app.offline import DATABASE
 from daemon.domain.alerts import AlertStatus
 from daemon.domain.commits import Routing
+from tests.adapters.sqlite import samples
+from tests.audit.test_ledger_watch import by_hand
 from tests.cli.conftest import Exmedic
 from tests.cli.test_operators import answering
-from tests.ledger.test_watch import by_hand
-from tests.store import samples
 
 GOOD: dict[str, Any] = {
     "accepted": 12,

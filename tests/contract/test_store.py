@@ -19,8 +19,8 @@ from daemon.domain.ports import Store
 from daemon.domain.windows import Span, Weekly
 from daemon.testing.memory_store import MemoryStore
 from statemachines.actions import Effect
-from tests.store import samples
-from tests.store.samples import EVERYTHING, NOW, OTHER, SERVER, later, work
+from tests.adapters.sqlite import samples
+from tests.adapters.sqlite.samples import EVERYTHING, NOW, OTHER, SERVER, later, work
 
 
 @pytest.fixture(params=["memory", "sqlite"])

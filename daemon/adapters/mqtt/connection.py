@@ -2,7 +2,7 @@
 
 aiomqtt has no manual acknowledgement and drops the reason in a PUBACK, so this module reaches through
 `Client._client` to paho's own `manual_ack_set`, `ack`, `publish` and `on_publish`. Both libraries are pinned, and
-tests/integration/test_mqtt.py fails when these change. By default paho acknowledges a message as it enters a queue
+tests/adapters/test_mqtt.py fails when these change. By default paho acknowledges a message as it enters a queue
 in memory, and a process killed there loses it.
 """
 

@@ -1,0 +1,65 @@
+"""Whether there is room for another incident, and which joins are worth a row."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.alerts.storms import LATEST, MINUTE, asks_again, of_a_storm, on_record, reached, rooms
+from daemon.config.guardrails import Storms
+from daemon.domain.incidents import Key
+from tests.remediation.world import ALONE, DAG, MBX1, inventory
+
+NOW = datetime(2026, 11, 2, 3, 0, tzinfo=UTC)
+
+
+def test_a_server_of_a_dag_has_three_ceilings_and_a_standalone_one_two() -> None:
+    servers = inventory()
+    member, alone = servers.find(MBX1), servers.find(ALONE)
+    assert member is not None
+    assert alone is not None
+    fleet, site, dag = rooms(member, servers, Storms(), NOW)
+    assert [(room.what, room.most) for room in (fleet, site, dag)] == [
+        ("in the fleet", 30),
+        ("in site Lyon", 15),
+        ("in DAG1", 10),
+    ]
+    assert set(dag.servers) == set(DAG)
+    assert (fleet.since, fleet.until) == (NOW - MINUTE, NOW)
+    assert len(rooms(alone, servers, Storms(), NOW)) == 2
+
+
+def test_the_figure_that_decided_is_in_the_reason() -> None:
+    servers = inventory()
+    member = servers.find(MBX1)
+    assert member is not None
+    room = rooms(member, servers, Storms(), NOW)[0]
+    assert reached(room, 29) == ""
+    reason = reached(room, 30)
+    assert reason == "the cap of 30 incidents a minute in the fleet is reached: this would be number 31"
+    assert of_a_storm(reason)
+    assert not of_a_storm("maintenance patching")
+
+
+@pytest.mark.parametrize(("number", "worth"), [(1, True), (10, True), (11, False), (20, False), (99, False)])
+def test_the_first_ten_joins_are_on_record(number: int, *, worth: bool) -> None:
+    assert on_record(number) is worth
+
+
+def test_ten_thousand_joins_are_thirteen_rows() -> None:
+    assert sum(on_record(number) for number in range(1, 10_001)) == 13
+
+
+@given(st.timedeltas(min_value=timedelta(days=-1), max_value=timedelta(days=1)), st.integers(0, 100))
+def test_what_waits_asks_within_ten_minutes_and_not_before_one_whatever_the_clock_did(
+    waits: timedelta, number: int
+) -> None:
+    at = asks_again(Key("mbx1", "pop", f"monitor {number}"), NOW - waits, NOW)
+    assert NOW + MINUTE <= at <= NOW + LATEST
+
+
+def test_what_waits_does_not_ask_all_at_once() -> None:
+    since = NOW - timedelta(hours=1)
+    minutes = {(asks_again(Key("mbx1", "pop", f"{n}"), since, NOW) - NOW) // MINUTE for n in range(100)}
+    assert len(minutes) >= 8

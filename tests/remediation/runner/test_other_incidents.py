@@ -1,0 +1,96 @@
+"""Alerts that name only a health set, incidents that wait for others, and problems that come and go."""
+
+from datetime import timedelta
+
+from daemon.domain.incidents import IncidentStatus, Key
+from tests.remediation.world import MBX1, Daemon, Mishap
+
+
+async def test_an_alert_that_names_only_the_health_set_lets_each_sick_monitor_have_its_own_incident(
+    daemon: Daemon,
+) -> None:
+    host = daemon.world.hosts[MBX1]
+    host.sick, host.cured_by = True, "restart"
+    await daemon.alert(MBX1, "")
+    triage = await daemon.drive()
+    child = await daemon.incident(2)
+    assert child.monitor == "PopDeepTestMonitor"
+    assert (child.status, triage.status) == (IncidentStatus.RESOLVED, IncidentStatus.RESOLVED)
+    assert daemon.world.effects == [("restart", MBX1)]
+    assert not child.parent, "it may wait for others itself"
+    assert [step.outcome for step in await daemon.steps()] == ["unhealthy", "healed", "healthy"]
+
+
+async def test_a_triage_of_what_is_not_healed_escalates_and_names_the_incident(daemon: Daemon) -> None:
+    daemon.world.hosts[MBX1].sick = True
+    await daemon.alert(MBX1, "")
+    triage = await daemon.drive()
+    assert triage.status is IncidentStatus.ESCALATED
+    assert "PopDeepTestMonitor on mbx1.contoso.lab: incident i2" in triage.reason
+
+
+async def test_a_triage_joins_the_incident_that_is_there_and_survives_a_crash_between_opening_and_remembering(
+    daemon: Daemon,
+) -> None:
+    host = daemon.world.hosts[MBX1]
+    host.sick, host.cured_by = True, "restart"
+    await daemon.alert(MBX1, "")
+    await daemon.drive(lambda incident: incident.state == "each")
+    await daemon.alert(MBX1)  # an alert for the monitor opens i2 before the triage does
+    triage = await daemon.drive()
+    assert triage.status is IncidentStatus.RESOLVED
+    assert await daemon.store.incident("i3") is None
+
+
+async def test_a_triage_of_a_healthy_server_is_transient(daemon: Daemon) -> None:
+    await daemon.alert(MBX1, "")
+    triage = await daemon.drive()
+    assert (triage.status, triage.transient) == (IncidentStatus.RESOLVED, True)
+
+
+async def test_a_problem_that_is_gone_for_the_third_time_within_a_day_is_flapping_and_escalates(daemon: Daemon) -> None:
+    ends = []
+    for number in (1, 2, 3):
+        await daemon.alert(MBX1)
+        while (await daemon.incident(number)).status is IncidentStatus.OPEN:
+            await daemon.turn()
+        ends.append((await daemon.incident(number)).status)
+        daemon.clock.advance(3600)
+    assert ends == [IncidentStatus.RESOLVED, IncidentStatus.RESOLVED, IncidentStatus.ESCALATED]
+    assert "it comes and goes" in (await daemon.incident(3)).reason
+    assert daemon.world.effects == []
+
+
+async def test_transients_of_another_day_do_not_count(daemon: Daemon) -> None:
+    for number in (1, 2, 3):
+        await daemon.alert(MBX1)
+        while (await daemon.incident(number)).status is IncidentStatus.OPEN:
+            await daemon.turn()
+        daemon.clock.advance(timedelta(hours=13).total_seconds())
+    assert (await daemon.incident(3)).status is IncidentStatus.RESOLVED
+
+
+async def test_a_problem_that_was_cured_is_not_counted_as_transient(daemon: Daemon) -> None:
+    host = daemon.world.hosts[MBX1]
+    host.sick, host.cured_by = True, "restart"
+    daemon.world.befall("invoke_probe", Mishap.UNREACHABLE)
+    await daemon.alert(MBX1)
+    assert not (await daemon.drive()).transient
+    key = Key.of(MBX1, "POP.Protocol", "PopDeepTestMonitor")
+    assert await daemon.store.transients(key, daemon.clock.now() - timedelta(days=1)) == 0
+
+
+async def test_another_unhealthy_monitor_of_the_server_gets_its_own_incident_and_finds_the_problem_gone(
+    daemon: Daemon,
+) -> None:
+    host = daemon.world.hosts[MBX1]
+    host.sick, host.cured_by, host.also = True, "restart", ("PopSelfTestMonitor", "NobodyHandlesThisMonitor")
+    await daemon.alert(MBX1)
+    assert (await daemon.drive()).status is IncidentStatus.RESOLVED
+    other = await daemon.incident(2)
+    assert (other.monitor, other.parent) == ("PopSelfTestMonitor", "")
+    while (await daemon.incident(2)).status is IncidentStatus.OPEN:
+        await daemon.turn()
+    assert (await daemon.incident(2)).status is IncidentStatus.RESOLVED
+    assert daemon.world.effects == [("restart", MBX1)], "the restart for the first cured both"
+    assert await daemon.store.incident("i3") is None
