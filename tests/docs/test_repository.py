@@ -1,6 +1,9 @@
 """What strangers expect of a repository is there, and agrees with what the project does itself."""
 
+import re
 import tomllib
+
+from ruamel.yaml import YAML
 
 from tests.docs.markdown import ROOT
 
@@ -12,3 +15,18 @@ def test_both_packages_say_that_they_are_typed() -> None:
     packages = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert packages == ["daemon", "statemachines"]
     assert [package for package in packages if not (ROOT / package / "py.typed").is_file()] == []
+
+
+def recipe(target: str) -> list[str]:
+    """The commands of a target of the Makefile, as they are started in a checkout."""
+    lines = (ROOT / "Makefile").read_text("utf-8").replace("$(BIN)", ".venv/bin").splitlines()
+    begin = next(number for number, line in enumerate(lines) if re.match(rf"{target}:", line)) + 1
+    return [line.strip() for line in lines[begin : lines.index("", begin)]]
+
+
+def test_the_hooks_before_a_commit_are_the_lints_of_make_lint_and_fetch_nothing() -> None:
+    repositories = YAML(typ="safe").load(ROOT / ".pre-commit-config.yaml")["repos"]
+    assert [repository["repo"] for repository in repositories] == ["local"]
+    hooks = repositories[0]["hooks"]
+    assert [hook["entry"] for hook in hooks] == recipe("lint")
+    assert {(hook["language"], hook["pass_filenames"]) for hook in hooks} == {("system", False)}
