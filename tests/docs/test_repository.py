@@ -30,3 +30,13 @@ def test_the_hooks_before_a_commit_are_the_lints_of_make_lint_and_fetch_nothing(
     hooks = repositories[0]["hooks"]
     assert [hook["entry"] for hook in hooks] == recipe("lint")
     assert {(hook["language"], hook["pass_filenames"]) for hook in hooks} == {("system", False)}
+
+
+def test_ci_runs_what_developers_run_on_every_python_from_the_oldest_on_and_may_only_read() -> None:
+    workflow = YAML(typ="safe").load(ROOT / ".github" / "workflows" / "ci.yml")
+    assert workflow["permissions"] == {"contents": "read"}
+    (job,) = workflow["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    pythons = job["strategy"]["matrix"]["python"]
+    assert pythons == ["3.11", "3.12", "3.13", "3.14"]  # as text: 3.10 would be read as 3.1
+    assert PROJECT["project"]["requires-python"] == f">={pythons[0]}"
