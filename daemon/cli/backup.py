@@ -26,7 +26,7 @@ def backup(
     store = settings.data / DATABASE
     out.print(
         f"To restore: stop exmedic, move {escape(str(store))}* away (all of them), copy this file to "
-        f"{escape(str(store))} for exmedic's user, pause, start. See docs/operating.md.",
+        f"{escape(str(store))} for exmedic's user, pause, start. See docs/how-to/back-up-and-upgrade.md.",
         soft_wrap=True,
     )
 

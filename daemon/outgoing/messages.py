@@ -257,7 +257,8 @@ def ledger_messages(prefix: str, mismatches: Sequence[Mismatch], now: datetime) 
 
 def older_store_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, Outgoing]:
     """An escalation about a store that is older than its journal."""
-    text = f"{reason}\n\nNext: see docs/operating.md, Restore a backup. `exmedic resume` ends the pause."
+    next_step = "see docs/how-to/back-up-and-upgrade.md, Restore a backup. `exmedic resume` ends the pause."
+    text = f"{reason}\n\nNext: {next_step}"
     body = {"at": timestamp(now), "incident": "", "reason": reason, "text": text}
     return (
         Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),

@@ -1,4 +1,4 @@
-"""A backup is restored as docs/operating.md says, by root, for a daemon that is another user's."""
+"""A backup is restored as docs/how-to/back-up-and-upgrade.md says, by root, for a daemon that is another user's."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from tests.realparts.journald import Journald
 from tests.realparts.mosquitto import Mosquitto
 from tests.realparts.nobody import NOBODY, user_nobody
 
-STOP, *STEPS, START = block(ROOT / "docs" / "operating.md", "Restore a backup")
+STOP, *STEPS, START = block(ROOT / "docs" / "how-to" / "back-up-and-upgrade.md", "Restore a backup")
 
 
 @pytest.fixture

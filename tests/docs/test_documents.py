@@ -16,7 +16,9 @@ from daemon.domain.audit import AuditKind
 from tests.docs.markdown import DOCUMENTS, ROOT, anchors, code, links, named, rows
 
 README = ROOT / "README.md"
-OPERATING = ROOT / "docs" / "operating.md"
+INDEX = ROOT / "docs" / "README.md"
+INSTALL = ROOT / "docs" / "install.md"
+HOW_TO = [INSTALL, *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
 PERMISSIONS = ROOT / "docs" / "exchange-permissions.md"
 SCRIPTS = ROOT / "daemon" / "exchange" / "scripts"
 
@@ -124,30 +126,63 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
     assert set(DOCUMENTS) - reached == set()
 
 
-def test_every_setting_that_the_operators_guide_names_exists() -> None:
+def test_every_page_is_in_the_index_under_one_of_the_four_kinds() -> None:
+    text = INDEX.read_text("utf-8")
+    kinds = {title: section for title, _, section in (part.partition("\n") for part in text.split("\n## ")[1:])}
+    assert list(kinds) == ["Quickstart", "How-to", "Reference", "Background"]
+    found = [(link, kind) for kind, section in kinds.items() for link in re.findall(r"\]\(([\w/-]+\.md)\)", section)]
+    pages = {str(page.relative_to(INDEX.parent)) for page in DOCUMENTS if INDEX.parent in page.parents}
+    assert sorted(link for link, _ in found) == sorted(
+        page for page in pages if page != "README.md" and "adr/" not in page
+    )
+    assert {link for link, kind in found if kind == "How-to"} == {
+        str(page.relative_to(INDEX.parent)) for page in HOW_TO
+    }
+
+
+def pages_named_in(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\w/])docs/[\w./-]*\w", text))
+
+
+def test_every_page_that_code_names_exists() -> None:
+    # A page that wakes somebody at night names where to read on.
+    named_by = {
+        name: str(path.relative_to(ROOT))
+        for folder in ("daemon", "statemachines", "systemd", "tests", "benchmarks")
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in {".py", ".ps1", ".sql", ".yaml", ".service", ".catalog", ".sysusers"}
+        for name in pages_named_in(path.read_text("utf-8"))
+    }
+    assert "docs/how-to/back-up-and-upgrade.md" in named_by
+    missing = {name: path for name, path in named_by.items() if not [*ROOT.glob(name), *ROOT.glob(f"{name}-*.md")]}
+    assert missing == {}
+
+
+def test_every_setting_that_the_how_tos_name_exists() -> None:
     settings = set(Settings.model_fields)
     for field in Settings.model_fields.values():
         settings |= set(getattr(field.annotation, "model_fields", {}))
-    named_here = set(re.findall(r"`(\w+)` (?:seconds|in the configuration)", OPERATING.read_text("utf-8")))
+    text = "".join(page.read_text("utf-8") for page in HOW_TO)
+    named_here = set(re.findall(r"`(\w+)` (?:seconds|in the configuration)", text))
     assert named_here
     assert named_here - settings == set()
 
 
-def test_every_kind_of_audit_row_that_the_operators_guide_names_exists() -> None:
-    kinds = re.findall(r"AUDIT_KIND=(\w+)", OPERATING.read_text("utf-8"))
+def test_every_kind_of_audit_row_that_the_how_tos_name_exists() -> None:
+    kinds = re.findall(r"AUDIT_KIND=(\w+)", "".join(page.read_text("utf-8") for page in HOW_TO))
     assert kinds
     assert set(kinds) <= set(AuditKind)
 
 
-def test_the_operators_guide_installs_all_that_systemd_needs() -> None:
-    installed = {word for line in code(OPERATING) for word in line.split() if word.startswith("systemd/")}
+def test_the_page_about_installing_installs_all_that_systemd_needs() -> None:
+    installed = {word for line in code(INSTALL) for word in line.split() if word.startswith("systemd/")}
     assert installed == {f"systemd/{path.name}" for path in (ROOT / "systemd").iterdir()}
 
 
-def test_the_operators_guide_says_so_as_long_as_the_unit_hides_the_names_of_operators() -> None:
+def test_the_page_about_installing_says_so_as_long_as_the_unit_hides_the_names_of_operators() -> None:
     # Under PrivateUsers= the kernel gives every other user as 65534 (systemd.exec(5), user_namespaces(7)).
     hidden = "\nPrivateUsers=yes\n" in (ROOT / "systemd" / "exmedic.service").read_text("utf-8")
-    assert ("on record as `nobody`" in OPERATING.read_text("utf-8")) == hidden
+    assert ("on record as `nobody`" in INSTALL.read_text("utf-8")) == hidden
 
 
 def called() -> dict[str, tuple[set[str], set[str]]]:

@@ -8,13 +8,13 @@ import pytest
 
 from tests.docs.markdown import ROOT, block, code
 
-OPERATING = ROOT / "docs" / "operating.md"
-INSTALL = block(OPERATING, "Install")
+PAGE = ROOT / "docs" / "install.md"
+INSTALL = block(PAGE, "Install")
 
 
 def packages(before: str) -> set[str]:
     """What the page has installed by apt-get until it comes to a line."""
-    page = list(code(OPERATING))
+    page = list(code(PAGE))
     lines = [line.split() for line in page[: page.index(before)]]
     return {word for words in lines if words[:2] == ["apt-get", "install"] for word in words[2:]}
 

@@ -39,10 +39,8 @@ LADDERS = ("mbx1", "mbx5")
 
 
 def documented() -> str:
-    """The settings of mosquitto that docs/operating.md advises."""
-    found = re.search(
-        r"```text\n(persistence true\n.*?)```", (ROOT / "docs/operating.md").read_text("utf-8"), re.DOTALL
-    )
+    """The settings of mosquitto that docs/install.md advises."""
+    found = re.search(r"```text\n(persistence true\n.*?)```", (ROOT / "docs/install.md").read_text("utf-8"), re.DOTALL)
     assert found
     return found[1]
 

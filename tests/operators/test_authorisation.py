@@ -135,9 +135,9 @@ def test_a_table_of_roles_without_any_group_is_a_mistake() -> None:
         Roles()
 
 
-def test_the_operators_guide_says_of_every_command_who_may_give_it() -> None:
-    text = (ROOT / "docs" / "operating.md").read_text("utf-8")
-    section = re.split(r"^#+ ", text.partition("\n### Roles\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+def test_the_reference_says_of_every_command_who_may_give_it() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    section = re.split(r"^#+ ", text.partition("\n## `[roles]`\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
     documented = dict(re.findall(r"^\| `([^|]+)` \| (\w+) \| .+ \|$", section, re.MULTILINE))
     names = {"resume_scope": "resume --server` or `--dag", "add_window": "window add", "end_window": "window end"}
     assert documented == {

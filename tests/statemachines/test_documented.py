@@ -1,4 +1,4 @@
-"""docs/runbooks.md teaches the language that is loaded: its example, its tables and the refusal it shows."""
+"""The pages about runbooks are held to the language that is loaded: the example, the refusal shown, the tables."""
 
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from statemachines.checker.findings import RULES, spell
 from statemachines.loader import RunbookError, load, shipped_directory
 from tests.docs.markdown import rows
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "runbooks.md"
-TEXT = DOCUMENT.read_text("utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+REFERENCE = DOCS / "runbooks.md"
+TEXT = (DOCS / "how-to" / "write-a-runbook.md").read_text("utf-8")
 EXAMPLE = TEXT.partition("```yaml\n")[2].partition("```")[0]
 
 
@@ -20,6 +21,12 @@ def test_the_example_is_loaded_in_the_place_of_the_shipped_one_and_proven_as_it_
     found = {loaded.definition.runbook: loaded.definition for loaded in load(shipped_directory(), tmp_path)}
     assert "pop-proxy" not in found
     assert f"    proven site-proxy: {bounds(found['site-proxy'])}\n" in TEXT
+
+
+def test_the_reference_reads_the_states_of_the_example() -> None:
+    states = [line.strip() for line in EXAMPLE.partition("states:\n")[2].splitlines()]
+    shown = REFERENCE.read_text("utf-8").partition("    states:\n")[2].partition("\n\n")[0]
+    assert [line.strip() for line in shown.splitlines()] == states
 
 
 def test_the_refusal_that_is_shown_is_what_is_said_of_the_changed_example(tmp_path: Path) -> None:
@@ -31,13 +38,13 @@ def test_the_refusal_that_is_shown_is_what_is_said_of_the_changed_example(tmp_pa
     with pytest.raises(RunbookError) as caught:
         load(shipped_directory(), tmp_path)
     said = str(caught.value).replace(f"{tmp_path}/", "")
-    shown = TEXT.partition("It is refused:\n")[2].partition("## Moving")[0]
+    shown = TEXT.partition("It is refused:\n")[2].partition("\n## ")[0]
     assert " ".join(shown.split()) == " ".join(said.split())
 
 
 def test_the_table_of_actions_is_that_of_the_code() -> None:
-    assert [cells[0].strip("`") for cells in rows(DOCUMENT, "Actions")] == list(ACTIONS)
-    assert rows(DOCUMENT, "Actions") == [documented(spec) for spec in ACTIONS.values()]
+    assert [cells[0].strip("`") for cells in rows(REFERENCE, "Actions")] == list(ACTIONS)
+    assert rows(REFERENCE, "Actions") == [documented(spec) for spec in ACTIONS.values()]
 
 
 def documented(spec: ActionSpec) -> list[str]:
@@ -49,4 +56,4 @@ def documented(spec: ActionSpec) -> list[str]:
 
 
 def test_every_rule_is_documented_in_its_own_words() -> None:
-    assert rows(DOCUMENT, "What is proven") == [[f"`{rule}`", sentence] for rule, sentence in RULES.items()]
+    assert rows(REFERENCE, "What is proven") == [[f"`{rule}`", sentence] for rule, sentence in RULES.items()]
