@@ -40,3 +40,17 @@ def test_ci_runs_what_developers_run_on_every_python_from_the_oldest_on_and_may_
     pythons = job["strategy"]["matrix"]["python"]
     assert pythons == ["3.11", "3.12", "3.13", "3.14"]  # as text: 3.10 would be read as 3.1
     assert PROJECT["project"]["requires-python"] == f">={pythons[0]}"
+
+
+def test_whoever_finds_a_hole_is_told_to_report_it_in_private_and_sent_to_no_address_that_nobody_reads() -> None:
+    text = (ROOT / "SECURITY.md").read_text("utf-8")
+    assert "Report a\nvulnerability" in text
+    assert not re.search(r"[\w.+-]+@[\w-]+\.\w+|mailto:", text)
+    assert "[SECURITY.md](SECURITY.md)" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_every_promise_of_the_security_page_says_where_it_is_held() -> None:
+    promises = (ROOT / "SECURITY.md").read_text("utf-8").partition("## What counts\n")[2].partition("\n## ")[0]
+    bullets = promises.split("\n- ")[1:]
+    assert bullets
+    assert [bullet for bullet in bullets if "](docs/" not in bullet] == []
