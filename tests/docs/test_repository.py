@@ -54,3 +54,21 @@ def test_every_promise_of_the_security_page_says_where_it_is_held() -> None:
     bullets = promises.split("\n- ")[1:]
     assert bullets
     assert [bullet for bullet in bullets if "](docs/" not in bullet] == []
+
+
+def test_the_changelog_has_releases_newest_first_and_says_of_every_change_of_which_kind_it_is() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    releases = [part.partition("\n") for part in text.split("\n## ")[1:]]
+    assert [name for name, _, _ in releases][:2] == ["Unreleased", PROJECT["project"]["version"]]
+    for name, _, release in releases:
+        before, *kinds = release.split("\n### ")
+        titles = [kind.partition("\n")[0] for kind in kinds]
+        assert titles == [kind for kind in ("Added", "Changed", "Fixed", "Removed") if kind in titles], name
+        assert "\n- " not in before, f"{name} has a change of no kind"
+        assert [kind for kind in kinds if "\n- " not in kind] == [], f"{name} has a kind without a change"
+
+
+def test_every_page_that_the_changelog_names_is_a_link() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.findall(r"\]\(docs/[\w./-]+", text)
+    assert re.findall(r"(?<![\w(\[/])docs/[\w./-]+\.md", text) == []
