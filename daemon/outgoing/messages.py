@@ -283,5 +283,5 @@ def logon_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, O
     body = {"at": timestamp(now), "incident": "", "reason": reason, "text": text}
     return (
         Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
-        Outgoing(channel=Channel.NOTIFY, topic="exmedic: a password was refused", body={"text": text, "incident": ""}),
+        _page(PageKind.TROUBLE, "exmedic: a password was refused", text),
     )

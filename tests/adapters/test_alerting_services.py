@@ -44,9 +44,14 @@ NEED_A_HUMAN = {
     "a storm": messages.storm_messages("exmedic", "60 of 60 incidents a minute", NOW),
     "the ledger": messages.ledger_messages("exmedic", [Mismatch(name="open", text="", counted=1, found=2)], NOW),
     "an older store": messages.older_store_messages("exmedic", "the journal knows more", NOW),
+    "a refused password": messages.logon_messages("exmedic", "no logon until 03:15", NOW),
 }
 OPSGENIE, PAGERDUTY = "opsgenie://api-key", "pagerduty://integration-key@api-key"
 ALERTS, EVENTS = "/v2/alerts", "/v2/enqueue"
+
+
+def test_each_page_that_needs_a_human_is_among_them() -> None:
+    assert len(NEED_A_HUMAN) == len([name for name in vars(messages) if name.endswith("_messages")])
 
 
 @pytest.fixture
