@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.realparts.journald import Journald
 from tests.realparts.mosquitto import Mosquitto
+from tests.realparts.waiting import HANG
 from tests.remediation.world import Daemon, World
 
 
@@ -21,8 +23,13 @@ def pytest_sessionstart() -> None:
     asyncio.set_event_loop(None)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-timeout looks
 def pytest_configure(config: pytest.Config) -> None:
-    """Warnings are errors, but for one of apprise's own that no configuration of it avoids."""
+    """Only a hang takes too long. Warnings are errors, but for one of apprise's own that no configuration avoids."""
+    if config.option.timeout is None:
+        config.option.timeout = 2 * HANG
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
     config.addinivalue_line("filterwarnings", "ignore:'imghdr' is deprecated:DeprecationWarning")
 
 

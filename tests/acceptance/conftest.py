@@ -3,25 +3,26 @@ from pathlib import Path
 
 import pytest
 
-from daemon.lab.clock import LabClock
 from daemon.lab.lab import Lab
-from tests.acceptance.site import Site
+from tests.acceptance.driven import CLOCK
+from tests.acceptance.site import SPEED, Site
+from tests.chaos.clock import Forward, ForwardLabClock
 from tests.realparts.mosquitto import Mosquitto
 
-SPEED = 100.0  #: unless a module has its own
-
 
 @pytest.fixture
-def speed() -> float:
-    """How many times faster than real ones the lab's seconds pass."""
-    return SPEED
-
-
-@pytest.fixture
-def lab(tmp_path: Path, speed: float) -> Iterator[Lab]:
-    """A lab at the speed of these tests."""
-    with Lab(tmp_path / "site", LabClock.starting_now(speed)) as running:
+def driven_lab(tmp_path: Path) -> Iterator[Lab]:
+    """A lab on a clock that the test drives."""
+    directory = tmp_path / "site"
+    directory.mkdir()
+    with Lab(directory, ForwardLabClock(SPEED, Forward(directory / CLOCK))) as running:
         yield running
+
+
+@pytest.fixture
+def lab(driven_lab: Lab) -> Lab:
+    """The lab of a test."""
+    return driven_lab
 
 
 @pytest.fixture

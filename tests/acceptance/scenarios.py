@@ -13,7 +13,6 @@ from daemon.domain.incidents import Incident, IncidentStatus, Key, Step, UndoSta
 from daemon.lab.faults import Fault
 from tests.acceptance.site import Messages, Site, fqdn
 from tests.acceptance.test_alerts import scom
-from tests.realparts.waiting import eventually
 
 RESOLVED, ESCALATED = IncidentStatus.RESOLVED, IncidentStatus.ESCALATED
 
@@ -32,9 +31,6 @@ BY_HAND = {
 FRONT, BACK = "restart MSExchangePOP3", "restart MSExchangePOP3BE"
 MOVED_AND_REBOOTED = ("stop_activation", "reboot")
 ALLOWED = "allow_activation"
-
-QUICK = 150.0  #: speed of the clock where ladders mostly wait; WinRM's own deadlines remain real seconds
-PATIENCE = 12.0  #: real seconds for a call, none of which never ends here
 
 Options = Mapping[str, object]
 NO_OPTIONS: Options = MappingProxyType({})
@@ -92,18 +88,14 @@ class Scenario:
 
 
 def set_up(site: Site, **timing: float) -> None:
-    """Fewer looks and shorter waits than by default, and patience with a busy machine."""
+    """Fewer looks and shorter waits than by default."""
     # How long a probe that passes, or a counter, waits for its monitor: the lab's take up to four minutes.
     # Two looks that fail instead of three, over a minute: as few calls as may be.
     site.configure(monitor_wait=480.0, probe_failures=2, send_window=1800.0, **timing)
-    site.expect_answers_within(PATIENCE)
 
 
-async def play(site: Site, scenarios: Sequence[Scenario], seconds: float = 100.0) -> dict[Key, Incident]:
-    """Break the servers, publish the alerts, and check every end; the incidents by key.
-
-    `seconds` is how long the ladders may take in real time, all together.
-    """
+async def play(site: Site, scenarios: Sequence[Scenario]) -> dict[Key, Incident]:
+    """Break the servers, publish the alerts, and check every end; the incidents by key."""
     set_up(site)
     daemon = await site.daemon()
     for scenario in scenarios:
@@ -111,7 +103,7 @@ async def play(site: Site, scenarios: Sequence[Scenario], seconds: float = 100.0
     async with site.messages() as heard:
         for scenario in scenarios:
             await scenario.alert(site)
-        await until_over(heard, [scenario.key for scenario in scenarios], seconds)
+        await until_over(site, heard, [scenario.key for scenario in scenarios])
         assert await daemon.stop() == 0, daemon.words()
         escalations = heard.objects("exmedic/escalations")
     pages = {Key.of(page["server"], page["health_set"], page["monitor"]): str(page["text"]) for page in escalations}
@@ -130,7 +122,7 @@ async def play(site: Site, scenarios: Sequence[Scenario], seconds: float = 100.0
     return incidents
 
 
-async def until_over(heard: Messages, keys: Sequence[Key], seconds: float) -> None:
+async def until_over(site: Site, heard: Messages, keys: Sequence[Key]) -> None:
     """Wait until the bus has heard of the end of the incidents with these keys."""
     stand: dict[Key, str] = {}
     read = 0
@@ -146,7 +138,7 @@ async def until_over(heard: Messages, keys: Sequence[Key], seconds: float) -> No
         return all(not stand.get(key, "open").startswith("open") for key in keys)
 
     try:
-        await eventually(over, "every incident has ended", seconds)
+        await site.eventually(over, "every incident has ended")
     except AssertionError as error:
         raise AssertionError(f"{error}: {stand}") from None
 

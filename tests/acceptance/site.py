@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -24,11 +25,14 @@ from daemon.config.settings import load_settings
 from daemon.domain.audit import AuditKind, AuditRow
 from daemon.domain.incidents import Incident, IncidentStatus, Key, Step, StepStatus, UndoStatus
 from daemon.domain.ports import Store
+from daemon.lab.faults import Fault
 from daemon.lab.lab import Lab
 from daemon.runtime.tasks import cancel
 from statemachines.actions import Effect
+from tests.acceptance.driven import SILENT, TERMINAL, Exmedic
+from tests.chaos.clock import ForwardLabClock
 from tests.realparts.mosquitto import Mosquitto
-from tests.realparts.waiting import eventually
+from tests.realparts.waiting import HANG, eventually
 
 #: What the lab calls the effect of each action.
 EFFECTS = {
@@ -40,9 +44,11 @@ EFFECTS = {
 #: And putting a setting back.
 PUT_BACK = {"activation": "allow_activation", "protocol_log": "protocol_log_off", "pop_restart": "restart"}
 MONITOR = "PopDeepTestMonitor"
-CALL_TIMEOUT = 3.0  #: real seconds; a lab second is a hundredth of one
-_COMMAND = 80.0  #: real seconds for one command
-_START = 30.0  #: real seconds the daemon may take to be ready, or to stop, on a busy machine
+SPEED = 10.0  #: of the lab's clock, while it is not put forward
+#: Real seconds for a call: only a hang lasts so long. With WinRM's idle time it is shorter than any effect's deadline.
+PATIENCE = 120.0
+BETWEEN_LOOKS = 0.1  #: real seconds between looks whether it is so, while the daemon is at work
+CALL_TIMEOUT = 3.0  #: real seconds for one on a clock that only runs fast: what takes longer never comes
 
 
 def fqdn(server: str) -> str:
@@ -53,7 +59,15 @@ def fqdn(server: str) -> str:
 class DaemonProcess:
     """`exmedic run` in a process of its own, with a notification socket as systemd would give it."""
 
-    def __init__(self, config: Path, log: Path, environment: Mapping[str, str], user: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        config: Path,
+        log: Path,
+        environment: Mapping[str, str],
+        user: Sequence[str] = (),
+        *,
+        driven: bool,
+    ) -> None:
         self.log = log
         self.told: list[str] = []  #: what it told its service manager, in order
         # An abstract address: the path of a test's directory may be too long for a socket.
@@ -61,13 +75,18 @@ class DaemonProcess:
         self._notify.setblocking(False)
         address = f"exmedic-test-{uuid.uuid4().hex}"
         self._notify.bind(f"\0{address}")
+        self.process: Exmedic | subprocess.Popen[bytes]
+        environment = {"NOTIFY_SOCKET": f"@{address}", **environment}
+        if driven:
+            self.process = Exmedic(["run", "-c", str(config)], config.parent, log, environment)
+            return
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*user, sys.executable, "-m", "daemon", "run", "-c", str(config)],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "NOTIFY_SOCKET": f"@{address}", **environment},
+                env={**os.environ, **environment},
             )
 
     def heard(self) -> list[str]:
@@ -84,12 +103,12 @@ class DaemonProcess:
             assert self.process.poll() is None, f"the daemon ended early:\n{self.words()}"
             return "READY=1" in self.heard()
 
-        await eventually(said, f"the daemon is ready; its log: {self.log}", _START)
+        await eventually(said, f"the daemon is ready; its log: {self.log}")
 
     def kill(self) -> None:
         """Kill it as a power cut would; it is gone when this returns."""
         self.process.kill()
-        self.process.wait(_START)
+        self.process.wait(HANG)
 
     def terminate(self) -> None:
         """Ask it to stop, as systemd does."""
@@ -97,8 +116,8 @@ class DaemonProcess:
 
     async def ended(self) -> int:
         """Its exit code, once it has ended."""
-        await eventually(lambda: self.process.poll() is not None, f"the daemon ends; its log: {self.log}", _START)
-        return int(self.process.returncode)
+        await eventually(lambda: self.process.poll() is not None, f"the daemon ends; its log: {self.log}")
+        return self.process.wait(HANG)
 
     async def stop(self) -> int:
         """Stop it orderly; its exit code."""
@@ -132,18 +151,20 @@ class Messages:
 
 
 class Site:
-    """The parts of one test. `speed` is that of the lab's clock, on which the daemon runs too."""
+    """The parts of one test. The daemon runs on the lab's clock, which the test drives if it can be put forward."""
 
     def __init__(self, directory: Path, lab: Lab, broker: Mosquitto) -> None:
         self.directory = directory
+        self._clock = lab.clock.forward if isinstance(lab.clock, ForwardLabClock) else None
+        self._passed = 0.0  #: the last idle time of the daemon that was passed over
         self.lab = lab
         self.broker = broker
         self.config = lab.write_site(directory, broker.port)
+        patience = PATIENCE if self._clock else CALL_TIMEOUT
         self._tables: dict[str, dict[str, object]] = {
-            # The network here is a loopback: what takes longer than this never comes.
-            "winrm": {"call_timeout": CALL_TIMEOUT, "effect_timeout": CALL_TIMEOUT},
-            # A busy machine takes long, by a clock that runs so fast, from the first fact to the sending.
-            "timing": {"send_window": 1200.0, "probe_span": 60.0},
+            "winrm": {"call_timeout": patience, "effect_timeout": patience, "connect_timeout": patience},
+            # A busy machine takes long from the first fact to the sending.
+            "timing": {"send_window": 1200.0, "probe_span": 60.0, "facts_age": PATIENCE},
         }
         self._written = self.config.read_text("utf-8")
         self.configure()
@@ -164,8 +185,8 @@ class Site:
         load_settings(self.config)
 
     def expect_answers_within(self, seconds: float) -> None:
-        """How long a call may take, in real seconds, where a test has none that never ends."""
-        self._tables["winrm"] = {"call_timeout": seconds, "effect_timeout": seconds}
+        """How long a call may take, in real seconds."""
+        self._tables["winrm"].update({"call_timeout": seconds, "effect_timeout": seconds})
         self.configure()
 
     def route(self, urls: Mapping[str, str]) -> None:
@@ -179,7 +200,8 @@ class Site:
     async def daemon(self, *, ready: bool = True) -> DaemonProcess:
         """Start the daemon; it is ready when this returns, unless that is not waited for."""
         log = self.directory / f"daemon-{len(self._daemons) + 1}.log"
-        started = DaemonProcess(self.config, log, self.environment, self.user)
+        self.nobody_runs()
+        started = DaemonProcess(self.config, log, self.environment, self.user, driven=self.driven)
         self._daemons.append(started)
         if ready:
             await started.ready()
@@ -192,15 +214,70 @@ class Site:
 
     async def command(self, *arguments: str) -> tuple[int, str]:
         """Run `exmedic` with this site's configuration; exit code and all it printed."""
-        return await asyncio.to_thread(command, *arguments, "--config", str(self.config))
+        said = self.directory / f"command-{uuid.uuid4().hex}.txt"
+        running = Exmedic([*arguments, "--config", str(self.config)], self.directory, said, TERMINAL)
+        await eventually(lambda: running.poll() is not None, f"`exmedic {' '.join(arguments)}` ends")
+        return running.wait(HANG), said.read_text("utf-8")
+
+    # Time
+
+    @property
+    def driven(self) -> bool:
+        """Whether the test drives the clock, and says when the deadlines of calls pass."""
+        return self._clock is not None
+
+    async def eventually(self, condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
+        """Wait for a condition, and let lab time pass while the daemon has nothing to do and the condition is false."""
+        if self._clock is None:
+            await eventually(condition, what)
+            return
+        clock, looked = self._clock, 0.0
+
+        async def look() -> bool:
+            nonlocal looked
+            idle = clock.idle
+            waits = idle is not None and idle[0] != self._passed
+            if not waits and time.monotonic() < looked + BETWEEN_LOOKS:
+                return False
+            answer = condition()
+            if answer if isinstance(answer, bool) else await answer:
+                return True
+            looked = time.monotonic()
+            if idle and waits and idle == clock.idle:
+                self._passed, due = idle
+                clock.add(max(0.0, due - self.lab.clock.now().timestamp()))
+            return False
+
+        await eventually(look, what)
+
+    def nobody_runs(self) -> None:
+        """Forget when the daemon that ran before had its next work."""
+        if self._clock:
+            self._clock.tell_busy()
+
+    def pass_time(self, seconds: float) -> None:
+        """Put the lab's clock forward, whatever the daemon does."""
+        assert self._clock, "the clock of this site is not driven"
+        self._clock.add(seconds)
+
+    def pass_deadlines(self) -> None:
+        """Let the deadlines of all calls under way pass now."""
+        assert self._clock, "the clock of this site is not driven"
+        self._clock.give_up()
+
+    def silence(self, server: str) -> None:
+        """Let a server accept connections and say nothing from now on; nobody waits long for it."""
+        self.lab.break_server(server, Fault.SILENT_ENDPOINT)
+        with (self.directory / SILENT).open("a") as file:
+            file.write(f"{fqdn(server)}\n")
 
     # Alerts
 
     async def alert(self, *servers: str, **changes: object) -> None:
         """Publish an alert of each server, each a new one unless `id` and `raised_at` say otherwise."""
         now = datetime.now(UTC).isoformat()
-        for server in servers:
-            body = {
+        bodies = [
+            {
                 "id": str(uuid.uuid4()),
                 "server": server,
                 "health_set": "POP.Protocol",
@@ -209,7 +286,9 @@ class Site:
                 "summary": "an acceptance test says so",
                 **changes,
             }
-            await self.broker.publish("alerts/exmedic/test", json.dumps(body))
+            for server in servers
+        ]
+        await self.broker.publish_all([("alerts/exmedic/test", json.dumps(body)) for body in bodies])
 
     @contextlib.asynccontextmanager
     async def messages(self) -> AsyncIterator[Messages]:
@@ -219,7 +298,7 @@ class Site:
 
             async def collect() -> None:
                 while True:
-                    heard.all.append(await inbox.get(seconds=3600))
+                    heard.all.append(await inbox.get())
 
             collecting = asyncio.create_task(collect())
             try:
@@ -257,12 +336,12 @@ class Site:
             rows = await store.audit_after(0, 10_000)
         return [row for row in rows if kind is None or row.entry.kind is kind]
 
-    async def until(self, condition: Callable[[Store], Awaitable[bool]], what: str, seconds: float = 60.0) -> None:
+    async def until(self, condition: Callable[[Store], Awaitable[bool]], what: str) -> None:
         """Wait until the store shows something."""
         async with self.store() as store:
-            await eventually(lambda: condition(store), what, seconds)
+            await self.eventually(lambda: condition(store), what)
 
-    async def until_ended(self, *servers: str, seconds: float = 60.0) -> None:
+    async def until_ended(self, *servers: str) -> None:
         """Wait until the incident of each of these servers has ended, but not for those of its other monitors."""
         keys = {server: Key.of(fqdn(server), "POP.Protocol", MONITOR) for server in servers}
         seen: dict[str, str] = {}
@@ -274,7 +353,7 @@ class Site:
             return all(incident is not None and incident.status is not IncidentStatus.OPEN for incident in wanted)
 
         try:
-            await self.until(ended, f"{', '.join(servers)} ended", seconds)
+            await self.until(ended, f"{', '.join(servers)} ended")
         except AssertionError as error:
             raise AssertionError(f"{error}; {seen}") from None
 
@@ -283,6 +362,12 @@ class Site:
     def effects(self, server: str) -> list[str]:
         """What was done to a server, by the lab's own record, in order."""
         return [effect.effect for effect in self.lab.effects() if effect.server == fqdn(server)]
+
+    def restarted(self, server: str) -> bool:
+        """Whether no service of a server is on its way down or up: what was begun is carried out."""
+        with self.lab.simulation.timeline.up_to_date():
+            machine = self.lab.simulation.machine(server)
+            return machine.runs(*machine.services)
 
     def effects_of(self, incident: Incident) -> list[str]:
         """What one incident did to its server, by the lab's own record, in order."""
@@ -342,15 +427,13 @@ def command(*arguments: str, environment: Mapping[str, str] | None = None) -> tu
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", **(environment or {})},
+        env={**os.environ, **TERMINAL, **(environment or {})},
         text=True,
     ) as running:
         try:
-            text, _ = running.communicate(timeout=_COMMAND)
+            text, _ = running.communicate(timeout=HANG)
         except subprocess.TimeoutExpired:
             running.terminate()  # not killed: it may have children of its own to stop
-            text, _ = running.communicate(timeout=_START)
-            raise AssertionError(
-                f"`exmedic {' '.join(arguments)}` did not end within {_COMMAND:g} s:\n{text}"
-            ) from None
+            text, _ = running.communicate(timeout=HANG)
+            raise AssertionError(f"`exmedic {' '.join(arguments)}` hangs:\n{text}") from None
     return running.returncode, text

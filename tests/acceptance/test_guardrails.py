@@ -54,7 +54,7 @@ async def test_each_gate_keeps_back_what_it_is_for_and_says_why_with_the_figure_
         return all(any(why in each for each in said[fqdn(server)]) for server, (_, _, why) in HELD.items())
 
     try:
-        await site.until(held, "each is held", 90)
+        await site.until(held, "each is held")
     except AssertionError as error:
         raise AssertionError(f"{error}; {said}") from None
     await site.until_ended("mbx5")

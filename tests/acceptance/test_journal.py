@@ -77,6 +77,6 @@ async def test_a_journal_that_is_down_holds_up_no_ladder_and_gets_everything_lat
         copies = [entry.get("AUDIT_SEQ") for entry in journald.entries("SYSLOG_IDENTIFIER=exmedic")]
         return {str(row.seq) for row in rows} <= set(copies)
 
-    await eventually(everything, "every row is in the journal", 30)
+    await eventually(everything, "every row is in the journal")
     code, text = await site.command("audit", "verify")
     assert code == 0, text

@@ -7,8 +7,6 @@ The moments are exact without any help of the daemon's: a connection that arrive
 up by the network in between, and an effect that is in the lab's record has its answer held back by the lab.
 """
 
-import asyncio
-
 import pytest
 
 from daemon.domain.audit import AuditKind
@@ -30,7 +28,7 @@ async def begin(site: Site) -> DaemonProcess:
 
 
 async def is_healed(site: Site) -> None:
-    await site.until_ended(SERVER, seconds=90)
+    await site.until_ended(SERVER)
     incident = await site.incident(SERVER)
     assert incident.status is IncidentStatus.RESOLVED, incident.reason
     assert site.effects(SERVER) == HEALED
@@ -55,7 +53,15 @@ def hold_back_the_answer(site: Site, script: str) -> None:
 
 
 async def is_sent(site: Site, action: str) -> None:
-    await eventually(lambda: action in site.effects(SERVER), f"{action} is in the lab's record", 60)
+    await site.eventually(lambda: action in site.effects(SERVER), f"{action} is in the lab's record")
+
+
+async def stop_while_it_waits(site: Site, daemon: DaemonProcess) -> None:
+    """Stop the daemon in stages while it waits for an answer that does not come, until the deadline of the call."""
+    daemon.terminate()
+    await eventually(lambda: "STOPPING=1" in daemon.heard(), "it stops")
+    site.pass_deadlines()
+    assert await daemon.ended() == 0, daemon.words()
 
 
 async def steps(site: Site, action: str) -> list[Step]:
@@ -66,7 +72,7 @@ async def test_killed_between_the_intent_of_a_move_and_its_sending(site: Site) -
     async with relay() as between:
         await hold_up_the_move(site, between)
         daemon = await begin(site)
-        await asyncio.wait_for(between.held.wait(), 60)
+        await site.eventually(between.held.is_set, "a connection is held")
         daemon.kill()
         assert "stop_activation" not in site.effects(SERVER)
         assert [step.status for step in await steps(site, "stop_activation")] == [StepStatus.OPEN]
@@ -94,15 +100,15 @@ async def test_stopped_in_stages_at_all_three_moments_of_one_ladder(site: Site) 
     async with relay() as between:
         await hold_up_the_move(site, between)
         daemon = await begin(site)
-        await asyncio.wait_for(between.held.wait(), 60)
-        assert await daemon.stop() == 0, daemon.words()
+        await site.eventually(between.held.is_set, "a connection is held")
+        await stop_while_it_waits(site, daemon)
         assert "stop_activation" not in site.effects(SERVER)
         between.holds = None
         for script, action in (("set_activation", "stop_activation"), ("reboot", "reboot")):
             hold_back_the_answer(site, script)
             daemon = await site.daemon()
             await is_sent(site, action)
-            assert await daemon.stop() == 0, daemon.words()
+            await stop_while_it_waits(site, daemon)
             assert (await steps(site, action))[-1].status is StepStatus.OPEN
         await site.daemon()
         await is_healed(site)

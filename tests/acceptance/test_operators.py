@@ -66,7 +66,7 @@ async def test_pause_stops_a_ladder_between_two_steps_by_command_and_by_file_and
     site.lab.break_server("mbx4", Fault.REBOOT_CURES)
     await site.daemon()
     await site.alert("mbx4")
-    await eventually(lambda: bool(site.effects("mbx4")), "the first rung", 60)
+    await site.eventually(lambda: bool(site.effects("mbx4")), "the first rung")
     code, text = await site.command("pause", "--reason", "backup window")
     done = site.effects("mbx4")
     assert code == 0, text
@@ -76,12 +76,12 @@ async def test_pause_stops_a_ladder_between_two_steps_by_command_and_by_file_and
     assert site.effects("mbx4") == done, "after pause has returned, no effect starts"
     code, text = await site.command("resume")
     assert code == 0, text
-    await eventually(lambda: len(site.effects("mbx4")) > len(done), "the next rung", 120)
+    await site.eventually(lambda: len(site.effects("mbx4")) > len(done), "the next rung")
     (site.directory / "pause").write_text("by hand", "utf-8")
     await site.until(lambda store: waits(store, "paused: by hand"), "the ladder is held again")
     assert site.effects("mbx4") != HEALED
     (site.directory / "pause").unlink()
-    await site.until_ended("mbx4", seconds=90)
+    await site.until_ended("mbx4")
     assert site.effects("mbx4") == HEALED
     users = [(row.entry.kind, row.entry.fields["user"]) for row in await site.audit() if "user" in row.entry.fields]
     assert users == [(AuditKind.PAUSED, "root"), (AuditKind.RESUMED, "root")]
@@ -103,7 +103,7 @@ async def test_a_pause_over_the_bus_outlasts_a_restart_and_only_somebody_on_this
     first = await site.daemon()
     paused, topic = site.directory / "pause.d" / fqdn("mbx1"), "exmedic/control/pause/ada"
     await site.broker.publish(topic, b'{"server": "mbx1", "reason": "smoke"}')
-    await eventually(lambda: paused.exists() and paused.read_text() == "by bus:ada: smoke\n", "it is paused", 30)
+    await eventually(lambda: paused.exists() and paused.read_text() == "by bus:ada: smoke\n", "it is paused")
     assert await first.stop() == 0
     await site.daemon()
     await site.alert("mbx1")
@@ -125,9 +125,12 @@ async def test_release_after_a_quarantine_and_close_in_the_operators_name(site: 
     site.lab.break_server("multi1", Fault.LATE_ANSWER, script="restart_service", count=1, timeouts=100)
     await site.daemon()
     await site.alert("multi1")
-    await eventually(lambda: site.effects("multi1") == ["restart"], "the restart was sent", 60)
-    site.lab.break_server("multi1", Fault.SILENT_ENDPOINT)
-    await site.until_ended("multi1", seconds=90)
+    await site.eventually(
+        lambda: site.effects("multi1") == ["restart"] and site.restarted("multi1"), "it is carried out"
+    )
+    site.silence("multi1")
+    site.pass_deadlines()
+    await site.until_ended("multi1")
     incident = await site.incident("multi1")
     assert incident.status is IncidentStatus.ESCALATED
     async with site.store() as store:
@@ -156,7 +159,7 @@ async def test_closing_an_open_incident_puts_back_first_what_it_changed(site: Si
     await site.daemon()
     async with site.messages() as heard:
         await site.alert("mbx4")
-        await eventually(lambda: "stop_activation" in site.effects("mbx4"), "activation is stopped", 60)
+        await site.eventually(lambda: "stop_activation" in site.effects("mbx4"), "activation is stopped")
         incident = await site.incident("mbx4")
         code, text = await site.command("close", incident.id)
         assert code == 0, text

@@ -1,20 +1,12 @@
 """What befalls an incident beside its ladder: deaths with the protocol log on, coming and going, an undo ordered."""
 
-import pytest
-
 from daemon.domain.audit import AuditKind
 from daemon.domain.incidents import IncidentStatus, Key, StepStatus, UndoStatus
 from daemon.domain.ports import Store
 from daemon.lab.faults import Fault
 from tests.acceptance.page_ctp import LOGGED, OFF
-from tests.acceptance.scenarios import CTP, DEEP, HEALTH_SETS, QUICK, done_by, set_up, until_over
+from tests.acceptance.scenarios import CTP, DEEP, HEALTH_SETS, done_by, set_up, until_over
 from tests.acceptance.site import Site, fqdn
-from tests.realparts.waiting import eventually
-
-
-@pytest.fixture
-def speed() -> float:
-    return QUICK
 
 
 def key(server: str, monitor: str) -> Key:
@@ -30,14 +22,14 @@ async def test_killed_after_the_protocol_log_was_switched_on_and_again_after_it_
         # It is carried out, and its answer comes later than the daemon waits.
         site.lab.break_server("cas1", Fault.LATE_ANSWER, script="set_protocol_log", count=1, timeouts=100)
         # the default keeps this round's value; mypy cannot tell the type of such a lambda
-        await eventually(lambda effect=effect: effect in site.effects("cas1"), f"{effect} is in the lab's record", 60)  # type: ignore[misc]
+        await site.eventually(lambda effect=effect: effect in site.effects("cas1"), f"{effect} is in the lab's record")  # type: ignore[misc]
         daemon.kill()
         (incident,) = [found for found in await site.incidents() if found.monitor == CTP]
         last = (await site.steps(incident))[-1]
         assert (last.action, last.status) == (action, StepStatus.OPEN), "its answer was not held back"
         daemon = await site.daemon()
     async with site.messages() as heard:
-        await until_over(heard, [key("cas1", CTP)], 60)
+        await until_over(site, heard, [key("cas1", CTP)])
     assert await daemon.stop() == 0
     (incident,) = [found for found in await site.incidents() if found.monitor == CTP]
     assert incident.status is IncidentStatus.RESOLVED, incident.reason
@@ -66,13 +58,13 @@ async def test_a_problem_that_comes_and_goes_escalates_the_third_time_and_an_und
         assert (third.status, third.latched) == (IncidentStatus.ESCALATED, True)
         assert "it comes and goes" in third.reason
         assert site.effects("mbx1") == []
-        await until_over(heard, [key("mbx4", DEEP)], 60)
+        await until_over(site, heard, [key("mbx4", DEEP)])
         left = await site.incident("mbx4")
         assert left.status is IncidentStatus.ESCALATED
         assert site.lab.servers()[fqdn("mbx4")]["activation_blocked"] is True
         code, text = await site.command("undo", left.id)
         assert code == 0, text
-        await eventually(lambda: "allow_activation" in site.effects("mbx4"), "it is put back", 30)
+        await site.eventually(lambda: "allow_activation" in site.effects("mbx4"), "it is put back")
         await site.until(lambda store: over_again(store, left.id), "it is escalated as before")
         code, text = await site.command("undo", left.id)
         assert (code, "left nothing changed" in " ".join(text.split())) == (1, True), text

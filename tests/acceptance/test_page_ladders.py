@@ -11,17 +11,12 @@ import pytest
 from tests.acceptance.page_ctp import CTP_SCENARIOS
 from tests.acceptance.page_front_end import PROXY_SCENARIOS, SLOW_SCENARIOS
 from tests.acceptance.page_refusals import KEPT, LEFT_ALONE, UNNAMED
-from tests.acceptance.scenarios import QUICK, play
+from tests.acceptance.scenarios import play
 from tests.acceptance.site import Site
 
 SCENARIOS = (*CTP_SCENARIOS, *PROXY_SCENARIOS, *SLOW_SCENARIOS, *LEFT_ALONE, *KEPT, *UNNAMED)
 #: The longest first, so that they do not run alone at the end.
 BATCHES = ("waits", "two", "one", "five", "six", "three", "four", "seven", "eight", "nine")
-
-
-@pytest.fixture
-def speed() -> float:
-    return QUICK
 
 
 def test_every_scenario_is_played_and_no_two_of_a_batch_need_the_same_server() -> None:

@@ -42,7 +42,7 @@ async def ended(site: Site, count: int) -> dict[str, Incident]:
         found.update({incident.server.partition(".")[0]: incident for incident in wanted})
         return len(found) == count and all(i.status is not IncidentStatus.OPEN for i in found.values())
 
-    await site.until(over, f"{count} incidents ended", seconds=100)
+    await site.until(over, f"{count} incidents ended")
     return found
 
 

@@ -15,7 +15,7 @@ from tests.realparts.waiting import eventually
 async def test_it_is_ready_only_when_bus_and_store_are_up_and_says_when_it_stops(site: Site) -> None:
     site.broker.kill()
     daemon = await site.daemon(ready=False)
-    await eventually(lambda: "STATUS=waiting for the bus" in daemon.heard(), "it waits for the bus", 30)
+    await eventually(lambda: "STATUS=waiting for the bus" in daemon.heard(), "it waits for the bus")
     await eventually((site.directory / "control.sock").exists, "the store is up and operators are served")
     assert "READY=1" not in daemon.heard()
     site.broker.restart()
@@ -42,7 +42,7 @@ async def test_a_stop_in_the_middle_of_a_ladder_is_staged_and_the_next_start_goe
     site.lab.break_server("mbx1", Fault.LATE_ANSWER, script="restart_service", count=1, timeouts=1)
     daemon = await site.daemon()
     await site.alert("mbx1")
-    await eventually(lambda: site.effects("mbx1") == ["restart"], "the restart is under way", 60)
+    await site.eventually(lambda: site.effects("mbx1") == ["restart"], "the restart is under way")
     assert await daemon.stop() == 0
     (step,) = [step for step in await site.steps(await site.incident("mbx1")) if step.action == "restart_service"]
     assert step.outcome == "done", "the running action reached its outcome before the daemon ended"
@@ -104,7 +104,7 @@ async def test_an_alert_that_cannot_be_stored_is_not_acknowledged_and_comes_agai
     daemon = await site.daemon()
     with locked_for_writing(site.directory / "data" / "exmedic.db"):
         await site.alert("mbx3")
-        await eventually(lambda: '"store_unusable"' in daemon.words(), "the store is seen to be unusable", 20)
+        await eventually(lambda: '"store_unusable"' in daemon.words(), "the store is seen to be unusable")
         daemon.kill()
     assert await site.incidents() == []
     await site.daemon()

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from daemon.adapters.apprise import AppriseNotifier
 from daemon.domain.commits import PageKind
 from daemon.domain.errors import ConfigError, NotifyFailed
+from tests.realparts.waiting import HANG
 
 TROUBLE = PageKind.TROUBLE
 SECRET = "t0p-s3cret-token"
@@ -105,7 +106,7 @@ async def test_a_channel_that_never_answers_fails_at_the_deadline_and_stops_nobo
     webhook.hold.clear()
     notifier = AppriseNotifier([webhook.url])
     with pytest.raises(NotifyFailed):
-        await asyncio.wait_for(notifier.notify("title", "body", TROUBLE), 2)
+        await asyncio.wait_for(notifier.notify("title", "body", TROUBLE), HANG)
     notifier.close()
 
 

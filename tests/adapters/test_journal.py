@@ -21,7 +21,7 @@ from daemon.domain.errors import SinkDown
 from tests.audit.rows import entry, record, rows
 from tests.audit.test_verification import tamper
 from tests.realparts.journald import Journald
-from tests.realparts.waiting import eventually
+from tests.realparts.waiting import HANG, eventually
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ async def follow(store: SqliteStore, sink: JournalSink, until: int) -> None:
     await eventually(caught_up, f"{until} rows are in the journal")
     stopping.set()
     follower.nudge()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, HANG)
 
 
 async def test_copies_survive_a_killed_journald_and_verify_the_chain(
@@ -231,5 +231,5 @@ async def test_eventually_a_full_socket_is_writable_again(journald: Journald, si
     emitting = asyncio.create_task(emit_many(sink, 2000))
     await eventually(lambda: bool(sink._socket._socket), "it connected")  # noqa: SLF001 - its own state, not to send
     journald.thaw()
-    await asyncio.wait_for(emitting, 10)
+    await asyncio.wait_for(emitting, HANG)
     assert len(journald.entries("SYSLOG_IDENTIFIER=exmedic")) == 2000

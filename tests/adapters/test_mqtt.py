@@ -17,7 +17,7 @@ from daemon.domain.errors import BusDown
 from daemon.domain.ports import Delivery
 from tests.realparts.certificates import make_certificates
 from tests.realparts.mosquitto import Mosquitto, free_port
-from tests.realparts.waiting import eventually
+from tests.realparts.waiting import HANG, eventually
 
 StartMosquitto = Callable[..., Mosquitto]
 
@@ -89,7 +89,7 @@ async def test_a_killed_broker_loses_nothing_and_repeats_nothing_acknowledged(mo
         deliveries = bus.deliveries()
         await mosquitto.publish_all([("alerts/scom/x", str(number)) for number in range(100)])
         acknowledged = set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG):
             for _ in range(50):
                 delivery = await anext(deliveries)
                 await delivery.ack()
@@ -100,7 +100,7 @@ async def test_a_killed_broker_loses_nothing_and_repeats_nothing_acknowledged(mo
         await eventually(lambda: not bus.connected, "the loss is noticed")
         mosquitto.restart()
         rest: list[Delivery] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG):
             while len(rest) < 50:
                 rest.append(await anext(deliveries))
         assert [int(each.payload) for each in rest] == list(range(50, 100))
@@ -124,7 +124,7 @@ async def test_a_killed_process_leaves_offline_behind_and_loses_no_message(mosqu
     async with mosquitto.listen("exmedic/status") as status:
         assert (await status.get())[1] == b"online"
         await mosquitto.publish("alerts/scom/x", "not committed")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG):
             while await process.stdout.readline() != b"not committed\n":
                 pass
         process.kill()
@@ -132,7 +132,7 @@ async def test_a_killed_process_leaves_offline_behind_and_loses_no_message(mosqu
         assert (await status.get())[1] == b"offline"
     assert await mosquitto.retained("exmedic/status") == b"offline"
     async with running(MqttBus(BusSettings(port=mosquitto.port), read_secret)) as bus:
-        delivery = await asyncio.wait_for(anext(bus.deliveries()), 10)
+        delivery = await asyncio.wait_for(anext(bus.deliveries()), HANG)
         assert delivery.payload == b"not committed"
 
 
@@ -180,9 +180,9 @@ async def test_a_broker_that_accepts_and_never_answers_is_left_and_tried_again()
 
 async def test_stopping_does_not_wait_for_a_connection_attempt() -> None:
     port = free_port()
-    settings = BusSettings(port=port, connect_timeout=60)
+    settings = BusSettings(port=port, connect_timeout=2 * HANG)
     async with counting_server(port, answer=False) as attempts:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG):
             async with running(MqttBus(settings, read_secret), connected=False):
                 await eventually(lambda: len(attempts) == 1, "it connects")
         await eventually(attempts[0].is_set, "the connection is closed when its thread ends")
@@ -196,14 +196,14 @@ async def test_a_publication_in_flight_fails_at_once_when_the_connection_is_lost
         assert not publishing.done()
         mosquitto.kill()
         with pytest.raises(BusDown, match="connection was lost"):
-            await asyncio.wait_for(publishing, 5)
+            await asyncio.wait_for(publishing, HANG)
 
 
 async def test_a_payload_of_ten_megabytes_arrives_whole(mosquitto: Mosquitto) -> None:
     payload = bytes(range(256)) * 40 * 1024
     async with running(MqttBus(BusSettings(port=mosquitto.port), read_secret)) as bus:
         await mosquitto.publish("alerts/scom/x", payload)
-        delivery = await asyncio.wait_for(anext(bus.deliveries()), 10)
+        delivery = await asyncio.wait_for(anext(bus.deliveries()), HANG)
         assert delivery.payload == payload
 
 
@@ -211,7 +211,7 @@ async def test_a_message_sent_at_qos_0_is_taken_and_its_acknowledgement_does_not
     async with running(MqttBus(BusSettings(port=mosquitto.port), read_secret)) as bus:
         await mosquitto.publish("alerts/scom/x", "zero", qos=0)
         await mosquitto.publish("alerts/scom/x", "one", qos=1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG):
             for expected in (b"zero", b"one"):
                 delivery = await anext(bus.deliveries())
                 assert delivery.payload == expected

@@ -16,6 +16,7 @@ from daemon.adapters.pause_file import REASON_LIMIT, PauseFile
 from daemon.domain.pauses import scope_of
 from daemon.domain.ports import EVERYTHING
 from tests.realparts.nobody import NOBODY, as_nobody
+from tests.realparts.waiting import HANG
 from tests.remediation.world import ALONE, DAG, MBX1, inventory
 
 SERVERS = inventory()
@@ -77,7 +78,7 @@ def test_after_pause_returns_no_permit_allows_in_a_thousand_races(tmp_path: Path
             running = [threads.submit(race.send, servers[n], 0.0 if n else SLOW) for n in range(SENDERS)]
             running.append(threads.submit(race.stop))
             for each in running:
-                each.result(timeout=20)
+                each.result(timeout=HANG)
             assert race.too_late == 0, f"trial {trial}: an effect was being sent after the pause had returned"
             sent += race.sent
             with race.pause.permit(ALONE) as allowed:
@@ -93,7 +94,7 @@ def test_pause_waits_for_an_effect_that_is_being_sent(tmp_path: Path) -> None:
             stopping = threads.submit(pause.pause, "now")
             with pytest.raises(TimeoutError):
                 stopping.result(timeout=0.1)
-        stopping.result(timeout=20)
+        stopping.result(timeout=HANG)
     with pause.permit(MBX1) as allowed:
         assert not allowed
 
@@ -186,7 +187,7 @@ def test_a_directory_that_cannot_be_read_pauses_everything(tmp_path: Path) -> No
 def test_a_pause_of_a_server_does_not_wait_for_what_is_sent_elsewhere(tmp_path: Path) -> None:
     pause = PauseFile(tmp_path / "pause", SERVERS)
     with ThreadPoolExecutor(1) as threads, pause.permit(ALONE):
-        threads.submit(pause.pause, "now", MBX1).result(timeout=20)
+        threads.submit(pause.pause, "now", MBX1).result(timeout=HANG)
     assert pause.reason(MBX1) == f"{MBX1} now"
 
 

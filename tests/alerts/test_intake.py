@@ -22,7 +22,7 @@ from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore
 from tests.realparts.mosquitto import Mosquitto
-from tests.realparts.waiting import eventually
+from tests.realparts.waiting import HANG, eventually
 
 SCOM = "alerts/scom/site1"
 NATIVE = "alerts/exmedic"
@@ -280,7 +280,7 @@ async def test_with_a_real_broker_and_a_real_store_every_message_is_stored_once_
             await mosquitto.publish_all([*((NATIVE, native(total + number)) for number in range(300)), (SCOM, b"{")])
             total += 300
             if not killed:  # otherwise leave in the middle, whatever is stored by then
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(HANG):
                     await _all_taken(store, total, nudge)
         await store.close()
         if killed:

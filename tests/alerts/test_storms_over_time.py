@@ -150,7 +150,7 @@ async def test_an_incident_that_an_alert_opens_takes_up_what_was_set_aside_befor
 _alerts = st.lists(st.tuples(st.sampled_from([*DAG, ALONE, CAS1]), st.integers(1, 5)), min_size=1, max_size=10)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 100), _alerts, st.booleans()), min_size=1, max_size=6))
 def test_no_schedule_opens_more_than_the_cap_a_minute_in_any_scope_and_no_key_is_forgotten(
     schedule: Sequence[tuple[int, list[tuple[str, int]], bool]],

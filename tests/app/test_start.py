@@ -25,6 +25,7 @@ from daemon.runtime.unix_socket import socket_address
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore
+from tests.realparts.waiting import HANG
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ async def talk(path: Path, line: bytes) -> bytes:
         reader, writer = await asyncio.open_unix_connection(sock=client)
         try:
             writer.write(line)
-            return await asyncio.wait_for(reader.read(), 10)
+            return await asyncio.wait_for(reader.read(), HANG)
         except ConnectionError:
             return b""
         finally:

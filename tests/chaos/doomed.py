@@ -7,7 +7,6 @@ The product has no hook for this. What it does is seen from outside: by the verb
 within a call by what pywinrm is asked to do.
 """
 
-import asyncio
 import json
 import os
 import random
@@ -19,15 +18,12 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from winrm.protocol import Protocol
 
 import daemon.cli
-from daemon.adapters.clock import FastClock
 from daemon.adapters.console import ConsoleSink
 from daemon.adapters.mqtt.bus import MqttBus
 from daemon.adapters.sqlite.store import SqliteStore
@@ -38,13 +34,12 @@ from daemon.domain.audit import AuditRow
 from daemon.domain.commits import Commit
 from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus
 from daemon.domain.ports import Call, Permit, Reply
-from daemon.remediation.runner.turn import Turn
-from daemon.runtime.loops import Daemon
 from statemachines.actions import Effect
-from tests.chaos.clock import LOOK, Forward
+from tests.acceptance.driven import CLOCK, Driven, around, put_forward, watch_the_turns
+from tests.chaos.clock import Forward
 from tests.chaos.points import Point, extended
 
-CLOCK, TRACE = "clock", "trace.jsonl"  #: files in the directory of a run
+TRACE = "trace.jsonl"  #: in the directory of a run
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -109,43 +104,6 @@ class Passing:
             told = what.removeprefix("outcome ") if what != "moved" else f"to {incident.state}"
             self.ways[incident.id] = extended(self.ways.get(incident.id, []), told)
         self.states[incident.id] = incident.state
-
-
-@dataclass
-class Idle:
-    """Knows when everybody only waits, and then puts the clock forward to what is due next."""
-
-    forward: Forward
-    store: SqliteStore | None = None
-    clock: FastClock | None = None
-    turns: int = 0
-    calm: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            try:
-                async with asyncio.timeout(0.05):
-                    await self.calm.wait()
-            except TimeoutError:
-                pass
-            self.calm.clear()
-            if self.turns or self.store is None or self.clock is None:
-                continue
-            due = [each.due_at for each in await self.store.incidents(IncidentStatus.OPEN) if each.due_at]
-            if due and not self.turns:
-                self.forward.add(max(0.0, (min(due) - self.clock.now()).total_seconds()))
-
-
-def around(owner: type[Any], name: str, new: Callable[Concatenate[Callable[..., Any], P], Any]) -> None:
-    """Replace a method by `new`, whose first argument is the original."""
-    original = getattr(owner, name)
-
-    @wraps(original)
-    def replaced(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - any method
-        return new(original, *args, **kwargs)
-
-    setattr(owner, name, replaced)
 
 
 def watch_the_store(passing: Passing) -> None:
@@ -247,62 +205,15 @@ def watch_the_calls(passing: Passing) -> None:
     around(Protocol, "send_command_input", send_command_input)
 
 
-def put_forward(forward: Forward) -> None:
-    """Let the lab's clock be one that can be put forward, also under those who sleep by it."""
-
-    def now(original: Callable[[FastClock], datetime], clock: FastClock) -> datetime:
-        return original(clock) + timedelta(seconds=forward.seconds)
-
-    async def sleep(_original: Callable[..., Awaitable[None]], clock: FastClock, seconds: float) -> None:
-        until = clock.now() + timedelta(seconds=seconds)
-        await asyncio.sleep(0)
-        while clock.now() < until:  # noqa: ASYNC110 - time passes, and no event tells of it
-            await asyncio.sleep(LOOK)
-
-    around(FastClock, "now", now)
-    around(FastClock, "sleep", sleep)
-
-
-def watch_the_turns(idle: Idle) -> None:
-    """So that the clock is put forward only while no incident is on its way."""
-
-    def made(original: Callable[..., None], clock: FastClock, *args: object) -> None:
-        original(clock, *args)
-        idle.clock = clock
-
-    async def take(original: Callable[[Turn], Awaitable[None]], turn: Turn) -> None:
-        idle.turns += 1
-        try:
-            await original(turn)
-        finally:
-            idle.turns -= 1
-            idle.calm.set()
-
-    async def opened(original: Callable[[SqliteStore], Awaitable[None]], store: SqliteStore) -> None:
-        await original(store)
-        idle.store = store
-
-    async def run(original: Callable[..., Awaitable[None]], loops: Daemon, *args: object) -> None:
-        async with asyncio.TaskGroup() as beside:
-            watching = beside.create_task(idle.run())
-            await original(loops, *args)
-            watching.cancel()
-
-    around(FastClock, "__init__", made)
-    around(Turn, "take", take)
-    around(SqliteStore, "open", opened)
-    around(Daemon, "run", run)
-
-
 def become(directory: Path, deadly: str, config: str) -> None:
     """Run the daemon in this process; returns when it was stopped."""
     random.seed()  # or each fork would have the same jitter
-    passing, idle = Passing(directory / TRACE, deadly), Idle(Forward(directory / CLOCK))
-    put_forward(idle.forward)
+    passing, driven = Passing(directory / TRACE, deadly), Driven(Forward(directory / CLOCK))
+    put_forward(driven)
     watch_the_store(passing)
     watch_the_ways_out(passing)
     watch_the_calls(passing)
-    watch_the_turns(idle)
+    watch_the_turns(driven)
     sys.argv = ["exmedic", "run", "--config", config]
     daemon.cli.main()
 

@@ -73,7 +73,6 @@ async def compare(directory: Path, shows: str, wanted: Sequence[tuple[str, str]]
         assert judge(undisturbed.facts, each.facts) == [], point.name
 
 
-@pytest.mark.timeout(300)
 async def test_killed_at_a_point_of_each_kind_nothing_is_lost_and_nothing_done_twice(
     tmp_path: Path, nurseries: asyncio.Queue[Nursery]
 ) -> None:

@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +17,14 @@ from daemon.config.settings import load_settings
 from daemon.domain.incidents import Key, UndoStatus
 from daemon.lab.faults import Fault
 from daemon.lab.lab import Lab
+from tests.acceptance.driven import CLOCK
 from tests.acceptance.scenarios import Scenario, differences
-from tests.acceptance.site import Messages, Site, assert_same
+from tests.acceptance.site import SPEED, Messages, Site, assert_same
 from tests.chaos.clock import Forward, ForwardLabClock
-from tests.chaos.doomed import CLOCK, TRACE
+from tests.chaos.doomed import TRACE
 from tests.chaos.judge import Effect, End, Facts
 from tests.chaos.points import Point, read
 from tests.realparts.mosquitto import Mosquitto
-from tests.realparts.waiting import eventually
-
-SPEED = 50.0  #: of the lab's clock while something happens
-PATIENCE = 120.0  #: real seconds for a run to its end, on a busy machine
-ANSWERS = 10.0  #: real seconds for a call, on a busy machine
-BETWEEN_LOOKS = 0.1  #: real seconds between looks whether a run is over: each opens the daemon's store
 
 
 class Nursery:
@@ -97,7 +91,6 @@ class Run:
         self._site.configure(
             monitor_wait=480.0, probe_failures=2, probe_span=60.0, send_window=300.0, hold_recheck=3600.0
         )
-        self._site.expect_answers_within(ANSWERS)
 
     async def play(self, nursery: Nursery) -> Played:
         """Play it, with the death that was ordered, and collect the facts."""
@@ -106,7 +99,7 @@ class Run:
             scenario.break_servers(site)
         wrong: list[str] = []
         async with site.messages() as heard:
-            life = _Life(nursery, {"directory": str(self._directory), "config": str(site.config)}, self._log())
+            life = _Life(site, nursery, {"directory": str(self._directory), "config": str(site.config)}, self._log())
             await life.start(self._deadly)
             try:
                 # Before its first subscription the broker would not keep an alert for it.
@@ -114,17 +107,10 @@ class Run:
                 for scenario in self._branch:
                     await scenario.alert(site)
                 database = site.directory / "data" / "exmedic.db"
-                looked = 0.0
-
-                def over() -> bool:
-                    nonlocal looked
-                    if time.monotonic() < looked + BETWEEN_LOOKS:
-                        return False
-                    looked = time.monotonic()
-                    return _is_over(database, len(self._branch))
-
-                await life.until(over, "every incident has ended")
-                await eventually(lambda: max(_made(database)) in _heard(heard), "the bus has brought the last message")
+                await life.until(lambda: _is_over(database, len(self._branch)), "every incident has ended")
+                await site.eventually(
+                    lambda: max(_made(database)) in _heard(heard), "the bus has brought the last message"
+                )
                 facts = await collect(site, self._branch, heard, self._log())
                 if not self._deadly:
                     wrong = await self._wrong(heard)
@@ -150,7 +136,8 @@ class Run:
 class _Life:
     """The daemon's life, or lives: one that was ordered to die is started once more."""
 
-    def __init__(self, nursery: Nursery, order: Mapping[str, str], log: Path) -> None:
+    def __init__(self, site: Site, nursery: Nursery, order: Mapping[str, str], log: Path) -> None:
+        self._site = site
         self._nursery = nursery
         self._order = order
         self._log = log
@@ -161,6 +148,7 @@ class _Life:
     async def start(self, deadly: str) -> None:
         """Start it, to die at that point if one is named."""
         self._deadly = deadly
+        self._site.nobody_runs()
         await self._nursery.start(**self._order, log=str(self._log), deadly=deadly)
         self._ending = asyncio.create_task(self._nursery.ended())
 
@@ -171,7 +159,7 @@ class _Life:
             await self._revive()
             return condition()
 
-        await eventually(so, f"{what}; its log: {self._log}", PATIENCE)
+        await self._site.eventually(so, f"{what}; its log: {self._log}")
 
     async def _revive(self) -> None:
         if self._ending is None or not self._ending.done():

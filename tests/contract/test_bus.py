@@ -16,9 +16,7 @@ from daemon.domain.errors import BusDown
 from daemon.domain.ports import Bus, Delivery
 from daemon.testing.memory_bus import MemoryBus
 from tests.realparts.mosquitto import Mosquitto
-from tests.realparts.waiting import eventually
-
-DEADLINE = 10.0
+from tests.realparts.waiting import HANG, eventually
 
 
 class World(Protocol):
@@ -99,7 +97,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
 
 
 async def take(deliveries: AsyncIterator[Delivery], count: int) -> list[Delivery]:
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(HANG):
         return [await anext(deliveries) for _ in range(count)]
 
 
@@ -195,7 +193,7 @@ async def test_an_alert_that_we_publish_ourselves_comes_back(world: World) -> No
 
 
 async def test_many_publications_at_once_are_all_acknowledged(world: World) -> None:
-    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(HANG), asyncio.TaskGroup() as group:
         for number in range(200):
             group.create_task(world.bus.publish(f"exmedic/x/{number}", b"", retain=True))
 

@@ -18,6 +18,7 @@ from daemon.lab.faults import Fault
 from daemon.lab.lab import Lab
 from daemon.testing.clock import ManualClock
 from daemon.testing.scripted_shell import Answer, Failed, Lost, Ok, ScriptedShell, Silent, Unreachable
+from tests.realparts.waiting import HANG
 
 SERVER = "mbx1.contoso.lab"
 SERVICE = "MSExchangePOP3BE"
@@ -100,7 +101,7 @@ class WinrmRig:
             tags=frozenset(),
         )
         credential = Credential(username=self._lab.username, password=Secret(file=Path("password")))
-        settings = WinrmSettings(connect_timeout=2, threads=2)
+        settings = WinrmSettings(connect_timeout=HANG, threads=2)
         logons = Logons(self._lab.clock.now)
         return WinrmShell(Inventory((server,)), settings, {"lab": credential}, lambda _: self._lab.password, logons)
 
@@ -150,12 +151,12 @@ async def rig(made: Rig) -> AsyncIterator[Rig]:
     await made.shell.close()
 
 
-def restart(timeout: float = 20.0, not_after: str = LATER, stop_timeout: int = 90) -> Call:
+def restart(timeout: float = HANG, not_after: str = LATER, stop_timeout: int = 90) -> Call:
     args: Json = {"service": SERVICE, "stop_timeout": stop_timeout, "not_after": not_after}
     return Call(executor=SERVER, script="restart_service", args=args, step_id="i1.1", timeout=timeout, read_only=False)
 
 
-def state(timeout: float = 20.0) -> Call:
+def state(timeout: float = HANG) -> Call:
     args: Json = {"services": [SERVICE]}
     return Call(executor=SERVER, script="server_state", args=args, step_id="i1.1", timeout=timeout, read_only=True)
 
@@ -213,7 +214,7 @@ async def test_a_refused_permit_withholds_the_effect(rig: Rig) -> None:
 async def test_a_refused_connection_is_unreachable_and_asks_for_no_permit(rig: Rig) -> None:
     rig.refuse_connections()
     gate = Gate(answer=True)
-    reply = await rig.shell.run(restart(timeout=3), gate)
+    reply = await rig.shell.run(restart(), gate)
     assert reply.kind is ReplyKind.UNREACHABLE
     assert SERVER in reply.detail
     assert (gate.entered, rig.effects()) == (0, 0)
@@ -249,9 +250,9 @@ async def test_a_read_whose_answers_are_all_lost_is_unknown(rig: Rig) -> None:
 
 async def test_a_script_that_hangs_is_unknown_at_the_deadline(rig: Rig) -> None:
     rig.hang_in_the_script()
-    reply = await rig.shell.run(restart(timeout=2, stop_timeout=3600))
+    reply = await rig.shell.run(restart(timeout=5, stop_timeout=3600))
     assert reply.kind is ReplyKind.UNKNOWN
-    assert "2 seconds" in reply.detail
+    assert "5 seconds" in reply.detail
 
 
 async def test_after_close_nothing_is_sent(rig: Rig) -> None:

@@ -15,7 +15,6 @@ from daemon.lab.faults import Fault
 from tests.acceptance.site import Site
 from tests.acceptance.test_ladders import HEALED
 from tests.realparts.faketime import SystemClockOf
-from tests.realparts.waiting import eventually
 
 HOUR = 3600
 
@@ -66,9 +65,9 @@ async def test_a_clock_that_is_set_while_a_ladder_runs_changes_nothing_in_it(sit
     await site.alert(server)
     for effect, offset in (("restart", HOUR), ("stop_activation", -HOUR), ("reboot", HOUR)):
         # the default keeps this round's value; mypy cannot tell the type of such a lambda
-        await eventually(lambda effect=effect: effect in site.effects(server), f"{effect} was sent", 60)  # type: ignore[misc]
+        await site.eventually(lambda effect=effect: effect in site.effects(server), f"{effect} was sent")  # type: ignore[misc]
         system.set_by(offset)
-    await site.until_ended(server, seconds=90)
+    await site.until_ended(server)
     incident = await site.incident(server)
     assert incident.status is IncidentStatus.RESOLVED, incident.reason
     assert site.effects(server) == HEALED
@@ -94,7 +93,7 @@ async def test_a_latch_is_looked_at_in_time_after_the_clock_was_set_back(site: S
     async def lifted(_: object) -> bool:
         return not (await site.incident("alone1")).latched
 
-    await site.until(lifted, "the latch is lifted", 60)
+    await site.until(lifted, "the latch is lifted")
     assert site.effects_of(await site.incident("alone1")) == ["restart"]
 
 
@@ -111,11 +110,11 @@ async def test_a_daemon_started_with_a_clock_an_hour_off_does_nothing_twice_and_
     site.lab.break_server(server, Fault.LATE_ANSWER, script="reboot", count=1, timeouts=100)
     first = await site.daemon()
     await site.alert(server)
-    await eventually(lambda: "reboot" in site.effects(server), "the reboot was sent", 60)
+    await site.eventually(lambda: "reboot" in site.effects(server), "the reboot was sent")
     first.kill()
     system.set_by(offset)
     await site.daemon()
-    await site.until_ended(server, seconds=110)
+    await site.until_ended(server)
     incident = await site.incident(server)
     assert incident.status in (IncidentStatus.RESOLVED, IncidentStatus.ESCALATED)
     assert site.effects(server)[:3] == HEALED[:3]

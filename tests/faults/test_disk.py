@@ -61,7 +61,7 @@ async def test_a_disk_that_gets_full_in_a_ladder_ends_the_daemon_and_the_ladder_
     site.lab.break_server(SERVER, Fault.REBOOT_CURES)
     daemon = await site.daemon()
     await site.alert(SERVER)
-    await eventually(lambda: effect in site.effects(SERVER), f"{effect} is in the lab's record", 60)
+    await site.eventually(lambda: effect in site.effects(SERVER), f"{effect} is in the lab's record")
     disk.fill()
     await ends_with_a_clear_error(daemon)
     done = site.effects(SERVER)
@@ -69,7 +69,7 @@ async def test_a_disk_that_gets_full_in_a_ladder_ends_the_daemon_and_the_ladder_
     assert site.effects(SERVER) == done, "without a committed intent nothing is done"
     disk.free()
     await site.daemon()
-    await site.until_ended(SERVER, seconds=90)
+    await site.until_ended(SERVER)
     incident = await site.incident(SERVER)
     assert incident.status is IncidentStatus.RESOLVED, incident.reason
     assert site.effects(SERVER) == HEALED
@@ -82,7 +82,7 @@ async def test_an_effect_whose_intent_does_not_fit_on_the_disk_is_not_sent(site:
     site.lab.break_server(SERVER, Fault.LATE_ANSWER, script="server_state", count=1, timeouts=1)
     daemon = await site.daemon()
     await site.alert(SERVER)
-    await eventually(lambda: "server_state" in {script for _, script in site.lab.reads()}, "it reads the facts", 60)
+    await site.eventually(lambda: "server_state" in {script for _, script in site.lab.reads()}, "it reads the facts")
     disk.fill()
     await ends_with_a_clear_error(daemon)
     disk.free()
@@ -94,7 +94,7 @@ async def test_alerts_that_do_not_fit_on_the_disk_stay_with_the_broker(site: Sit
     daemon = await site.daemon()
     disk.fill()
     await site.alert("mbx3")
-    await eventually(lambda: '"store_unusable"' in daemon.words(), "the store is seen to be unusable", 30)
+    await eventually(lambda: '"store_unusable"' in daemon.words(), "the store is seen to be unusable")
     assert daemon.process.poll() is None, "with nothing to do it waits"
     disk.free()
     await site.until_ended("mbx3")

@@ -11,6 +11,7 @@ import pytest
 from daemon.adapters.sqlite.file import BUSY_TIMEOUT
 from daemon.domain.incidents import IncidentStatus
 from daemon.lab.faults import Fault
+from tests.acceptance.driven import BUSY
 from tests.acceptance.site import Site, has_open_step
 from tests.realparts.waiting import eventually
 
@@ -41,12 +42,13 @@ def locked(site: Site) -> Iterator[None]:
 
 async def test_a_lock_shorter_than_the_patience_of_the_store_is_waited_for(site: Site) -> None:
     site.lab.break_server("mbx1", Fault.RESTART_CURES)
+    site.environment[BUSY] = str(BUSY_TIMEOUT * 100)  # shorter than that on any machine
     daemon = await site.daemon()
     await site.alert("mbx1")
-    await eventually(lambda: bool(site.lab.reads()), "the ladder has begun", 30)
+    await site.eventually(lambda: bool(site.lab.reads()), "the ladder has begun")
     with locked(site):
         since = time.monotonic()
-        await eventually(lambda: time.monotonic() > since + BUSY_TIMEOUT / 1000 / 3, "a third of its patience")
+        await eventually(lambda: time.monotonic() > since + BUSY_TIMEOUT / 1000 / 3, "it has to wait")
     await site.until_ended("mbx1")
     assert daemon.process.poll() is None
     assert '"store_unusable"' not in daemon.words()
@@ -62,7 +64,7 @@ async def test_a_lock_that_lasts_while_an_effect_is_under_way_ends_the_daemon_an
     site.lab.break_server("mbx1", Fault.LATE_ANSWER, script="restart_service", count=1, timeouts=1)
     daemon = await site.daemon()
     await site.alert("mbx1")
-    await eventually(lambda: site.effects("mbx1") == ["restart"], "the restart was sent", 60)
+    await site.eventually(lambda: site.effects("mbx1") == ["restart"], "the restart was sent")
     with locked(site):
         assert await daemon.ended() == 1
         assert await (await site.daemon(ready=False)).ended() == 1, "nor does one start"

@@ -4,8 +4,6 @@ Nothing is refused and no socket closes: the daemon's own deadlines must end its
 after the daemon has given it up, which is when a second sending would do its harm.
 """
 
-import asyncio
-
 import pytest
 
 from daemon.domain.incidents import IncidentStatus, StepStatus
@@ -14,7 +12,6 @@ from daemon.lab.faults import Fault
 from tests.acceptance.site import Site, has_open_step
 from tests.acceptance.test_ladders import HEALED
 from tests.faults.network import Network
-from tests.realparts.waiting import eventually
 
 pytestmark = pytest.mark.chaos
 
@@ -52,10 +49,8 @@ async def cut_in_the_middle_of(site: Site, network: Network, server: str, action
     network.cut_before_request(REQUESTS[request], intended)
     await site.daemon()
     await site.alert(server)
-    await asyncio.wait_for(network.struck.wait(), 60)
-    await site.until(
-        lambda store: given_up(site, store, server, action), "the daemon no longer waits for the answer", 30
-    )
+    await site.eventually(network.struck.is_set, "the request is held")
+    await site.until(lambda store: given_up(site, store, server, action), "the daemon no longer waits for the answer")
     network.heal()
 
 
@@ -79,7 +74,7 @@ async def test_a_reboot_whose_requests_are_dropped_and_arrive_late_happens_once(
 ) -> None:
     site.lab.break_server("mbx4", Fault.REBOOT_CURES)
     await cut_in_the_middle_of(site, network, "mbx4", "reboot", request_)
-    await site.until_ended("mbx4", seconds=90)
+    await site.until_ended("mbx4")
     incident = await site.incident("mbx4")
     assert incident.status is IncidentStatus.RESOLVED, incident.reason
     assert site.effects("mbx4") == HEALED
@@ -97,11 +92,11 @@ async def test_when_only_the_way_back_is_cut_the_effect_is_found_by_evidence(
     await route(site, network)
     await site.daemon()
     await site.alert(server)
-    await eventually(lambda: effect in site.effects(server), f"{effect} is in the lab's record", 60)
+    await site.eventually(lambda: effect in site.effects(server), f"{effect} is in the lab's record")
     network.cut(out=False)
-    await site.until(lambda store: given_up(site, store, server, action), "the daemon no longer waits for it", 30)
+    await site.until(lambda store: given_up(site, store, server, action), "the daemon no longer waits for it")
     network.heal()
-    await site.until_ended(server, seconds=90)
+    await site.until_ended(server)
     incident = await site.incident(server)
     assert incident.status is IncidentStatus.RESOLVED, incident.reason
     assert site.effects(server) == HEALED
@@ -114,7 +109,7 @@ async def test_servers_that_stay_unreachable_escalate_and_nothing_is_done(site: 
     await site.daemon()
     network.cut()
     await site.alert("mbx1")
-    await site.until_ended("mbx1", seconds=90)
+    await site.until_ended("mbx1")
     incident = await site.incident("mbx1")
     assert incident.status is IncidentStatus.ESCALATED
     assert site.effects("mbx1") == []

@@ -9,7 +9,7 @@ from statemachines.actions import Effect
 from tests.acceptance.site import MONITOR, Site, fqdn
 from tests.acceptance.test_ladders import HEALED
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.chaos
 
 SERVER = "mbx4"
 
@@ -29,7 +29,7 @@ async def test_stopped_in_each_state_of_a_ladder_it_exits_with_0_and_the_ladder_
     daemon = await site.daemon()
     await site.alert(SERVER)
     while True:
-        await site.until(lambda store: in_another_state(store, states), f"it goes on after {states}", 60)
+        await site.until(lambda store: in_another_state(store, states), f"it goes on after {states}")
         if states[-1] == "resolved":
             break
         assert await daemon.stop() == 0, daemon.words()

@@ -3,16 +3,18 @@ from pathlib import Path
 
 import pytest
 
-from daemon.lab.clock import LabClock
 from daemon.lab.lab import Lab
-from tests.lab.hand_clock import HandClock
+from tests.lab.hand_clock import EagerClock, HandClock
 from tests.lab.winrm_client import Client
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    """A lab whose clock runs 600 times as fast."""
-    with Lab(tmp_path, LabClock.starting_now(600)) as lab:
+    """A lab in which nobody waits for long."""
+    clock = EagerClock()
+    lab = Lab(tmp_path, clock)
+    clock.timeline = lab.simulation.timeline
+    with lab:
         yield lab
 
 

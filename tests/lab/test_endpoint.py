@@ -22,6 +22,7 @@ from daemon.lab.soap import QUOTA_EXCEEDED, SHELL_LOST, Request
 from daemon.lab.wsman import MAX_SHELLS, ConnectionCut, WsmanService
 from tests.lab.hand_clock import HandClock
 from tests.lab.winrm_client import Client, in_time
+from tests.realparts.waiting import HANG
 
 MBX1 = "mbx1.contoso.lab"
 
@@ -39,7 +40,7 @@ def test_an_unknown_user_is_refused(lab: Lab) -> None:
 
 
 def test_a_request_without_credentials_is_challenged(lab: Lab) -> None:
-    response = requests.post(lab.endpoints[MBX1], data=b"<x/>", timeout=5)
+    response = requests.post(lab.endpoints[MBX1], data=b"<x/>", timeout=HANG)
     assert response.status_code == 401
     assert "Negotiate" in response.headers["WWW-Authenticate"]
 
@@ -53,13 +54,13 @@ def test_an_ntlm_connection_takes_no_message_that_is_not_encrypted(lab: Lab) -> 
 
 
 def test_a_message_longer_than_the_limit_is_refused_unread(lab: Lab) -> None:
-    response = requests.post(lab.endpoints[MBX1], data=b"x" * 600_000, timeout=5)
+    response = requests.post(lab.endpoints[MBX1], data=b"x" * 600_000, timeout=HANG)
     assert response.status_code == 413
 
 
 def test_what_is_no_http_is_answered_and_the_endpoint_lives_on(lab: Lab, client: Client) -> None:
     address = urlsplit(lab.endpoints[MBX1])
-    with socket.create_connection((address.hostname, address.port), timeout=5) as raw:
+    with socket.create_connection((address.hostname, address.port), timeout=HANG) as raw:
         raw.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
         assert b"400" in raw.makefile("rb").read()
     assert client.call("mbx1", "server_state", services=[]).exit_code == 0
@@ -67,7 +68,7 @@ def test_what_is_no_http_is_answered_and_the_endpoint_lives_on(lab: Lab, client:
 
 def test_xml_that_is_no_request_gets_a_fault(lab: Lab) -> None:
     for body in (b"not xml", b"<a/>"):
-        response = requests.post(lab.endpoints[MBX1], data=body, auth=(lab.username, lab.password), timeout=5)
+        response = requests.post(lab.endpoints[MBX1], data=body, auth=(lab.username, lab.password), timeout=HANG)
         assert response.status_code == 500
         assert "WSManFault" in response.text
 

@@ -24,6 +24,7 @@ from daemon.lab.lab import Lab
 from daemon.lab.socket import lab_command
 from tests.lab.hand_clock import HandClock
 from tests.lab.winrm_client import Client, in_time
+from tests.realparts.waiting import HANG
 
 MBX1 = "mbx1.contoso.lab"
 
@@ -66,7 +67,7 @@ def test_another_process_can_break_look_cure_and_stop(lab: Lab, tmp_path: Path) 
     assert "answer_lost" in str(lab_command(tmp_path, {"command": "faults"}))
     assert not lab.stopped.is_set()
     lab_command(tmp_path, {"command": "stop"})
-    assert lab.stopped.wait(5)
+    assert lab.stopped.wait(HANG)
 
 
 @pytest.mark.parametrize("place", [0, 2], ids=["before the command", "after it"])
@@ -138,7 +139,7 @@ def test_the_site_it_writes_is_what_the_daemon_reads(lab: Lab, tmp_path: Path) -
     assert settings.bus.port == 18830
     assert settings.safety.auto_tags == ("lab",)
     assert settings.lab is not None
-    assert LabClock(settings.lab.epoch, settings.lab.speed) == lab.clock
+    assert (settings.lab.epoch, settings.lab.speed) == (lab.clock.epoch, lab.clock.speed)
     credential = settings.credentials["lab"]
     assert credential.username == lab.username
     assert credential.password is not None
@@ -168,7 +169,9 @@ def test_two_labs_live_in_one_process(tmp_path: Path) -> None:
 
 async def test_the_embedded_broker_speaks_mqtt_5_and_frees_its_port() -> None:
     with EmbeddedBroker() as broker:
-        async with aiomqtt.Client("127.0.0.1", broker.port, protocol=aiomqtt.ProtocolVersion.V5, timeout=10) as client:
+        async with aiomqtt.Client(
+            "127.0.0.1", broker.port, protocol=aiomqtt.ProtocolVersion.V5, timeout=HANG
+        ) as client:
             await client.subscribe("alerts/#", qos=1)
             await client.publish("alerts/big", b"x" * 1_000_000, qos=1)
             message = await anext(aiter(client.messages))
@@ -193,6 +196,6 @@ def test_the_broker_ends_with_its_parent() -> None:
         watch = os.pidfd_open(child)
         os.kill(parent.pid, signal.SIGKILL)
     try:
-        assert select.select([watch], [], [], 10)[0], "the broker outlived its parent"
+        assert select.select([watch], [], [], HANG)[0], "the broker outlived its parent"
     finally:
         os.close(watch)

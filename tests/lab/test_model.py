@@ -307,4 +307,4 @@ class AnyTreatment(RuleBasedStateMachine):
 
 
 TestAnyTreatment = AnyTreatment.TestCase
-TestAnyTreatment.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+TestAnyTreatment.settings = settings(max_examples=100, stateful_step_count=25)

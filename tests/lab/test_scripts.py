@@ -23,6 +23,7 @@ from daemon.lab.faults import Fault
 from daemon.lab.handlers import CHANGING, HANDLERS
 from daemon.lab.lab import Lab
 from daemon.lab.organisation import Power
+from tests.lab.hand_clock import HandClock
 from tests.lab.winrm_client import Client, Output, Running, in_time, machine_of, wait_until
 
 MBX1, MBX2, ALONE1 = "mbx1.contoso.lab", "mbx2.contoso.lab", "alone1.contoso.lab"
@@ -356,15 +357,17 @@ def test_a_wrong_credential_for_the_second_hop_is_a_refused_logon(lab: Lab) -> N
     assert b"wrong" not in output.stdout
 
 
-def test_step_running_sees_a_restart_that_still_runs_and_not_itself(lab: Lab, client: Client) -> None:
-    lab.break_server("mbx1", Fault.SERVICE_HANGS)
-    arguments = {"service": "MSExchangePOP3BE", "stop_timeout": 600, "not_after": in_time(lab, "mbx1")}
-    hung = Running(lambda: Client(lab).call("mbx1", "restart_service", "inc-1.2", **arguments))
-    service = machine_of(lab, "mbx1").services["MSExchangePOP3BE"]
-    wait_until(lab, lambda: service.status == "StopPending")
+def test_step_running_sees_a_restart_that_still_runs_and_not_itself(still_lab: Lab, hand_clock: HandClock) -> None:
+    client = Client(still_lab)
+    still_lab.break_server("mbx1", Fault.SERVICE_HANGS)
+    arguments = {"service": "MSExchangePOP3BE", "stop_timeout": 600, "not_after": in_time(still_lab, "mbx1")}
+    hung = Running(lambda: Client(still_lab).call("mbx1", "restart_service", "inc-1.2", **arguments))
+    service = machine_of(still_lab, "mbx1").services["MSExchangePOP3BE"]
+    wait_until(still_lab, lambda: service.status == "StopPending")
     assert client.call("mbx1", "step_running", step="inc-1.2").result(StepRunning).running
     assert not client.call("mbx1", "step_running", step="inc-1").result(StepRunning).running
     assert not client.call("mbx2", "step_running", step="inc-1.2").result(StepRunning).running
+    hand_clock.advance(still_lab.simulation, 600)
     assert hung.result().error_kind == "hung"
     assert not client.call("mbx1", "step_running", step="inc-1.2").result(StepRunning).running
 

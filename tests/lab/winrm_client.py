@@ -15,6 +15,8 @@ from daemon.exchange import launch as scripts
 from daemon.exchange.answers import Envelope
 from daemon.lab.lab import Lab
 from daemon.lab.organisation import Machine
+from tests.lab.hand_clock import EagerClock
+from tests.realparts.waiting import HANG
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -71,7 +73,7 @@ class Client:
             message_encryption=self.message_encryption,
             ca_trust_path=None,  # type: ignore[arg-type] # what its documentation says; its annotation forgot it
             operation_timeout_sec=self.operation_timeout,
-            read_timeout_sec=self.operation_timeout + 1,
+            read_timeout_sec=int(HANG),
         )
 
     def launch(self, script: str, args: Mapping[str, object], step: str | None = None) -> scripts.Launch:
@@ -129,16 +131,18 @@ def machine_of(lab: Lab, server: str) -> Machine:
     return lab.simulation.machine(server)
 
 
-def wait_until(lab: Lab, true: Callable[[], bool], real_seconds: float = 20) -> None:
-    """Wait for the model to come to a state."""
-    timeline = lab.simulation.timeline
+def wait_until(lab: Lab, true: Callable[[], bool]) -> None:
+    """Wait for the model to come to a state, by its own clock if that moves."""
+    timeline, clock = lab.simulation.timeline, lab.clock
 
     def look() -> bool:
         timeline.run_due()
-        return true()
+        while not (so := true()) and isinstance(clock, EagerClock) and clock.pass_on():
+            timeline.run_due()
+        return so
 
     with timeline.changed:
-        assert timeline.changed.wait_for(look, real_seconds), "the lab did not come to the state waited for"
+        assert timeline.changed.wait_for(look, HANG), "the lab did not come to the state waited for"
 
 
 class Running:
@@ -157,8 +161,8 @@ class Running:
         except BaseException as error:  # noqa: BLE001 - raised again in `result`
             self._error = error
 
-    def result(self, real_seconds: float = 20) -> Any:  # noqa: ANN401 - whatever the work gives
-        self._thread.join(real_seconds)
+    def result(self) -> Any:  # noqa: ANN401 - whatever the work gives
+        self._thread.join(HANG)
         assert not self._thread.is_alive(), "the work did not end"
         if self._error is not None:
             raise self._error

@@ -14,7 +14,7 @@ from tests.mutants.edits import Mutant
 from tests.mutants.stories import Played, long_stories
 
 SHIPPED = load_runbooks(shipped_directory())
-SAMPLE = 40
+SAMPLE = 20
 
 
 @cache

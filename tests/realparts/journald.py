@@ -10,7 +10,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from tests.realparts.process import READY, RealProcess
+from tests.realparts.process import RealProcess
+from tests.realparts.waiting import HANG
 
 _DAEMON = Path("/lib/systemd/systemd-journald")
 _LOGS = (Path("/var/log/journal"), Path("/run/log/journal"))
@@ -36,7 +37,7 @@ class Journald(RealProcess):
         with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             address = f"{directory}/notify"
             ready.bind(address)
-            ready.settimeout(READY)
+            ready.settimeout(HANG)
             self._process = subprocess.Popen(
                 [_DAEMON, self.namespace],
                 env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": address},
@@ -50,12 +51,12 @@ class Journald(RealProcess):
     def entries(self, *matches: str) -> list[dict[str, Any]]:
         """What is in the journal, oldest first, as `journalctl -o json` has it. `matches` are like `PRIORITY=3`."""
         if self._process:
-            subprocess.run(["journalctl", f"--namespace={self.namespace}", "--sync"], check=True, timeout=READY)
+            subprocess.run(["journalctl", f"--namespace={self.namespace}", "--sync"], check=True, timeout=HANG)
         answer = subprocess.run(
             ["journalctl", f"--namespace={self.namespace}", "-o", "json", "--all", "--no-pager", "-q", *matches],
             check=True,
             capture_output=True,
-            timeout=READY,
+            timeout=HANG,
         )
         return [json.loads(line) for line in answer.stdout.splitlines()]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import aiomqtt
 from aiomqtt import ProtocolVersion
 
-from tests.realparts.process import READY, RealProcess
-from tests.realparts.waiting import eventually_sync
+from tests.realparts.process import RealProcess
+from tests.realparts.waiting import HANG, eventually_sync
 
 _PORTS_TO_TRY = 5  # another process may take a free port between our asking and the broker's binding
 
@@ -92,7 +92,7 @@ class Mosquitto(RealProcess):
         ready = threading.Event()
         self._drain = threading.Thread(target=self._read_log, args=(self._process, ready), daemon=True)
         self._drain.start()
-        running = ready.wait(READY) and self._process.poll() is None
+        running = ready.wait(HANG) and self._process.poll() is None
         if not running:
             self.stop()
         assert running, "mosquitto did not start:\n" + "\n".join(self.log[-20:])
@@ -134,14 +134,14 @@ class Mosquitto(RealProcess):
                 await client.subscribe(topic_filter, qos=1)
             yield inbox
 
-    async def retained(self, topic: str, seconds: float = 10.0) -> bytes:
+    async def retained(self, topic: str) -> bytes:
         """The retained message of a topic, waited for until there is one."""
         async with self.listen(topic) as inbox:
-            return (await inbox.get(seconds))[1]
+            return (await inbox.get())[1]
 
     def _ended(self, process: subprocess.Popen[str]) -> None:
         if self._drain:
-            self._drain.join(READY)
+            self._drain.join(HANG)
         if process.stdout:
             process.stdout.close()
 
@@ -160,8 +160,8 @@ class Inbox:
     def __init__(self, client: aiomqtt.Client) -> None:
         self._messages = client.messages
 
-    async def get(self, seconds: float = 10.0) -> tuple[str, bytes]:
-        """The next message; `TimeoutError` when none comes within `seconds`."""
-        message = await asyncio.wait_for(anext(self._messages), seconds)
+    async def get(self) -> tuple[str, bytes]:
+        """The next message."""
+        message = await asyncio.wait_for(anext(self._messages), HANG)
         assert isinstance(message.payload, bytes)
         return str(message.topic), message.payload

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 
-READY = 10.0  #: seconds a part may take to start or to stop
+from tests.realparts.waiting import HANG
 
 
 class RealProcess:
@@ -36,7 +36,7 @@ class RealProcess:
         process.send_signal(signal.SIGCONT)
         process.send_signal(how)
         try:
-            process.wait(READY)
+            process.wait(HANG)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -14,7 +14,7 @@ from daemon.domain.errors import StoreError
 from daemon.runtime.loops import Daemon, Loop, stop_on_signal
 from daemon.runtime.progress import STUCK, Progress
 from daemon.testing.clock import ManualClock
-from tests.realparts.waiting import eventually
+from tests.realparts.waiting import HANG, eventually
 
 Beat = Callable[[], None]
 LOOPS = ("bus", "intake", "remote pause", "dispatch", "runner", "outbox", "audit")
@@ -132,7 +132,7 @@ async def test_a_loop_that_dies_takes_all_down_with_its_error(name: str) -> None
     await eventually(lambda: "fed" in site.events, "the daemon runs")
     site.die.set()
     with pytest.raises(ExceptionGroup) as raised:
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, HANG)
     assert raised.value.subgroup(StoreError) is not None
     assert {event for event in site.events if event.endswith("ended")} == {f"{each} ended" for each in LOOPS}
 
@@ -145,7 +145,7 @@ async def test_a_loop_that_ends_by_itself_is_an_error_and_named(name: str) -> No
     await eventually(lambda: "fed" in site.events, "the daemon runs")
     site.die.set()
     with pytest.raises(ExceptionGroup) as raised:
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, HANG)
     assert [str(error) for error in raised.value.exceptions] == [f"the loop {name} ended by itself"]
 
 

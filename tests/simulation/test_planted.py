@@ -13,7 +13,6 @@ from statemachines.loader import load_runbooks, shipped_directory
 from tests.simulation.planted import BUGS, retry_what_was_lost
 
 RUNBOOKS = load_runbooks(shipped_directory())
-pytestmark = pytest.mark.timeout(600)  # some bugs need a hundred nights, and the machine may be busy
 NIGHTS = 200
 #: The first night that notices these bugs is a late one: it is played first, to save playing all before it every time.
 LATE = {

@@ -1,4 +1,4 @@
-"""A thousand nights: no rule is broken, and a night is the same whenever and wherever it is played."""
+"""A thousand nights, some of them every time: no rule is broken, and a night is always and everywhere the same."""
 
 import os
 import subprocess
@@ -11,10 +11,14 @@ from statemachines.loader import load_runbooks, shipped_directory
 
 RUNBOOKS = load_runbooks(shipped_directory())
 CHUNK = 25
+NIGHTS, SAMPLE = 1000, 250  #: the sample is played every time
+FIRSTS = [
+    pytest.param(first, marks=() if first <= SAMPLE else pytest.mark.chaos) for first in range(1, NIGHTS + 1, CHUNK)
+]
 REPEATED = (3, 33, *range(20, 26))  #: in the first two the bus is tried again, after pauses of random length
 
 
-@pytest.mark.parametrize("first", range(1, 1001, CHUNK))
+@pytest.mark.parametrize("first", FIRSTS)
 def test_no_night_breaks_a_rule(first: int) -> None:
     hush()
     played = [play_seed(seed, RUNBOOKS) for seed in range(first, first + CHUNK)]

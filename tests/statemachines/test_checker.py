@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES, Disruption, Effect
@@ -123,7 +123,6 @@ def edited(draw: st.DrawFn) -> Definition:
     return definition.model_copy(update={"states": states})
 
 
-@settings(deadline=None)  # a definition takes milliseconds, on a busy machine many
 @given(edited())
 def test_any_definition_gets_an_answer_and_what_is_proven_keeps_the_hardest_rules(definition: Definition) -> None:
     findings = prove(definition)

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.adapters.systemd.service_manager import ServiceManager
+from tests.realparts.waiting import HANG
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -18,7 +19,7 @@ def notify(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str
     name = f"@exmedic-{uuid.uuid4().hex}" if request.param == "abstract" else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(name.replace("@", "\0", 1))
-        listening.settimeout(5)
+        listening.settimeout(HANG)
         yield name, listening
 
 

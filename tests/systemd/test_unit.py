@@ -14,6 +14,7 @@ from daemon.domain.audit import AuditKind
 from daemon.domain.inventory import Inventory
 from tests.audit.rows import entry, rows
 from tests.realparts.journald import Journald
+from tests.realparts.waiting import HANG
 
 UNITS = Path(__file__).parents[2] / "systemd"
 SERVICE = UNITS / "exmedic.service"
@@ -42,7 +43,7 @@ def test_systemd_finds_nothing_to_say_about_the_unit(unit: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=HANG,
     )
     assert (told.stdout + told.stderr, told.returncode) == ("", 0)
 
@@ -54,7 +55,7 @@ def test_systemd_would_have_said_something_about_a_misspelt_key(unit: Path) -> N
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=HANG,
     )
     assert "ProtectClocks" in told.stderr
 
@@ -65,7 +66,7 @@ def test_the_sandbox_is_not_weaker_than_it_was(unit: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=HANG,
     )
     found = re.search(r"Overall exposure level for exmedic\.service: ([0-9.]+)", told.stdout)
     assert found, told.stdout
@@ -86,7 +87,7 @@ def test_the_unit_fits_the_daemon() -> None:
 def test_the_user_is_created_as_the_unit_names_it(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     command = ["systemd-sysusers", f"--root={tmp_path}", str(UNITS / "exmedic.sysusers")]
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    subprocess.run(command, check=True, capture_output=True, timeout=HANG)
     names = [line.split(":")[0] for line in (tmp_path / "etc" / "passwd").read_text().splitlines()]
     groups = [line.split(":")[0] for line in (tmp_path / "etc" / "group").read_text().splitlines()]
     assert setting("User") == names == ["exmedic"]
@@ -124,13 +125,13 @@ def catalogue_root(tmp_path: Path) -> Path:
     (directory / "exmedic.catalog").write_text((UNITS / "exmedic.catalog").read_text())
     (tmp_path / "var/lib/systemd/catalog").mkdir(parents=True)
     command = ["journalctl", "--update-catalog", f"--root={tmp_path}"]
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    subprocess.run(command, check=True, capture_output=True, timeout=HANG)
     return tmp_path
 
 
 def explanation(root: Path, message_id: str) -> str:
     command = ["journalctl", "--dump-catalog", f"--root={root}", message_id]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=HANG).stdout
 
 
 async def test_the_id_of_an_entry_in_the_journal_leads_to_its_explanation(

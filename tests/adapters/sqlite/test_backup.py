@@ -24,6 +24,7 @@ from tests.adapters.sqlite.samples import EVERYTHING
 from tests.adapters.sqlite.test_sqlite_failures import ROOT, committer, filled, lines, refusal, sql
 from tests.audit.test_verification import tamper
 from tests.cli.conftest import Exmedic, config, exmedic
+from tests.realparts.waiting import HANG
 
 __all__ = ["config", "exmedic"]  # fixtures
 
@@ -168,7 +169,7 @@ with copied(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])) as part:
 async def test_a_backup_that_dies_leaves_the_one_before_it(store: Path, target: Path) -> None:
     await filled(store, 3)
     target.write_text("the one before it")
-    died = subprocess.run([sys.executable, "-c", DYING, str(store), str(target)], cwd=ROOT, timeout=60, check=False)
+    died = subprocess.run([sys.executable, "-c", DYING, str(store), str(target)], cwd=ROOT, timeout=HANG, check=False)
     assert died.returncode == -signal.SIGKILL
     assert target.read_text() == "the one before it"
 

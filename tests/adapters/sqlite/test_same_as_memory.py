@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from hypothesis import HealthCheck, note, settings
+from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -256,9 +256,4 @@ class BothStores(RuleBasedStateMachine):
 
 
 TestBothStores = BothStores.TestCase
-TestBothStores.settings = settings(
-    max_examples=25,
-    stateful_step_count=30,
-    deadline=None,  # a real disk is as slow as it is
-    suppress_health_check=[HealthCheck.too_slow],
-)
+TestBothStores.settings = settings(max_examples=25, stateful_step_count=30)

@@ -23,6 +23,7 @@ from daemon.domain.errors import Conflict, StoreError
 from daemon.domain.incidents import IncidentStatus, StepStatus
 from tests.adapters.sqlite import samples
 from tests.adapters.sqlite.samples import EVERYTHING, work
+from tests.realparts.waiting import HANG
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = Path(__file__).with_name("schema.sql")
@@ -357,7 +358,7 @@ class TestReadOnly:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=30,
+                timeout=HANG,
             )
             assert found.stdout.strip() == "200", found.stderr
             assert sorted(each.name for each in directory.iterdir()) == ["exmedic.db", "exmedic.db.lock"]

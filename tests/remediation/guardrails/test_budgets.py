@@ -106,7 +106,7 @@ async def intend(store: Store, number: int, here: Server, disruption: Disruption
 intents = st.tuples(st.integers(0, 10), st.sampled_from(Disruption), st.integers(0, 400))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(intents, max_size=60))
 async def test_no_schedule_of_intents_exceeds_a_ceiling(schedule: list[tuple[int, Disruption, int]]) -> None:
     store, done, minutes = MemoryStore(), list[tuple[int, str, Disruption]](), 0

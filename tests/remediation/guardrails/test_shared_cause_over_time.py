@@ -165,7 +165,7 @@ _alerts = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(_alerts)
 def test_no_schedule_of_alerts_begins_a_disruptive_effect_on_a_server_of_a_shared_cause(
     schedule: Sequence[tuple[int, str, str, str]],

@@ -82,7 +82,7 @@ class Watched:
             assert limit.of_ladders or len(same) <= limit.most, f"{len(same)} {limit.what}, {limit.most} are allowed"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(20, 200), happenings), min_size=8, max_size=20))
 def test_no_schedule_makes_more_happen_than_a_budget_allows(
     schedule: Sequence[tuple[int, tuple[str, str | int, str | Mishap]]],

@@ -8,7 +8,7 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.config.guardrails import Timing
@@ -84,7 +84,6 @@ windows = st.builds(
 )
 
 
-@settings(deadline=None)  # the oracle is slow on purpose
 @given(st.lists(windows, min_size=1, max_size=3), nights)
 def test_what_holds_is_what_the_clock_on_the_wall_says_until_the_next_change_to_the_minute(
     some: list[Window], now: datetime
@@ -105,7 +104,6 @@ def test_what_holds_is_what_the_clock_on_the_wall_says_until_the_next_change_to_
         assert all(isinstance(window.when, Span) for window in some)
 
 
-@settings(deadline=None)  # the oracle is slow on purpose
 @given(windows, nights)
 def test_a_window_that_holds_says_when_it_ends_and_then_it_does_not_hold(window: Window, now: datetime) -> None:
     for found in holding([window], now):
@@ -114,7 +112,6 @@ def test_a_window_that_holds_says_when_it_ends_and_then_it_does_not_hold(window:
         assert not holding([window], found.until)
 
 
-@settings(deadline=None)  # the oracle is slow on purpose
 @given(windows, nights, st.integers(1, 3 * 1440))
 def test_spans_are_in_order_apart_and_neither_too_many_nor_too_few(
     window: Window, since: datetime, length: int

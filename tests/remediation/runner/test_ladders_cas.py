@@ -220,7 +220,7 @@ DEADLY = [Mishap.CRASH_BEFORE, Mishap.CRASH_AFTER]
 SCRIPTS = [*dict.fromkeys(SENT), "pop_settings", "protocol_log", "server_state", "server_health", "invoke_probe"]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cure=st.tuples(st.sampled_from(["restart", "reboot", MBX2, ""]), st.integers(1, 2)),
     sick_backend=st.booleans(),

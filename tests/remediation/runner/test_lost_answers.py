@@ -156,7 +156,7 @@ FACTS = ("exchange_server", "dag_health", "recovery_log")
 SCRIPTS = (*EFFECTS, *READS, *FACTS)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cured_by=st.sampled_from(["restart", "reboot", ""]),
     mishaps=st.lists(st.tuples(st.sampled_from(SCRIPTS), HARMLESS | DEADLY), max_size=12),
