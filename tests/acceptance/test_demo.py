@@ -9,7 +9,7 @@ from daemon.config.settings import load_settings
 from daemon.domain.incidents import Step
 from tests.acceptance.site import command
 
-SPEED = "90"
+SPEED = "60"  #: as without the option
 
 
 async def test_it_heals_two_servers_escalates_one_and_shows_that_lab_and_audit_trail_agree(tmp_path: Path) -> None:

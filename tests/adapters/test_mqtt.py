@@ -226,7 +226,8 @@ def _access(tmp_path: Path, rules: str) -> str:
 
 
 async def test_a_client_id_with_slashes_and_wildcards_still_gets_its_canary(mosquitto: Mosquitto) -> None:
-    with capture_logs() as logs:
+    with capture_logs() as logs, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("daemon.adapters.mqtt.connection._CANARY_DEADLINE", HANG)
         async with running(MqttBus(BusSettings(port=mosquitto.port, client_id="a/+/#"), read_secret)) as bus:
             for _ in range(3):  # the canary's own publication came before these on the same connection
                 await bus.publish("exmedic/events", b"{}")

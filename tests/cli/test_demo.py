@@ -12,6 +12,7 @@ import pytest
 from daemon.cli.demo import await_subscription
 from daemon.domain.errors import OperatorError
 from daemon.runtime.unix_socket import socket_address
+from tests.realparts.waiting import HANG
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def daemon_that_says(path: Path, *states: str) -> Iterator[list[str]]:
 
 def test_it_waits_until_the_daemon_has_subscribed(tmp_path: Path) -> None:
     with daemon_that_says(tmp_path / "s", "not connected", "not connected", "connected") as left:
-        await_subscription(tmp_path / "s", 10.0)
+        await_subscription(tmp_path / "s", HANG)
         assert left == []
 
 

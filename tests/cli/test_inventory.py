@@ -62,7 +62,7 @@ class Site:
 @pytest.fixture
 def site(lab: Lab, tmp_path: Path) -> Iterator[Site]:
     config = lab.write_site(tmp_path / "site", broker_port=1)
-    config.write_text(config.read_text("utf-8") + "\n[winrm]\ncall_timeout = 10\nattempts = 1\n", "utf-8")
+    config.write_text(config.read_text("utf-8") + "\n[winrm]\ncall_timeout = 600\nattempts = 1\n", "utf-8")
     yield Site(lab, config)
     for name in ("mbx1", "multi1"):
         lab.cure(name)

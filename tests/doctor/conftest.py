@@ -18,8 +18,9 @@ from daemon.domain.inventory import Inventory
 from daemon.exchange.logons import Logons
 from daemon.lab.clock import LabClock
 from daemon.lab.lab import Lab
+from tests.realparts.waiting import HANG
 
-SPEED = 60
+SPEED = 10  #: of the lab's clock: with it, a slow call makes the clocks of two servers seem to differ
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Site:
                 inventory=inventory,
                 definitions=runbooks(settings),
                 timeout=settings.winrm.call_timeout,
-                reach=lambda endpoint: reach(endpoint, 2.0),
+                reach=lambda endpoint: reach(endpoint, HANG),
                 depends=settings.dependencies,
             )
             try:
@@ -75,7 +76,7 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Site]:
     with Lab(tmp_path / "lab", LabClock.starting_now(SPEED)) as lab:
         config = lab.write_site(tmp_path / "site", broker_port=1)
-        config.write_text(config.read_text("utf-8") + "\n[winrm]\ncall_timeout = 5\n", "utf-8")
+        config.write_text(config.read_text("utf-8") + "\n[winrm]\ncall_timeout = 600\n", "utf-8")
         yield Site(lab, config)
 
 

@@ -79,7 +79,7 @@ def test_a_wrong_password_is_no_logon_and_nothing_more_is_tried(site: Site) -> N
 
 
 def test_a_silent_endpoint_is_reachable_without_a_logon(site: Site) -> None:
-    site.change("exmedic.toml", lambda text: text.replace("call_timeout = 5", "call_timeout = 1.5"))
+    site.change("exmedic.toml", lambda text: text.replace("call_timeout = 600", "call_timeout = 1.5"))
     site.lab.break_server("mbx1", Fault.SILENT_ENDPOINT)
     code, found = verdicts(site, "--server", "mbx1")
     assert code == 1
