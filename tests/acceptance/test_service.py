@@ -9,7 +9,7 @@ from pathlib import Path
 from daemon.domain.ports import Store
 from daemon.lab.faults import Fault
 from tests.acceptance.site import Site
-from tests.realparts.waiting import eventually
+from tests.realparts.waiting import HANG, eventually
 
 
 async def test_it_is_ready_only_when_bus_and_store_are_up_and_says_when_it_stops(site: Site) -> None:
@@ -92,7 +92,7 @@ async def has_incident(store: Store) -> bool:
 @contextlib.contextmanager
 def locked_for_writing(database: Path) -> Iterator[None]:
     """Another program that holds the write lock, as a forgotten sqlite3 shell does."""
-    connection = sqlite3.connect(database, isolation_level=None, timeout=30)
+    connection = sqlite3.connect(database, isolation_level=None, timeout=HANG)
     try:
         connection.execute("BEGIN IMMEDIATE")
         yield

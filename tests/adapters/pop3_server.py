@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tests.realparts.certificates import Certificates
+from tests.realparts.waiting import HANG
 
 
 @dataclass
@@ -53,7 +54,7 @@ class _Client(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         behaviour = self.server.behaviour
         if behaviour.hangs_at == "connect":
-            self.server.released.wait(30)
+            self.server.released.wait(HANG)
             return
         if self.server.implicit:
             self._secure()
@@ -62,7 +63,7 @@ class _Client(socketserver.BaseRequestHandler):
             command, _, argument = line.strip().partition(" ")
             behaviour.heard.append(command.upper())
             if behaviour.hangs_at == command.upper():
-                self.server.released.wait(30)
+                self.server.released.wait(HANG)
                 return
             if not self._answer(command.upper(), argument):
                 return

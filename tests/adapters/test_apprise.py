@@ -34,7 +34,7 @@ class Webhook:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                webhook.hold.wait(10)
+                webhook.hold.wait(HANG)
                 webhook.posts.append((self.path, json.loads(body)))
                 self.send_response(webhook.answer)
                 self.send_header("Content-Length", str(len(webhook.said)))

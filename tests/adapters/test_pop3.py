@@ -13,6 +13,7 @@ from daemon.domain.inventory import Inventory, Role, Server
 from statemachines.mistake import Mistake
 from tests.adapters.pop3_server import Behaviour, pop3_server
 from tests.realparts.certificates import Certificates, make_certificates
+from tests.realparts.waiting import HANG
 
 CAS = "cas1.contoso.lab"
 
@@ -31,7 +32,7 @@ def client(
     password: str | None = None,
     read: Callable[[Secret], str] | None = None,
     mailbox: Credential | None = None,
-    deadline: float = 10.0,
+    deadline: float = HANG,
 ) -> Pop3Client:
     server = Server(
         name=CAS,

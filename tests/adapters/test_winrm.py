@@ -463,7 +463,7 @@ async def test_a_password_that_cannot_be_read_is_unreachable_and_names_the_file(
     def missing(_: Secret) -> str:
         raise FileNotFoundError(PASSWORD)
 
-    reply = await make(endpoint.url, read_secret=missing).run(call(timeout=1))
+    reply = await make(endpoint.url, read_secret=missing).run(call())
     assert reply.kind is ReplyKind.UNREACHABLE
     assert "password" in reply.detail
     assert PASSWORD not in reply.detail

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def test_the_daemons_clock_goes_on_evenly_and_says_once_when_the_systems_was_set
         assert process.stdin
         assert process.stdout
         lines = []
+        began = time.monotonic()
         for offset in (0, HOUR, HOUR, -HOUR, 0):
             system.set_by(offset)
             process.stdin.write("\n")
@@ -46,10 +48,11 @@ def test_the_daemons_clock_goes_on_evenly_and_says_once_when_the_systems_was_set
             while not (line := process.stdout.readline()).split(".")[0].isdigit():
                 lines.append(line)
             lines.append(line)
+        took = time.monotonic() - began
         process.stdin.close()
     readings = [float(line) for line in lines if line.split(".")[0].isdigit()]
     assert readings == sorted(readings)
-    assert readings[-1] - readings[0] < 10
+    assert readings[-1] - readings[0] <= took
     said = [line for line in lines if "clock_set" in line]
     assert [f"seconds={offset}" in line for offset, line in zip((HOUR, -HOUR, 0), said, strict=True)] == [True] * 3
 

@@ -1,6 +1,7 @@
 """What the checker proves, states and refuses, beside the dangerous runbooks."""
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
 
@@ -25,11 +26,19 @@ def test_every_shipped_runbook_is_proven(definition: Definition) -> None:
     assert prove(definition) == ()
 
 
-def test_all_shipped_runbooks_are_proven_within_a_second() -> None:
-    began = time.process_time()
-    for definition in SHIPPED.values():
-        prove(definition)
-    assert time.process_time() - began < 1
+def test_to_prove_all_shipped_runbooks_is_no_more_work_than_to_read_them_ten_times() -> None:
+    def work(what: Callable[[], object]) -> float:
+        """CPU seconds; the fewest of some, since others work beside it."""
+        spent = []
+        for _ in range(3):
+            began = time.process_time()
+            what()
+            spent.append(time.process_time() - began)
+        return min(spent)
+
+    # It is half as much; a checker that walked every way instead of every state would never end.
+    reading = work(lambda: load_runbooks(shipped_directory()))
+    assert work(lambda: [prove(definition) for definition in SHIPPED.values()]) < 10 * reading
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ async def test_a_full_disk_stores_nothing_of_the_commit_and_the_next_one_succeed
 async def test_a_second_daemon_is_refused_with_the_process_that_holds_the_store(store: SqliteStore, path: Path) -> None:
     assert f"process {os.getpid()}" in await refusal(path)
     with committer(path) as process:
-        assert process.wait(30) != 0
+        assert process.wait(HANG) != 0
     await store.commit(work(incident=samples.incident()))
     await store.close()
     await store.open()
