@@ -24,6 +24,10 @@ LATE = {
     "trust an empty answer": 55,
     "act before a pattern could show": 37,
     "act although many have the same problem": 27,
+    "quarantine nothing": 18,
+    "restart pop whatever it depends on": 18,
+    "skip what the journal did not take": 16,
+    "spend more than the budget": 12,
 }
 
 
