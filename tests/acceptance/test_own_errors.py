@@ -1,16 +1,8 @@
 """Scripts that fail by themselves, over the real WinRM: before their effect, after it, and in the middle of it."""
 
-import pytest
-
 from daemon.domain.incidents import IncidentStatus, StepStatus
 from daemon.lab.faults import Fault
 from tests.acceptance.site import Site
-
-
-@pytest.fixture
-def speed() -> float:
-    """Slower: what a script did halfway must be settled before its step's deadline, and after its `send_window`."""
-    return 40.0
 
 
 async def test_an_error_of_our_own_leads_to_nothing_harsher_and_after_the_effect_evidence_decides(site: Site) -> None:
@@ -26,7 +18,7 @@ async def test_an_error_of_our_own_leads_to_nothing_harsher_and_after_the_effect
     daemon = await site.daemon()
     async with site.messages() as heard:
         await site.alert("mbx1", "mbx4", "mbx5", "alone1")
-        await site.until_ended("mbx1", "mbx4", "mbx5", "alone1", seconds=100)
+        await site.until_ended("mbx1", "mbx4", "mbx5", "alone1")
         assert await daemon.stop() == 0
         told = {message["server"].partition(".")[0]: message for message in heard.objects("exmedic/escalations")}
 

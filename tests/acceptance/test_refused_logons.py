@@ -1,21 +1,12 @@
 """A wrong password in the whole daemon: alerts of many servers, retries and restarts, and one refused logon."""
 
-import pytest
-
 from daemon.domain.audit import AuditKind
 from daemon.domain.ports import Store
 from daemon.exchange.logons import REST
 from daemon.lab.faults import Fault
 from tests.acceptance.site import DaemonProcess, Site
-from tests.realparts.waiting import eventually
 
 SERVERS = ("mbx1", "mbx2", "mbx3", "mbx4")
-
-
-@pytest.fixture
-def speed() -> float:
-    """Slow enough that a command and a start fit into a quarter of an hour."""
-    return 60.0
 
 
 async def _paged(store: Store) -> bool:
@@ -47,7 +38,7 @@ async def test_a_wrong_password_costs_a_logon_each_quarter_of_an_hour_and_one_pa
     assert 1 <= site.lab.refused_logons() <= passed // REST + 1
     assert len(await site.audit(AuditKind.LOGON_REFUSED)) == 1
     secret.write_text(right)
-    await eventually(lambda: bool(site.lab.reads()), "another password is tried")
+    await site.eventually(lambda: bool(site.lab.reads()), "another password is tried")
     refused = site.lab.refused_logons()
     await site.until_ended(*SERVERS)
     assert site.lab.refused_logons() == refused

@@ -13,20 +13,21 @@ import pytest
 from daemon.domain.audit import AuditKind
 from daemon.lab.clock import LabClock
 from daemon.lab.lab import Lab
-from tests.acceptance.site import Site
+from tests.acceptance.site import SPEED, Site
 from tests.docs.markdown import ROOT, block
 from tests.realparts.journald import Journald
 from tests.realparts.mosquitto import Mosquitto
 from tests.realparts.nobody import NOBODY, user_nobody
+from tests.realparts.waiting import HANG
 
 STOP, *STEPS, START = block(ROOT / "docs" / "how-to" / "back-up-and-upgrade.md", "Restore a backup")
 
 
 @pytest.fixture
-def site(speed: float, mosquitto: Mosquitto, journald: Journald) -> Iterator[Site]:
+def site(mosquitto: Mosquitto, journald: Journald) -> Iterator[Site]:
     """A site whose daemon is the user nobody, with its pause file in its own directory, and a journal."""
     # Not below the test's own directory, which only root may enter.
-    with tempfile.TemporaryDirectory() as place, Lab(Path(place) / "site", LabClock.starting_now(speed)) as lab:
+    with tempfile.TemporaryDirectory() as place, Lab(Path(place) / "site", LabClock.starting_now(SPEED)) as lab:
         Path(place).chmod(0o755)
         site = Site(Path(place) / "site", lab, mosquitto)
         site.configure(
@@ -52,7 +53,7 @@ def by_root(site: Site, backup: Path) -> None:
         assert there in steps
         steps = steps.replace(there, here)
     command = f'exmedic() {{ "{sys.executable}" -m daemon "$@" --config "{site.config}"; }}'
-    subprocess.run(["bash", "-euc", f"{command}\n{steps}"], check=True, timeout=60)
+    subprocess.run(["bash", "-euc", f"{command}\n{steps}"], check=True, timeout=HANG)
 
 
 async def test_a_restored_daemon_runs_and_is_paused_and_root_may_resume_it(
