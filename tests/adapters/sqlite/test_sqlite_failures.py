@@ -286,10 +286,10 @@ async def test_the_schema_itself_refuses(store: SqliteStore, path: Path, stateme
 
 UNPRIVILEGED = """
 import asyncio, os, pathlib, sys
-from daemon.adapters import sqlite_file
+from daemon.adapters.sqlite import file
 from daemon.adapters.sqlite.store import SqliteStore
 
-sqlite_file.migrations(), sqlite_file.queries()  # the package itself may be out of the other user's reach
+file.migrations(), file.queries()  # the package itself may be out of the other user's reach
 if os.geteuid() == 0:  # root may write everywhere
     os.setgid(65534)
     os.setuid(65534)
