@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from daemon.adapters.sqlite.file import is_locked
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.adapters.systemd.journal import journal_copies
 from daemon.audit.verification import Verdict, verify_chain
+from daemon.config.guardrails import Budgets
 from daemon.config.inventory import check_site
 from daemon.config.settings import Settings, load_settings
 from daemon.domain.errors import ConfigError, OperatorError, SinkDown
 from daemon.domain.ledger import Ledger
 from daemon.domain.ports import Clock, Store
+from statemachines.checker import CEILINGS, prove
 from statemachines.loader import RunbookError, load_runbooks, shipped_directory
 from statemachines.mistake import Mistake
 from statemachines.model import Definition
@@ -37,6 +39,17 @@ def runbooks(settings: Settings) -> tuple[Definition, ...]:
         return load_runbooks(*directories)
     except RunbookError as error:
         raise ConfigError(error.mistakes) from error
+
+
+def beyond_budgets(ladders: Iterable[Definition], budgets: Budgets) -> Iterator[str]:
+    """Where a ladder may come to more than the site's budgets let it do; nothing where they were not lowered.
+
+    It is no mistake: the budget refuses the step then, and a human is paged. But it should surprise nobody at night.
+    """
+    ceilings = budgets.of_a_ladder()
+    for ladder in ladders if ceilings != CEILINGS else ():
+        for finding in prove(ladder, ceilings):
+            yield f"{ladder.runbook}: {finding.message} by [budgets], so there it is refused and escalates"
 
 
 def check_everything(config: Path) -> tuple[tuple[Mistake, ...], tuple[str, ...]]:

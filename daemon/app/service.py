@@ -19,7 +19,7 @@ from daemon.adapters.systemd.logs import configure_logging
 from daemon.adapters.systemd.service_manager import ServiceManager
 from daemon.adapters.winrm.shell import WinrmShell
 from daemon.app.assembly import Outer, assemble, lifecycle
-from daemon.app.offline import DATABASE, clock_of, journal_namespace, runbooks
+from daemon.app.offline import DATABASE, beyond_budgets, clock_of, journal_namespace, runbooks
 from daemon.audit.follower import RESEND
 from daemon.audit.restored_store import LOOK_BACK, pause_if_older
 from daemon.config.inventory import load_site
@@ -93,6 +93,8 @@ async def run_daemon(config: Path) -> None:
         daemon, operators = assemble(settings, inventory, ladders, outer)
         started = f"started with {len(inventory.servers)} servers"
         await outer.store.commit(lifecycle(AuditKind.STARTED, outer.clock, started))
+        for what in beyond_budgets(ladders, settings.budgets):
+            _log.warning("ladder_beyond_budgets", what=what)
         async with ControlSocket(settings.socket, operators, settings.roles).serving():
             await daemon.run(stop_on_signal())
     finally:

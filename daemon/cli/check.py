@@ -3,7 +3,7 @@
 import typer
 from rich.markup import escape
 
-from daemon.app.offline import check_everything
+from daemon.app.offline import beyond_budgets, check_everything, runbooks
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, print_mistakes, site
 from daemon.config.guardrails import ActionClass, Safety
 from daemon.domain.errors import ConfigError
@@ -18,18 +18,18 @@ def check(config: Config = DEFAULT_CONFIG) -> None:
 
     All mistakes are reported at once, each with its file and line. Exit code 2 if there are any.
     """
-    mistakes, runbooks = check_everything(config)
+    mistakes, names = check_everything(config)
     if mistakes:
         print_mistakes(ConfigError(mistakes))
         raise typer.Exit(2)
     settings, inventory = site(config)
-    out.print(
-        f"[green]good[/] {config}: {len(inventory.servers)} servers, {len(runbooks)} runbooks ({', '.join(runbooks)})"
-    )
+    out.print(f"[green]good[/] {config}: {len(inventory.servers)} servers, {len(names)} runbooks ({', '.join(names)})")
     if settings.notify.urls is None:
         out.print("[yellow]no notification channel is configured[/]: escalations reach only the bus and the journal")
     for doubt in doubts(settings.roles):
         out.print(f"[yellow]roles[/]: {escape(doubt)}", soft_wrap=True)
+    for what in beyond_budgets(runbooks(settings), settings.budgets):
+        out.print(f"[yellow]budgets[/]: {escape(what)}", soft_wrap=True)
     _print_modes(inventory, settings.safety)
 
 

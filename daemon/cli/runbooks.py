@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.app.offline import runbooks
+from daemon.app.offline import beyond_budgets, runbooks
 from daemon.cli.console import SiteConfig, out, print_mistakes, settings_of
 from daemon.cli.runbook_simulation import simulate
 from daemon.domain.errors import ConfigError, OperatorError
@@ -77,7 +77,8 @@ def check(
     Exit code 2 if anything is wrong. A daemon refuses to start on such a runbook.
     """
     places = [shipped_directory()]
-    own = settings_of(config).runbooks
+    settings = settings_of(config)
+    own = settings.runbooks
     places += [own] if own is not None else []
     if file is not None and not any(file.resolve().is_relative_to(place.resolve()) for place in places):
         places.append(file)
@@ -91,6 +92,8 @@ def check(
         raise OperatorError(f"nothing uses {file}, so nothing was proven; check a runbook that uses it")
     for one in wanted:
         out.print(f"[green]proven[/] {one.definition.runbook}: {bounds(one.definition)}", soft_wrap=True)
+    for what in beyond_budgets((one.definition for one in wanted), settings.budgets):
+        out.print(f"[yellow]budgets[/]: {escape(what)}", soft_wrap=True)
 
 
 @app.command()

@@ -8,7 +8,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from daemon.config.fields import Name, Seconds, Section, SitePath
 from daemon.domain.verdicts import Mode
-from statemachines.actions import ACTIONS
+from statemachines.actions import ACTIONS, Disruption
+from statemachines.checker import CEILINGS
 from statemachines.model import Need
 
 
@@ -91,14 +92,29 @@ class Budgets(Section):
     """How often exmedic may do what, in the last hour, 12 hours or day; 0 never. Putting back is exempt."""
 
     ladders_a_day_server: _Most = 3  #: incidents that do anything disruptive on one server
-    restarts_a_day_server: _Most = 6
-    moves_an_hour_server: _Most = 1
+    restarts_a_day_server: _Most = CEILINGS[Disruption.RESTART]
+    moves_an_hour_server: _Most = CEILINGS[Disruption.MOVE]
     moves_a_day_dag: _Most = 4
     moves_a_day_fleet: _Most = 12
-    reboots_in_12_hours_server: _Most = 1
+    reboots_in_12_hours_server: _Most = CEILINGS[Disruption.REBOOT]
     reboots_a_day_dag: _Most = 4
     reboots_a_day_site: _Most = 4
     reboots_a_day_fleet: _Most = 8
+
+    def of_a_ladder(self) -> dict[Disruption, int]:
+        """How often they let one ladder disturb its server, where nothing else is spent; never above the defaults."""
+        anything = CEILINGS if self.ladders_a_day_server else dict.fromkeys(CEILINGS, 0)
+        own = {
+            Disruption.RESTART: self.restarts_a_day_server,
+            Disruption.MOVE: min(self.moves_an_hour_server, self.moves_a_day_dag, self.moves_a_day_fleet),
+            Disruption.REBOOT: min(
+                self.reboots_in_12_hours_server,
+                self.reboots_a_day_dag,
+                self.reboots_a_day_site,
+                self.reboots_a_day_fleet,
+            ),
+        }
+        return {what: min(most, anything[what]) for what, most in own.items()}
 
 
 _AMinute = Annotated[int, Field(strict=True, ge=1, le=1000)]

@@ -1,6 +1,7 @@
 """The rules that a path can break, asked where a state is entered and where it is left."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from statemachines.actions import ActionSpec, Disruption, Effect, Proof
@@ -9,9 +10,13 @@ from statemachines.checker.facts import BACK, BLOCKS, COUNTED, GOING, Event, Fac
 from statemachines.model import Definition, UndoPolicy
 from statemachines.table import End, LadderState
 
-#: How often one ladder may disturb a server: the daily ceilings of restarts, the hourly of moves, and one reboot in
-#: twelve hours.
-CEILINGS = {Disruption.RESTART: 6, Disruption.MOVE: 1, Disruption.REBOOT: 1}
+#: How often one ladder may disturb a server: restarts in a day, moves in an hour, reboots in twelve. The defaults of
+#: `[budgets]` are these; a site that lowers them passes its own.
+CEILINGS: Mapping[Disruption, int] = MappingProxyType({
+    Disruption.RESTART: 6,
+    Disruption.MOVE: 1,
+    Disruption.REBOOT: 1,
+})  # fmt: skip
 WHY = "{why}"  #: in a message: the step that stopped the ladder, which only the path knows
 
 
@@ -25,7 +30,9 @@ class Breach(NamedTuple):
     of_file: bool = False  #: `place` is below the file, not below the state
 
 
-def entering(state: LadderState, facts: Facts, world: World) -> Iterator[Breach]:
+def entering(
+    state: LadderState, facts: Facts, world: World, ceilings: Mapping[Disruption, int] = CEILINGS
+) -> Iterator[Breach]:
     """What entering a state of the ladder breaks."""
     spec = state.action
     if spec.of_monitor and not world.monitor:
@@ -39,7 +46,7 @@ def entering(state: LadderState, facts: Facts, world: World) -> Iterator[Breach]
     if spec.name == "undo":
         yield from putting_back(facts, facts.changed)
     elif spec.effect is not Effect.READ:
-        yield from _effect(state, facts, world)
+        yield from _effect(state, facts, world, ceilings)
 
 
 def _parameters(state: LadderState, facts: Facts, world: World) -> Iterator[Breach]:
@@ -59,7 +66,7 @@ def _parameters(state: LadderState, facts: Facts, world: World) -> Iterator[Brea
             yield Breach("field", f"{param} is {value}, but {last} has produced {field} since", place)
 
 
-def _effect(state: LadderState, facts: Facts, world: World) -> Iterator[Breach]:
+def _effect(state: LadderState, facts: Facts, world: World, ceilings: Mapping[Disruption, int]) -> Iterator[Breach]:
     spec = state.action
     if not world.monitor:
         yield Breach("no-monitor", f"{spec.name} is done for an alert that names no monitor: nobody could verify it")
@@ -74,10 +81,14 @@ def _effect(state: LadderState, facts: Facts, world: World) -> Iterator[Breach]:
     if spec.disrupts is Disruption.REBOOT and facts.active:
         why = "it was not seen that none is left" if BLOCKS & facts.changed else "none was moved away"
         yield Breach("active-copy", f"would reboot a server that may hold an active database copy: {why}")
-    if getattr(facts, COUNTED[spec.disrupts]) >= CEILINGS[spec.disrupts]:
-        most = CEILINGS[spec.disrupts]
-        often = "once" if most == 1 else f"{most} times"
-        yield Breach("too-many", f"{spec.name} comes {most + 1} times on one path; a ladder may do it {often}")
+    most = ceilings[spec.disrupts]
+    if getattr(facts, COUNTED[spec.disrupts]) >= most:
+        comes, may = _often(most + 1), _often(most)
+        yield Breach("too-many", f"{spec.name} comes {comes} on one path; a ladder may do it {may}")
+
+
+def _often(count: int) -> str:
+    return {0: "never", 1: "once"}.get(count, f"{count} times")
 
 
 def _seen_sick(state: LadderState, facts: Facts) -> Iterator[Breach]:

@@ -6,7 +6,7 @@ or stays unknown, each of which is walked.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from statemachines.actions import Disruption
 from statemachines.catalogue import KINDS, Kind, monitor
 from statemachines.checker.facts import COUNTED, Event, Facts, World, events, undo_events
 from statemachines.checker.findings import RULES, Finding, Hop
-from statemachines.checker.rules import WHY, Breach, entering, leaving, putting_back, stays
+from statemachines.checker.rules import CEILINGS, WHY, Breach, entering, leaving, putting_back, stays
 from statemachines.model import Definition, Handled
 from statemachines.table import CLOSE, FLAPPING, End, ladder_states, next_states
 
@@ -56,13 +56,14 @@ def kinds(handled: Handled) -> tuple[Kind, ...]:
     )
 
 
-def walk(definition: Definition) -> Walk:
+def walk(definition: Definition, ceilings: Mapping[Disruption, int] = CEILINGS) -> Walk:
     """Walk all paths of a definition whose structure is sound."""
-    return _Walker(definition).walk()
+    return _Walker(definition, ceilings).walk()
 
 
 class _Walker:
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: Definition, ceilings: Mapping[Disruption, int]) -> None:
+        self._ceilings = ceilings
         self._definition = definition
         self._states = ladder_states(definition)
         self._table = next_states(definition, self._states)
@@ -95,7 +96,7 @@ class _Walker:
             return
         state = self._states[node.state]
         own = node.state in self._definition.states
-        breaches = [*(entering(state, node.facts, node.world) if own else self._way_out(node))]
+        breaches = [*(entering(state, node.facts, node.world, self._ceilings) if own else self._way_out(node))]
         if breaches:
             for breach in breaches:
                 self._record(breach, node, None)

@@ -179,6 +179,17 @@ def test_check_says_what_would_be_allowed_where(exmedic: Exmedic, config: Path) 
     assert "no server; everything is only observed" in exmedic("check", "--config", str(config)).said
 
 
+def test_check_says_where_a_ladder_may_come_to_more_than_the_budgets_allow(exmedic: Exmedic, config: Path) -> None:
+    assert "budgets:" not in exmedic("check", "--config", str(config)).said
+    config.write_text(f"{config.read_text('utf-8')}\n[budgets]\nmoves_a_day_fleet = 0\n", "utf-8")
+    result = exmedic("check", "--config", str(config))
+    assert result.code == 0
+    assert (
+        "budgets: pop-mailbox: reboot.move: stop_activation comes once on one path; a ladder may do it never"
+        in result.said
+    )
+
+
 def test_check_and_show_tell_modes_that_depend_on_the_action(exmedic: Exmedic, config: Path) -> None:
     rules = """auto_tags = []
 [[safety.modes]]

@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 
 from daemon.app.service import run_daemon
 from daemon.cli import app
-from daemon.config.guardrails import Timing
+from daemon.config.guardrails import Budgets, Timing
 from daemon.domain.errors import ConfigError
 from daemon.reports.explanation import ASKED, explain, wrapped
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES, Effect
-from statemachines.checker import bounds
+from statemachines.checker import CEILINGS, bounds
 from statemachines.checker.facts import CHANGED_BY
 from statemachines.loader import load_runbooks, shipped_directory
 from statemachines.schema import schema, schema_text
@@ -80,6 +80,34 @@ def test_a_sites_runbook_is_checked_beside_the_shipped_ones(site: tuple[Path, Pa
     code, said = run("check", "--config", str(config))
     assert code == 2
     assert "to take its place, say `overrides: pop-proxy`" in said
+
+
+@pytest.mark.parametrize(
+    ("budgets", "told"),
+    [
+        (
+            "restarts_a_day_server = 1",
+            "restart_logging: restart_service comes 2 times on one path; a ladder may do it once",
+        ),
+        ("reboots_a_day_site = 0", "reboot.reboot: reboot comes once on one path; a ladder may do it never"),
+    ],
+)
+def test_runbooks_are_proven_against_the_budgets_of_a_site_that_lowers_them(
+    site: tuple[Path, Path], budgets: str, told: str
+) -> None:
+    config, _ = site
+    config.write_text(f"{config.read_text('utf-8')}[budgets]\n{budgets}\n", "utf-8")
+    code, said = run("check", "--config", str(config))
+    assert code == 0, "the budget refuses it at its time: no reason not to start"
+    assert f"budgets: pop-cas: {told} by [budgets], so there it is refused and escalates\n" in said
+    assert "pop-monitor" not in [line.split(": ")[1] for line in said.splitlines() if line.startswith("budgets: ")]
+
+
+def test_budgets_that_were_raised_let_no_ladder_do_more(site: tuple[Path, Path]) -> None:
+    config, _ = site
+    config.write_text(f"{config.read_text('utf-8')}[budgets]\nreboots_in_12_hours_server = 5\n", "utf-8")
+    assert "budgets:" not in run("check", "--config", str(config))[1]
+    assert Budgets(reboots_in_12_hours_server=5).of_a_ladder() == Budgets().of_a_ladder() == CEILINGS
 
 
 async def test_the_daemon_refuses_to_start_on_a_dangerous_runbook_and_names_the_path(site: tuple[Path, Path]) -> None:
