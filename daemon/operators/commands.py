@@ -18,13 +18,25 @@ from daemon.domain.values import timestamp
 from daemon.domain.windows import Window
 from daemon.exchange.logons import Refusal
 from daemon.operators.pauses import PauseOrders
+from daemon.operators.requests import (
+    AddWindow,
+    Approve,
+    Close,
+    Decline,
+    EndWindow,
+    Pause,
+    Release,
+    Resume,
+    ResumeScope,
+    Status,
+    Undo,
+    understood,
+)
 from daemon.operators.windows import WindowOrders
 from daemon.remediation.guardrails import approvals, causes
 from daemon.remediation.incidents.opening import about
 from daemon.remediation.incidents.snapshot import ORDERED_UNDO
 from statemachines.table import End
-
-Request = Mapping[str, Any]
 
 ROUNDS = 100  #: how often an order is tried anew because the incident moved on between the look and the commit
 MOST_WAITING = 1000  #: outgoing messages that are counted; there are that many, or more
@@ -35,7 +47,7 @@ class Command:
     """A command, and who may give it. There is no default: a new command says it."""
 
     role: OperatorRole | None  #: the least one; None: whoever may open the control socket
-    carry_out: Callable[[Any, str, Request], Awaitable[dict[str, Any]]]  #: by `Operators`, for a user
+    carry_out: Callable[[Any, str, Any], Awaitable[dict[str, Any]]]  #: by `Operators`, for a user, what is asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +68,7 @@ class Operators:
     _switching: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock), init=False)
     _scheduling: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)  #: two windows of one name would not do
 
-    async def carry_out(self, user: str, request: Request) -> dict[str, Any]:
+    async def carry_out(self, user: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out one command for a user, who may give it: the control socket has seen to that.
 
         Raises:
@@ -65,11 +77,11 @@ class Operators:
         command = self.COMMANDS.get(str(request.get("command")))
         if command is None:
             raise OperatorError(f"unknown command {request.get('command')!r}; known: {', '.join(self.COMMANDS)}")
-        answer = await command.carry_out(self, user, request)
+        answer = await command.carry_out(self, user, understood(request))
         self.wake()
         return answer
 
-    async def _status(self, _user: str, _request: Request) -> dict[str, Any]:
+    async def _status(self, _user: str, _order: Status) -> dict[str, Any]:
         ledger = await self.store.ledger(thorough=True)
         waiting = {each.value: len(await self.store.outbox(each, MOST_WAITING)) for each in Channel}
         return {
@@ -98,23 +110,26 @@ class Operators:
     def _window_orders(self) -> WindowOrders:
         return WindowOrders(store=self.store, clock=self.clock, inventory=self.inventory, configured=self.windows)
 
-    async def _window(self, user: str, request: Request) -> dict[str, Any]:
+    async def _add_window(self, user: str, order: AddWindow) -> dict[str, Any]:
         async with self._scheduling:
-            orders = self._window_orders
-            return await (orders.add if request["command"] == "add_window" else orders.end)(user, request)
+            return await self._window_orders.add(user, order)
 
-    async def _pause(self, user: str, request: Request) -> dict[str, Any]:
+    async def _end_window(self, user: str, order: EndWindow) -> dict[str, Any]:
+        async with self._scheduling:
+            return await self._window_orders.end(user, order)
+
+    async def _pause(self, user: str, order: Pause) -> dict[str, Any]:
         orders = self._pause_orders
-        async with self._switching[orders.scope(request) or EVERYTHING]:
-            return await orders.pause(user, request)
+        async with self._switching[orders.scope(order) or EVERYTHING]:
+            return await orders.pause(user, order)
 
-    async def _resume(self, user: str, _request: Request) -> dict[str, Any]:
+    async def _resume(self, user: str, _order: Resume) -> dict[str, Any]:
         async with self._switching[EVERYTHING]:
             return await self._pause_orders.resume(user, EVERYTHING)
 
-    async def _resume_scope(self, user: str, request: Request) -> dict[str, Any]:
+    async def _resume_scope(self, user: str, order: ResumeScope) -> dict[str, Any]:
         orders = self._pause_orders
-        scope = orders.scope(request) or None  # nothing named is not everything: that is another command's
+        scope = orders.scope(order) or None  # nothing named is not everything: that is another command's
         async with self._switching[scope or EVERYTHING]:
             return await orders.resume(user, scope)
 
@@ -122,8 +137,8 @@ class Operators:
     def _pause_orders(self) -> PauseOrders:
         return PauseOrders(switch=self.pause_file, store=self.store, clock=self.clock, inventory=self.inventory)
 
-    async def _release(self, user: str, request: Request) -> dict[str, Any]:
-        name = str(request.get("server", ""))
+    async def _release(self, user: str, order: Release) -> dict[str, Any]:
+        name = order.server
         if name.startswith("c-") and (freed := await self._release_cause(user, name)) is not None:
             return {"released": name, "servers": freed}
         server = self.inventory.find(name)
@@ -161,8 +176,8 @@ class Operators:
             return servers
         raise OperatorError(f"cause {name} changes all the time, so nothing was ordered; try again")
 
-    async def _close(self, user: str, request: Request) -> dict[str, Any]:
-        incident_id = str(request.get("incident", ""))
+    async def _close(self, user: str, order: Close) -> dict[str, Any]:
+        incident_id = order.incident
         for _ in range(ROUNDS):
             incident = await self._known(incident_id)
             try:
@@ -171,13 +186,12 @@ class Operators:
                 continue  # it moved on while we looked; look again
         raise _restless(incident_id)
 
-    async def _answer(self, user: str, request: Request) -> dict[str, Any]:
+    async def _answer(self, user: str, order: Approve | Decline) -> dict[str, Any]:
         """Approve or decline what an incident asks."""
-        incident_id, answer = str(request.get("incident", "")), {"by": user, "why": request.get("reason") or ""}
-        answer["state"] = str(request.get("state") or "")
+        incident_id, answer = order.incident, {"by": user, "why": order.reason, "state": order.state}
         for _ in range(ROUNDS):
             incident, now = await self._known(incident_id), self.clock.now()
-            if request["command"] == "approve":
+            if isinstance(order, Approve):
                 commit = approvals.approve(incident, answer, now, self.approval_lasts)
             else:
                 commit = approvals.decline(incident, answer, now)
@@ -204,8 +218,8 @@ class Operators:
         await self.store.commit(Commit(at=now, incident=fresh, audit=(entry,)))
         return {"closed": incident.id}
 
-    async def _undo(self, user: str, request: Request) -> dict[str, Any]:
-        incident_id = str(request.get("incident", ""))
+    async def _undo(self, user: str, order: Undo) -> dict[str, Any]:
+        incident_id = order.incident
         for _ in range(ROUNDS):
             incident = await self._known(incident_id)
             left = [item for item in await self.store.undo_items(incident_id) if item.status is UndoStatus.LEFT]
@@ -262,8 +276,8 @@ class Operators:
         "undo": Command(OperatorRole.OPERATOR, _undo),
         "approve": Command(OperatorRole.OPERATOR, _answer),
         "decline": Command(OperatorRole.OPERATOR, _answer),
-        "add_window": Command(OperatorRole.OPERATOR, _window),
-        "end_window": Command(OperatorRole.OPERATOR, _window),
+        "add_window": Command(OperatorRole.OPERATOR, _add_window),
+        "end_window": Command(OperatorRole.OPERATOR, _end_window),
     }
 
 

@@ -1,6 +1,5 @@
 """What operators order about pauses: each checked, attributed, on record."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,7 @@ from daemon.domain.errors import OperatorError, StoreError
 from daemon.domain.inventory import Inventory
 from daemon.domain.pauses import scope_of
 from daemon.domain.ports import EVERYTHING, Clock, KillSwitch, Store
-
-Request = Mapping[str, Any]
+from daemon.operators.requests import Pause, ResumeScope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,19 +22,19 @@ class PauseOrders:
     clock: Clock
     inventory: Inventory
 
-    async def pause(self, user: str, request: Request) -> dict[str, Any]:
+    async def pause(self, user: str, order: Pause) -> dict[str, Any]:
         """Pause everything, a `server` or a `dag`. When it returns, no effect starts there any more.
 
         Raises:
             OperatorError: there is no such server or DAG, and nothing is paused; or it is, and not for long.
             StoreError: it is paused, and not on record.
         """
-        scope = self.scope(request)
+        scope = self.scope(order)
         if scope is None:
             raise OperatorError(
-                f"{_named(request)}, so by this name nothing was paused; `exmedic pause` pauses everything"
+                f"{_named(order)}, so by this name nothing was paused; `exmedic pause` pauses everything"
             )
-        why = f"by {user}: {request.get('reason') or 'no reason given'}"
+        why = f"by {user}: {order.reason or 'no reason given'}"
         message = f"paused {scope} {why}".replace("  ", " ")
         try:
             # The file first: should the record fail, the pause stands.
@@ -73,9 +71,9 @@ class PauseOrders:
             ) from error
         return {"paused": self.switch.reason(), "scope": scope, "paused_scopes": self.parts()}
 
-    def scope(self, request: Request) -> str | None:
-        """What a request is about; None: nothing that the inventory has."""
-        return scope_of(self.inventory, str(request.get("server") or ""), str(request.get("dag") or ""))
+    def scope(self, order: Pause | ResumeScope) -> str | None:
+        """What an order is about; None: nothing that the inventory has."""
+        return scope_of(self.inventory, order.server, order.dag)
 
     def parts(self) -> dict[str, str]:
         """The servers and DAGs that are paused by themselves, with the reasons."""
@@ -93,8 +91,7 @@ class PauseOrders:
         await self.store.commit(Commit(at=now, audit=(entry,)))
 
 
-def _named(request: Request) -> str:
-    server, dag = request.get("server"), request.get("dag")
-    if server and dag:
+def _named(order: Pause) -> str:
+    if order.server and order.dag:
         return "name a server or a DAG, not both"
-    return f"the inventory has no {'DAG' if dag else 'server'} {dag or server}"
+    return f"the inventory has no {'DAG' if order.dag else 'server'} {order.dag or order.server}"

@@ -9,6 +9,7 @@ import json
 import pwd
 import socket
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import structlog
 from daemon.config.roles import Roles
 from daemon.domain.errors import OperatorError, StoreError
 from daemon.operators.authorisation import Peer, refusal
-from daemon.operators.commands import Operators, Request
+from daemon.operators.commands import Operators
 from daemon.runtime.unix_socket import socket_address
 
 SOCKET_MODE = 0o660  #: owner and group of the daemon
@@ -122,7 +123,7 @@ def user_name(uid: int) -> str:
         return f"uid {uid}"
 
 
-def ask(path: Path, request: Request, within: float = ANSWER_WITHIN) -> dict[str, Any]:
+def ask(path: Path, request: Mapping[str, Any], within: float = ANSWER_WITHIN) -> dict[str, Any]:
     """Send one command to the daemon that listens at `path`, and wait so many seconds for its answer.
 
     Raises:
@@ -143,7 +144,7 @@ def ask(path: Path, request: Request, within: float = ANSWER_WITHIN) -> dict[str
     return answer
 
 
-def _conversed(client: socket.socket, path: Path, request: Request) -> dict[str, Any]:
+def _conversed(client: socket.socket, path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         client.sendall(json.dumps(dict(request)).encode() + b"\n")
         with client.makefile("rb") as lines:

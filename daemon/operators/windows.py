@@ -1,22 +1,19 @@
 """What operators order about windows: each checked, attributed, on record."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from daemon.config.windows import LONGEST, ill_timed
+from daemon.config.windows import ill_timed
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit
 from daemon.domain.errors import OperatorError
 from daemon.domain.inventory import Inventory
 from daemon.domain.ports import Clock, Store
 from daemon.domain.values import timestamp
-from daemon.domain.windows import Holding, Span, Window, WindowKind, holding, next_change
-
-Request = Mapping[str, Any]
-
-LONGEST_NAME = 64  #: characters; every hold repeats it
+from daemon.domain.windows import Holding, Span, Window, holding, next_change
+from daemon.operators.requests import AddWindow, EndWindow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +25,14 @@ class WindowOrders:
     inventory: Inventory
     configured: tuple[Window, ...]
 
-    async def add(self, user: str, request: Request) -> dict[str, Any]:
+    async def add(self, user: str, order: AddWindow) -> dict[str, Any]:
         """Add a one-off window.
 
         Raises:
             OperatorError: it makes no sense, or there is one of that name.
         """
         now = self.clock.now()
-        window = self._understood(user, request, now)
+        window = self._window(user, order, now)
         for known in (*self.configured, *await self.store.windows(now)):
             if known.name == window.name:
                 by = f"added by {known.added_by}" if known.added_at else "of exmedic.toml"
@@ -49,13 +46,13 @@ class WindowOrders:
         await self.store.commit(Commit(at=now, window=window, audit=(entry,)))
         return {"window": told}
 
-    async def end(self, user: str, request: Request) -> dict[str, Any]:
+    async def end(self, user: str, order: EndWindow) -> dict[str, Any]:
         """End a window before its time.
 
         Raises:
             OperatorError: no window of that name was added by command, or it is over.
         """
-        now, name = self.clock.now(), str(request.get("name", ""))
+        now, name = self.clock.now(), order.name
         if any(window.name == name for window in self.configured):
             raise OperatorError(f"the window {name} is of exmedic.toml: take it out there, then restart the daemon")
         added = await self.store.windows(now)
@@ -81,28 +78,23 @@ class WindowOrders:
             "next_change": None if change is None else timestamp(change),
         }
 
-    def _understood(self, user: str, request: Request, now: datetime) -> Window:
-        name, kind = str(request.get("name") or "").strip(), str(request.get("kind") or "")
-        if not name or len(name) > LONGEST_NAME or not name.isprintable():
-            raise OperatorError(f"a window needs a name of at most {LONGEST_NAME} characters, all on one line")
-        if kind not in set(WindowKind):
-            raise OperatorError(f"{kind or 'nothing'} is no kind of window; known: {', '.join(WindowKind)}")
-        begins = _moment(request, "from") or now
-        ends = _moment(request, "until") or begins + _hours(request)
+    def _window(self, user: str, order: AddWindow, now: datetime) -> Window:
+        begins = order.begins or now
+        ends = order.until or begins + timedelta(hours=order.hours)
         if ends <= now:
             raise OperatorError(f"until must be in the future; here it is {_shown(now)} UTC")
         if wrong := ill_timed(begins, ends):
             raise OperatorError(f"until {wrong}")
         return Window(
-            kind=WindowKind(kind),
-            name=name,
+            kind=order.kind,
+            name=order.name,
             when=Span(begins, ends),
-            servers=tuple(self._server(server) for server in _names(request, "servers")),
-            dags=_among(_names(request, "dags"), "DAG", [each.dag for each in self.inventory if each.dag]),
-            sites=_among(_names(request, "sites"), "site", [each.site for each in self.inventory]),
+            servers=tuple(self._server(server) for server in order.servers),
+            dags=_among(order.dags, "DAG", [each.dag for each in self.inventory if each.dag]),
+            sites=_among(order.sites, "site", [each.site for each in self.inventory]),
             added_at=now,
             added_by=user,
-            reason=str(request.get("reason") or ""),
+            reason=order.reason,
         )
 
     def _server(self, name: str) -> str:
@@ -126,13 +118,6 @@ def _shown(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
-def _names(request: Request, field: str) -> tuple[str, ...]:
-    given = request.get(field) or ()
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise OperatorError(f"{field} must be a list of names")
-    return tuple(str(name) for name in given)
-
-
 def _among(names: Sequence[str], what: str, known: Sequence[str]) -> tuple[str, ...]:
     """The names as the inventory spells them."""
     spelt = {name.lower(): name for name in known}
@@ -142,26 +127,3 @@ def _among(names: Sequence[str], what: str, known: Sequence[str]) -> tuple[str, 
                 f"the inventory has no {what} {name}; it has {', '.join(sorted(spelt.values())) or 'none'}"
             )
     return tuple(spelt[name.lower()] for name in names)
-
-
-def _moment(request: Request, field: str) -> datetime | None:
-    text = str(request.get(field) or "")
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise OperatorError(f"{field} must be a date and time with its offset from UTC, such as 2026-11-05T22:00+01:00")
-    return moment
-
-
-def _hours(request: Request) -> timedelta:
-    try:
-        hours = float(request.get("hours") or 0)
-    except (TypeError, ValueError):
-        hours = 0.0
-    if not 0 < hours <= LONGEST / timedelta(hours=1):
-        raise OperatorError("say when it ends: until a date and time, or for how many hours")
-    return timedelta(hours=hours)
