@@ -1,6 +1,7 @@
 """House rules that no linter knows: one importer for each vendor library, small modules and functions, plain names."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,41 @@ def test_nothing_imports_systemd_by_that_name() -> None:
     # The folder of units at the top would be imported in its place, and empty.
     assert not [path for path in MODULES if any(name.partition(".")[0] == "systemd" for name in imported(path))]
     assert not (ROOT / "systemd" / "__init__.py").exists()
+
+
+def logged(path: Path) -> Iterator[ast.Call]:
+    """The calls of a module's logger, which the test after the next holds to its name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_log."):
+            yield node
+
+
+def test_a_log_event_is_a_name_and_what_is_to_be_said_of_it_are_fields() -> None:
+    calls = [(path, call) for path in MODULES for call in logged(path)]
+    assert len(calls) > 40
+    prose = [
+        f"{path}:{call.lineno}"
+        for path, call in calls
+        if [type(each) for each in call.args] != [ast.Constant]
+        or not re.fullmatch(r"[a-z]+(_[a-z]+)*", str(getattr(call.args[0], "value", "")))
+    ]
+    assert not prose
+
+
+def test_a_logger_is_called_log_and_bears_the_name_of_exmedic() -> None:
+    made = [
+        (path, node)
+        for path in MODULES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign) and "structlog.get_logger(" in ast.unparse(node)
+    ]
+    wrong = [
+        f"{path}:{node.lineno}"
+        for path, node in made
+        if not re.fullmatch(r"_log = structlog\.get_logger\('exmedic\.[a-z_]+'\)", ast.unparse(node))
+    ]
+    assert not wrong
+    assert sum(path.read_text().count("structlog.get_logger(") for path in MODULES) == len(made), "one a module, on top"
 
 
 def test_modules_and_functions_stay_small_and_names_stay_plain() -> None:

@@ -33,7 +33,7 @@ _RAISES_NOTHING = frozenset({"acknowledge", "close", "delete", "note", "recovery
 for _name in ("apprise", "urllib3.connectionpool"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
-log = structlog.get_logger("exmedic.notify")
+_log = structlog.get_logger("exmedic.notify")
 
 
 class AppriseNotifier:
@@ -73,7 +73,9 @@ class AppriseNotifier:
             each.cancel()
         for number, taken in enumerate(accepted, start=1):
             if not taken:
-                log.warning("channel_failed", channel=number, of=len(accepted), todo="check its line in the URLs' file")
+                _log.warning(
+                    "channel_failed", channel=number, of=len(accepted), todo="check its line in the URLs' file"
+                )
         if not any(accepted):
             raise NotifyFailed(f"none of {len(accepted)} notification channels accepted the message")
 
@@ -104,5 +106,5 @@ def _send(channel: apprise.Apprise, title: str, body: str, notify_type: apprise.
         text = apprise.NotifyFormat.TEXT
         return bool(channel.notify(title=title, body=body, notify_type=notify_type, body_format=text))
     except Exception as error:  # noqa: BLE001 - plugins raise what they like, with the URL in it
-        log.warning("channel_error", error=type(error).__name__)
+        _log.warning("channel_error", error=type(error).__name__)
         return False

@@ -59,7 +59,7 @@ class Deferral:
                 continue
             self._committed()
             return True
-        _log.warning("what was set aside is taken up at the next look", key=str(deferred.key), why=why)
+        _log.warning("deferred_not_taken_up", key=str(deferred.key), why=why, todo="the next look takes it up")
         return False
 
     async def _decide(self, deferred: Deferred) -> Commit:

@@ -147,7 +147,7 @@ class Dispatch:
                 await self._family.store.commit(commit)
             except Conflict as conflict:
                 # The incident moved on between the look and the commit: look again.
-                _log.debug("routing again", alert=rows[0].id, why=str(conflict))
+                _log.debug("routing_conflict", alert=rows[0].id, why=str(conflict))
                 why = str(conflict)
                 continue
             if commit.room:
@@ -156,7 +156,7 @@ class Dispatch:
                 self._storm = of_a_storm(commit.defer[0].reason)
             self._committed()
             return frozenset(commit.routing.alert_ids)
-        _log.warning("alerts stay pending, and are routed at the next look", alert=rows[0].id, why=why)
+        _log.warning("alerts_not_routed", alert=rows[0].id, why=why, todo="they stay pending until the next look")
         return frozenset()
 
     async def _decide(self, rows: Sequence[StoredAlert]) -> Commit | None:

@@ -123,6 +123,6 @@ def _notifier(settings: Settings) -> AppriseNotifier | None:
     lines = [] if urls is None else [line.strip() for line in read_secret(urls).splitlines()]
     wanted = [line for line in lines if line]
     if urls is None or not wanted:
-        _log.warning("no notification channel is configured: escalations reach only the bus and the journal")
+        _log.warning("no_notification_channel", what="escalations reach only the bus and the journal")
         return None
     return AppriseNotifier(wanted, urls.file or Path(str(urls.credential)))

@@ -24,7 +24,7 @@ _BATCH = 200
 _RETRY_FIRST, _RETRY_MOST = 0.5, 30.0  #: seconds between attempts while the sink is down
 
 
-log = structlog.get_logger("exmedic.audit")
+_log = structlog.get_logger("exmedic.audit")
 
 
 class AuditFollower:
@@ -85,11 +85,11 @@ class AuditFollower:
                 await self._sink.emit(row)
             except SinkDown as error:
                 if self._failures == 0:
-                    log.warning("audit_sink_down", reason=str(error), todo="rows stay in the store and are sent later")
+                    _log.warning("audit_sink_down", reason=str(error), todo="rows stay in the store and are sent later")
                 self._failures += 1
                 return False
             if self._failures:
-                log.info("audit_sink_up", attempts=self._failures)
+                _log.info("audit_sink_up", attempts=self._failures)
                 self._failures = 0
             self._sent = max(self._sent, row.seq)
         return True

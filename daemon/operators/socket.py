@@ -75,7 +75,7 @@ class ControlSocket:
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
         except (TimeoutError, ValueError, ConnectionError) as error:
-            _log.warning("operator's connection dropped", user=peer.user, why=str(error))
+            _log.warning("operator_dropped", user=peer.user, why=str(error))
         finally:
             writer.close()
 
@@ -84,9 +84,9 @@ class ControlSocket:
             request = json.loads(line)
             if not isinstance(request, dict):
                 return {"error": "a command is one JSON object on a line"}
-            _log.info("operator's command", user=peer.user, command=request.get("command"))
+            _log.info("operator_command", user=peer.user, command=request.get("command"))
             if refused := await self._refusal(peer, str(request.get("command"))):
-                _log.warning("operator's command refused", user=peer.user, why=refused)
+                _log.warning("operator_refused", user=peer.user, why=refused)
                 return {"error": refused}
             return await self._operators.carry_out(peer.user, request)
         except json.JSONDecodeError as error:

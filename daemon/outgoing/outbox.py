@@ -23,7 +23,7 @@ _NOTIFY_LIMIT = 1000  #: messages looked at; they wait side by side, so one that
 _NOTIFY_AT_ONCE = 8
 _NOTIFY_FIRST, _NOTIFY_MOST = 10.0, 900.0  #: seconds between attempts to deliver one notification
 
-log = structlog.get_logger("exmedic.outbox")
+_log = structlog.get_logger("exmedic.outbox")
 
 
 def bus_payload(row: OutboxRow) -> bytes:
@@ -129,7 +129,9 @@ class Outbox:
             await self._notifier.notify(title, str(body.get("text", "")), PageKind(str(body.get("kind", ""))))
         except NotifyFailed as error:
             due = next_attempt(self._clock.now(), row.attempts)
-            log.warning("notification_failed", title=title, attempts=row.attempts + 1, reason=str(error), next=str(due))
+            _log.warning(
+                "notification_failed", title=title, attempts=row.attempts + 1, reason=str(error), next=str(due)
+            )
             await self._store.outbox_retry(row.seq, due)
             return
         await self._over(row, AuditKind.NOTIFIED, f"a channel accepted: {title}")

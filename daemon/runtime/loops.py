@@ -72,13 +72,15 @@ class Daemon:
             service = tasks.create_task(self._serve(), name="service manager")
             await self._until(stop, [*taking.values(), *working, *flushing])
             self.service.stopping()
-            _log.info("stopping: no new alerts are taken in; running actions reach their outcome or their deadline")
+            _log.info(
+                "stopping", what="no new alerts are taken in; running actions reach their outcome or their deadline"
+            )
             await cancel(taking["intake"])
             await self._end(working, stop_working)
             # Until here somebody may still have to pause.
             await cancel(taking["remote pause"])
             await self.stopped()
-            _log.info("stopping: flushing")
+            _log.info("stopping", what="flushing")
             await self._end(flushing, stop_flushing)
             await cancel(taking["bus"], service)
 
@@ -115,7 +117,7 @@ class Daemon:
     def _feed(self, stuck: list[str]) -> None:
         if stuck:
             # Not fed: systemd restarts us, and every incident goes on where it was.
-            _log.error("loops are stuck", loops=stuck)
+            _log.error("loops_stuck", loops=stuck)
             self.service.status(f"stuck: {', '.join(stuck)}")
             return
         self.service.status("bus connected" if self.ready() else "bus not connected; alerts wait at the broker")

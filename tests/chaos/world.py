@@ -221,7 +221,7 @@ def _emitted(log: Path) -> frozenset[tuple[int, str]]:
 
 
 def _internal_errors(log: Path) -> tuple[str, ...]:
-    return tuple(line for line in log.read_text().splitlines() if '"internal error"' in line)
+    return tuple(line for line in log.read_text().splitlines() if '"internal_error"' in line)
 
 
 def _changed(site: Site) -> frozenset[tuple[str, str]]:

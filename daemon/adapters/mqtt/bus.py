@@ -22,7 +22,7 @@ _KEEPALIVE = 30  #: seconds; a dead connection is noticed within twice this
 _RECEIVE_MAXIMUM = 500  #: unacknowledged messages the broker may send us at once; bounds our memory
 _STABLE = 10.0  #: seconds; a connection that lasted less is a failed attempt, so that its successor waits
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger("exmedic.mqtt")
 
 
 def tls_context(tls: BusTls | None) -> ssl.SSLContext | None:
@@ -154,11 +154,11 @@ class MqttBus:
             self._down_since = time.monotonic()
         if not self._down_logged:
             self._down_logged = True
-            log.warning("bus_down", broker=self._place, reason=reason, todo="it is tried again until it answers")
+            _log.warning("bus_down", broker=self._place, reason=reason, todo="it is tried again until it answers")
 
     def _log_up(self) -> None:
         seconds = 0.0 if self._down_since is None else time.monotonic() - self._down_since
-        log.info("bus_up", broker=self._place, client=self._settings.client_id, down_seconds=round(seconds, 1))
+        _log.info("bus_up", broker=self._place, client=self._settings.client_id, down_seconds=round(seconds, 1))
         self._down_since, self._down_logged = None, False
 
     @property

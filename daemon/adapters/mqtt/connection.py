@@ -32,7 +32,7 @@ _PUBACK_DEADLINE = 30.0  #: seconds until a publication without an acknowledgeme
 _CANARY_DEADLINE = 10.0  #: seconds for our own message to come back
 _GOODBYE_DEADLINE = 2.0  #: seconds for "offline" at an orderly close
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger("exmedic.mqtt")
 
 
 class LostError(Exception):
@@ -159,7 +159,7 @@ class Connection:
         if topic not in self._refused:
             self._refused.add(topic)
             grant = f"grant the user of client {self._settings.client_id} write access to {self._settings.prefix}/#"
-            log.error("bus_refused", topic=topic, reason=str(reason), todo=grant)
+            _log.error("bus_refused", topic=topic, reason=str(reason), todo=grant)
 
     async def _pump(self) -> None:
         try:
@@ -217,7 +217,7 @@ class Connection:
             # Alerts must not wait for a right that only the pause needs.
             self._refused.add(pauses)
             todo = f"grant the user of client {self._settings.client_id} read access to it"
-            log.error("bus_pause_refused", topic=pauses, reason="nobody can pause over the bus", todo=todo)
+            _log.error("bus_pause_refused", topic=pauses, reason="nobody can pause over the bus", todo=todo)
         if refused - {pauses}:
             missing = ", ".join(sorted(refused - {pauses}))
             raise LostError(f"the broker refused the subscription to {missing}: grant read access to it")
@@ -231,7 +231,7 @@ class Connection:
                 await self._canary_back.wait()
         except TimeoutError:
             if self.alive:
-                log.warning(
+                _log.warning(
                     "bus_canary_lost",
                     topic=self._canary_topic,
                     reason=f"our own message did not come back within {_CANARY_DEADLINE:g} s",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import structlog
 
-log = structlog.get_logger("exmedic.systemd")
+_log = structlog.get_logger("exmedic.systemd")
 
 
 class ServiceManager:
@@ -41,7 +41,7 @@ class ServiceManager:
                 notify.setblocking(False)
                 notify.sendto(message.encode(), address)
         except OSError as error:
-            log.warning("systemd_not_told", message=message, reason=error.strerror)
+            _log.warning("systemd_not_told", message=message, reason=error.strerror)
 
 
 def _watchdog_interval(environment: Mapping[str, str]) -> float | None:

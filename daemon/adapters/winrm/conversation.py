@@ -61,7 +61,7 @@ _FAULTS = {
 for _noisy in ("urllib3", "requests_credssp", "requests_kerberos", "spnego"):
     logging.getLogger(_noisy).setLevel(logging.ERROR)
 
-_log = structlog.get_logger(__name__)
+_log = structlog.get_logger("exmedic.winrm")
 
 
 class _Silence(Stop):

@@ -24,7 +24,7 @@ from daemon.exchange import launch as scripts
 from daemon.exchange.envelope import read_answer
 from daemon.exchange.logons import Logons
 
-_log = structlog.get_logger(__name__)
+_log = structlog.get_logger("exmedic.winrm")
 
 
 class WinrmShell:

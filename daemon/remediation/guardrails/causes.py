@@ -55,7 +55,7 @@ async def noted(context: GuardContext, hold: Hold, incident: Incident) -> Hold:
             continue  # another incident of it was noted meanwhile
         paged = cause.tells(incident.id, _oldest_page(context))
         return replace(hold, reason=f"{hold.reason} (cause {cause.id})", paged=paged)
-    _log.warning("a cause is noted at the next look", what=found.what)
+    _log.warning("cause_not_noted", what=found.what, todo="the next look notes it")
     return hold
 
 
@@ -67,7 +67,7 @@ async def cleared(context: GuardContext, incident: Incident) -> None:
             try:
                 await context.store.commit(Commit(at=context.clock.now(), cause=replace(cause, incidents=left)))
             except Conflict:
-                _log.debug("it moved on meanwhile; the next look decides", cause=cause.id)
+                _log.debug("cause_conflict", cause=cause.id)  # the next look decides
 
 
 async def end_those_over(context: GuardContext) -> None:
@@ -82,7 +82,7 @@ async def end_those_over(context: GuardContext) -> None:
                 Commit(at=now, cause=replace(cause, ended=now), audit=(_over(cause, now, message),))
             )
         except Conflict:
-            _log.debug("it moved on meanwhile; the next look decides", cause=cause.id)
+            _log.debug("cause_conflict", cause=cause.id)  # the next look decides
 
 
 def released(cause: Cause, held: Sequence[Incident], now: datetime, user: str) -> Commit:

@@ -81,14 +81,14 @@ async def look(context: GuardContext, ask: Asker, before: Incident) -> None:
     try:
         seen = await _seen(ask, server, incident)
     except Exception:  # noqa: BLE001 - the incident is over: a defect here must not open its end again
-        _log.exception("the look at a healthy server failed", incident=before.id)
+        _log.exception("last_look_failed", incident=before.id)
         return
     now = context.clock.now()
     fresh = replace(incident, facts={**incident.facts, LOOK: {**seen, "at": timestamp(now)}})
     try:
         await context.store.commit(Commit(at=now, incident=fresh))
     except Conflict:
-        _log.debug("moved on before the look was kept", incident=before.id)
+        _log.debug("last_look_conflict", incident=before.id)
 
 
 async def _seen(ask: Asker, server: Server, incident: Incident) -> Json:

@@ -109,7 +109,7 @@ async def _intend(session: Session, case: Case, prepared: Prepared) -> None:
         committed = await services.store.commit(commit)
     except Conflict as conflict:
         # The incident moved on, or another one took the claim first: everything is asked afresh.
-        _log.info("asking again", incident=case.incident.id, why=str(conflict))
+        _log.info("intent_conflict", incident=case.incident.id, why=str(conflict))
         return
     if committed is None or commit.step is None:
         raise StoreError("the store did not return the incident of an intent")

@@ -83,7 +83,7 @@ class Runner:
                 if isinstance(error, StoreError) and not isinstance(error, Conflict):
                     raise  # without its store the daemon must stop
                 # A defect in one ladder must not stop the others: it escalates.
-                _log.exception("internal error", incident=incident_id)
+                _log.exception("internal_error", incident=incident_id)
                 await self._escalate_defect(turn, incident_id, error)
             self._parts.committed()
 
@@ -94,7 +94,7 @@ class Runner:
         except Exception as again:
             if isinstance(again, StoreError) and not isinstance(again, Conflict):
                 raise
-            _log.exception("the way out fails as well; giving the incident up", incident=incident_id)
+            _log.exception("way_out_failed", incident=incident_id, what="the incident is given up")
             while not await self._given_up(incident_id, f"{type(error).__name__}: {error}"):
                 pass  # an alert joined or an operator came in between: on the incident as it is now
 

@@ -87,7 +87,7 @@ async def watch(session: Session) -> None:
     try:
         await session.services.store.commit(Commit(at=now, incident=fresh, audit=audit))
     except Conflict:
-        _log.debug("watching again", incident=incident.id)  # something joined meanwhile; it is still due
+        _log.debug("latch_conflict", incident=incident.id)  # something joined meanwhile; it is still due
 
 
 async def _over_by_itself(session: Session) -> tuple[str, Json]:
