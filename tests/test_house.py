@@ -114,6 +114,20 @@ def test_a_logger_is_called_log_and_bears_the_name_of_exmedic() -> None:
     assert sum(path.read_text().count("structlog.get_logger(") for path in MODULES) == len(made), "one a module, on top"
 
 
+def test_no_function_is_written_twice() -> None:
+    where: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name != "__init__":
+                body = node.body[ast.get_docstring(node) is not None :]
+                where.setdefault("".join(map(ast.dump, body)), []).append(f"{path}:{node.lineno} {node.name}")
+    assert not [found for body, found in where.items() if len(found) > 1 and len(body) > SHORT]
+
+
+#: Characters of a syntax tree; what is shorter may well be the same by chance.
+SHORT = 250
+
+
 def test_modules_and_functions_stay_small_and_names_stay_plain() -> None:
     long_modules = [str(path) for path in MODULES if len(path.read_text().splitlines()) > 400]
     assert not long_modules

@@ -15,7 +15,8 @@ from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit, Deferred
 from daemon.domain.errors import Conflict
 from daemon.remediation.guardrails.windows import asked_again, maintenance
-from daemon.remediation.incidents.opening import Family, Opening, about, lets_go, opened
+from daemon.remediation.incidents.opening import Family, Opening, lets_go, opened
+from daemon.remediation.incidents.snapshot import about
 from daemon.runtime.wakeup import POLL, Nudge
 
 BATCH = 20

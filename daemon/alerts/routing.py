@@ -22,7 +22,8 @@ from daemon.domain.inventory import Server
 from daemon.domain.windows import Holding
 from daemon.outgoing.messages import storm_messages
 from daemon.remediation.guardrails.windows import asked_again, maintenance
-from daemon.remediation.incidents.opening import Family, Opening, about, lets_go, opened
+from daemon.remediation.incidents.opening import Family, Opening, lets_go, opened
+from daemon.remediation.incidents.snapshot import about
 from daemon.runtime.wakeup import POLL, Nudge
 from statemachines.compiler import Ladder
 

@@ -26,17 +26,19 @@ from statemachines.model import Definition
 DATABASE = "exmedic.db"
 
 
+def runbook_places(settings: Settings) -> list[Path]:
+    """Where runbooks are: the shipped ones, then the site's own, which may take their place."""
+    return [shipped_directory(), *([settings.runbooks] if settings.runbooks is not None else [])]
+
+
 def runbooks(settings: Settings) -> tuple[Definition, ...]:
     """The shipped runbooks and the site's own.
 
     Raises:
         ConfigError: any of them is wrong.
     """
-    directories = [shipped_directory()]
-    if settings.runbooks is not None:
-        directories.append(settings.runbooks)
     try:
-        return load_runbooks(*directories)
+        return load_runbooks(*runbook_places(settings))
     except RunbookError as error:
         raise ConfigError(error.mistakes) from error
 

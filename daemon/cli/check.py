@@ -1,10 +1,9 @@
 """`exmedic check`: configuration, inventory and runbooks."""
 
-import typer
 from rich.markup import escape
 
 from daemon.app.offline import beyond_budgets, check_everything, runbooks
-from daemon.cli.console import DEFAULT_CONFIG, Config, out, print_mistakes, site
+from daemon.cli.console import DEFAULT_CONFIG, Config, mistakes_told, out, site
 from daemon.config.guardrails import ActionClass, Safety
 from daemon.domain.errors import ConfigError
 from daemon.domain.inventory import Inventory
@@ -19,9 +18,9 @@ def check(config: Config = DEFAULT_CONFIG) -> None:
     All mistakes are reported at once, each with its file and line. Exit code 2 if there are any.
     """
     mistakes, names = check_everything(config)
-    if mistakes:
-        print_mistakes(ConfigError(mistakes))
-        raise typer.Exit(2)
+    with mistakes_told():
+        if mistakes:
+            raise ConfigError(mistakes)
     settings, inventory = site(config)
     out.print(f"[green]good[/] {config}: {len(inventory.servers)} servers, {len(names)} runbooks ({', '.join(names)})")
     if settings.notify.urls is None:

@@ -1,5 +1,8 @@
 """Where the commands print, and how a status, a moment or a mistake looks there."""
 
+import contextlib
+import json
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +16,7 @@ from daemon.config.settings import Settings, load_settings
 from daemon.domain.errors import ConfigError
 from daemon.domain.incidents import IncidentStatus
 from daemon.domain.inventory import Inventory
+from statemachines.loader import RunbookError
 
 out = Console(highlight=False)
 errors = Console(stderr=True)
@@ -59,22 +63,37 @@ def clock_time(moment: datetime | None) -> str:
 
 def site(config: Path) -> tuple[Settings, Inventory]:
     """The settings and inventory of a site; prints every mistake and exits with 2 if there are any."""
-    try:
+    with mistakes_told():
         return load_site(config)
-    except ConfigError as error:
-        print_mistakes(error)
-        raise typer.Exit(2) from error
 
 
 def settings_of(config: Path | None) -> Settings:
     """The settings of a site, and the default ones where there is none; prints every mistake and exits with 2."""
     if config is None and DEFAULT_CONFIG.exists():
         config = DEFAULT_CONFIG
-    try:
+    with mistakes_told():
         return Settings() if config is None else load_settings(config)
-    except ConfigError as error:
-        print_mistakes(error)
-        raise typer.Exit(2) from error
+
+
+@contextlib.contextmanager
+def mistakes_told(code: int = 2) -> Iterator[None]:
+    """Print every mistake that what is done here finds in a configuration or a runbook, and exit with the code."""
+    try:
+        yield
+    except (ConfigError, RunbookError) as error:
+        print_mistakes(ConfigError(error.mistakes))
+        raise typer.Exit(code) from error
+
+
+def name_and_value(text: str) -> tuple[str, object] | None:
+    """NAME=VALUE; a value that is a number, true or false is taken as such. None: it is not of that form."""
+    name, is_given, value = text.partition("=")
+    if not is_given:
+        return None
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
 
 
 def print_mistakes(error: ConfigError) -> None:

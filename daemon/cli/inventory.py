@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from daemon.app import servers
-from daemon.cli.console import DEFAULT_CONFIG, Config, errors, out, print_mistakes, settings_of, site
+from daemon.cli.console import DEFAULT_CONFIG, Config, errors, mistakes_told, out, print_mistakes, settings_of, site
 from daemon.config.guardrails import Safety
 from daemon.config.inventory import load_inventory
 from daemon.config.inventory_edit import NotEditable, Value, edited, table
@@ -136,11 +136,8 @@ def _present(settings: Settings) -> tuple[bytes | None, tuple[Server, ...]]:
     source = read_toml(path)
     if not source.mistakes and not source.values.get("servers"):
         return before, ()
-    try:
+    with mistakes_told():
         return before, load_inventory(path, settings).servers
-    except ConfigError as error:
-        print_mistakes(error)
-        raise typer.Exit(2) from error
 
 
 def _asked(

@@ -1,6 +1,5 @@
 """`exmedic lab`: a simulated Exchange organisation to try exmedic on, and the faults to break it with."""
 
-import json
 import signal
 import threading
 from pathlib import Path
@@ -10,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.cli.console import out
+from daemon.cli.console import name_and_value, out
 from daemon.lab.broker import EmbeddedBroker
 from daemon.lab.clock import LabClock
 from daemon.lab.faults import FAULTS
@@ -68,14 +67,10 @@ def break_(
 
 
 def _option(text: str) -> tuple[str, object]:
-    """NAME=VALUE; a value that is a number, true or false is taken as such."""
-    name, is_given, value = text.partition("=")
-    if not is_given:
+    option = name_and_value(text)
+    if option is None:
         raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--option")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
+    return option
 
 
 @app.command()

@@ -27,6 +27,7 @@ _UNCONFIRMED = (
 Reason = Annotated[str, typer.Option(help="Why; it goes on record.")]
 Server = Annotated[str, typer.Option("--server", help="Only this server of the inventory.")]
 Dag = Annotated[str, typer.Option("--dag", help="Only this DAG of the inventory.")]
+State = Annotated[str, typer.Option(help="The state that you mean, from the page; left out: what it asks now.")]
 
 
 def pause(config: Config = DEFAULT_CONFIG, reason: Reason = "", server: Server = "", dag: Dag = "") -> None:
@@ -120,9 +121,7 @@ def undo(
 
 def approve(
     incident: Annotated[str, typer.Argument(help="The incident's id, from the page or `exmedic incidents`.")],
-    state: Annotated[
-        str, typer.Option(help="The state that you mean, from the page; left out: what it asks now.")
-    ] = "",
+    state: State = "",
     reason: Reason = "",
     config: Config = DEFAULT_CONFIG,
 ) -> None:
@@ -138,9 +137,7 @@ def approve(
 
 def decline(
     incident: Annotated[str, typer.Argument(help="The incident's id, from the page or `exmedic incidents`.")],
-    state: Annotated[
-        str, typer.Option(help="The state that you mean, from the page; left out: what it asks now.")
-    ] = "",
+    state: State = "",
     reason: Reason = "",
     config: Config = DEFAULT_CONFIG,
 ) -> None:

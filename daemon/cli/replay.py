@@ -11,15 +11,15 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
-from daemon.app.offline import reading_file
-from daemon.cli.console import SiteConfig, clock_time, out, print_mistakes, settings_of
+from daemon.app.offline import reading_file, runbook_places
+from daemon.cli.console import SiteConfig, clock_time, mistakes_told, out, settings_of
 from daemon.domain.errors import ConfigError, OperatorError
 from daemon.domain.incidents import Incident
 from daemon.domain.ports import Store
 from daemon.domain.values import timestamp
 from daemon.reports.replay import Recorded, Replayed, concerns, replay
 from statemachines.compiler import Ladder
-from statemachines.loader import Draft, RunbookError, draft, shipped_directory
+from statemachines.loader import Draft, draft
 from statemachines.model import Definition
 
 _DIFFERS = 3  #: exit code
@@ -55,14 +55,10 @@ def replay_command(
 def _draft(runbook: Path, config: Path | None) -> Draft:
     """The changed runbook; prints every mistake and exits with 1 if it could harm."""
     settings = settings_of(config)
-    try:
-        changed = draft(runbook, shipped_directory(), *([settings.runbooks] if settings.runbooks else []))
-    except RunbookError as error:
-        print_mistakes(ConfigError(error.mistakes))
-        raise typer.Exit(1) from error
-    if changed.unproven:
-        print_mistakes(ConfigError(changed.unproven))
-        raise typer.Exit(1)
+    with mistakes_told(1):
+        changed = draft(runbook, *runbook_places(settings))
+        if changed.unproven:
+            raise ConfigError(changed.unproven)
     return changed
 
 

@@ -10,8 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.app.offline import runbooks
-from daemon.cli.console import SiteConfig, errors, out, print_mistakes, settings_of
+from daemon.app.offline import runbook_places, runbooks
+from daemon.cli.console import SiteConfig, errors, mistakes_told, name_and_value, out, print_mistakes, settings_of
 from daemon.domain.audit import AuditKind, AuditRow
 from daemon.domain.errors import ConfigError, OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus
@@ -26,7 +26,7 @@ from daemon.simulation.run import Outcome, play
 from daemon.simulation.story import Break, Mishap, Publish, Story
 from daemon.simulation.world import START
 from statemachines.actions import ACTIONS, Effect
-from statemachines.loader import Draft, RunbookError, draft, shipped_directory
+from statemachines.loader import Draft, draft
 from statemachines.mistake import suggestion
 from statemachines.model import Definition, Handled
 
@@ -76,13 +76,9 @@ def simulate(
     Exit code 0 if it ends resolved, 3 if a human is paged, 1 if a rule of docs/guarantees.md is broken.
     """
     settings = settings_of(config)
-    places = [shipped_directory(), *([settings.runbooks] if settings.runbooks else [])]
-    try:
-        read = draft(file, *places)
+    with mistakes_told():
+        read = draft(file, *runbook_places(settings))
         others = runbooks(settings)
-    except (RunbookError, ConfigError) as error:
-        print_mistakes(ConfigError(error.mistakes))
-        raise typer.Exit(2) from error
     _refuse_unproven(read, anyway=anyway)
     lab = Simulation(lambda now: Record(None, now), LabClock(START))
     machine, handled, sick = _where(lab, read.definition, server, monitor)
@@ -165,13 +161,10 @@ def _aimed(kind: Fault, options: dict[str, object], sick: Monitor) -> dict[str, 
 
 
 def _option(text: str) -> tuple[str, object]:
-    name, given, value = text.partition("=")
-    if not given:
+    option = name_and_value(text)
+    if option is None:
         raise OperatorError(f"{text!r} is not NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
+    return option
 
 
 def _mishap(text: str) -> Mishap:

@@ -7,16 +7,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.app.offline import beyond_budgets, runbooks
-from daemon.cli.console import SiteConfig, out, print_mistakes, settings_of
+from daemon.app.offline import beyond_budgets, runbook_places, runbooks
+from daemon.cli.console import SiteConfig, mistakes_told, out, settings_of
 from daemon.cli.runbook_simulation import simulate
-from daemon.domain.errors import ConfigError, OperatorError
+from daemon.domain.errors import OperatorError
 from daemon.reports.explanation import explain as explanation
 from daemon.reports.explanation import wrapped
 from statemachines.actions import ACTIONS
 from statemachines.checker import bounds
 from statemachines.diagrams import arrows, deadline, mermaid, rows, summary, svg, way_out
-from statemachines.loader import RunbookError, load, shipped_directory
+from statemachines.loader import load
 from statemachines.mistake import suggestion
 from statemachines.model import Definition, Handled
 from statemachines.schema import schema_text
@@ -76,17 +76,12 @@ def check(
 
     Exit code 2 if anything is wrong. A daemon refuses to start on such a runbook.
     """
-    places = [shipped_directory()]
     settings = settings_of(config)
-    own = settings.runbooks
-    places += [own] if own is not None else []
+    places = runbook_places(settings)
     if file is not None and not any(file.resolve().is_relative_to(place.resolve()) for place in places):
         places.append(file)
-    try:
+    with mistakes_told():
         found = load(*places)
-    except RunbookError as error:
-        print_mistakes(ConfigError(error.mistakes))
-        raise typer.Exit(2) from error
     wanted = [one for one in found if file is None or file.resolve() in [known.resolve() for known in one.files]]
     if not wanted:
         raise OperatorError(f"nothing uses {file}, so nothing was proven; check a runbook that uses it")
@@ -147,11 +142,8 @@ def diagram(
 
 def _loaded(config: Path | None) -> tuple[Definition, ...]:
     settings = settings_of(config)
-    try:
+    with mistakes_told():
         return runbooks(settings)
-    except ConfigError as error:
-        print_mistakes(error)
-        raise typer.Exit(2) from error
 
 
 def _called(entry: Handled) -> str:

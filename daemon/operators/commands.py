@@ -34,8 +34,7 @@ from daemon.operators.requests import (
 )
 from daemon.operators.windows import WindowOrders
 from daemon.remediation.guardrails import approvals, causes
-from daemon.remediation.incidents.opening import about
-from daemon.remediation.incidents.snapshot import ORDERED_UNDO
+from daemon.remediation.incidents.snapshot import ORDERED_UNDO, about
 from statemachines.table import End
 
 ROUNDS = 100  #: how often an order is tried anew because the incident moved on between the look and the commit

@@ -9,10 +9,9 @@ from enum import StrEnum
 from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus
 from daemon.domain.values import Json, moment
 from daemon.remediation.guardrails.recommendations import LOOK, proven_healthy
-from daemon.remediation.incidents.snapshot import WOULD
+from daemon.remediation.incidents.snapshot import VERIFYING, WOULD
 from statemachines.actions import Effect
 
-_LOOKS = frozenset({"verify", "watch_monitor"})
 _DRIFT = timedelta(minutes=1)  #: Windows reckons its boot time from its clock, so it moves a little with it
 
 
@@ -102,7 +101,7 @@ def _of_approved(incident: Incident, steps: Sequence[Step], step_id: str) -> tup
     for later in (one for one in steps if one.number > step.number):
         if _sent(later):
             break
-        if later.action in _LOOKS and later.status is StepStatus.DONE:
+        if later.action in VERIFYING and later.status is StepStatus.DONE:
             how = {"healthy": How.APPROVED, "unhealthy": How.IN_VAIN}.get(later.outcome, How.UNKNOWN)
             return how, f"{later.state} afterwards: {later.outcome}"
     if incident.status is IncidentStatus.OPEN:

@@ -5,7 +5,7 @@ from daemon.domain.values import Json
 from daemon.exchange.answers import ExchangeServer, same_server
 from daemon.exchange.client import Unheard
 from daemon.remediation.actions.contract import Again, Context, Done, backoff, polled
-from daemon.remediation.actions.preconditions.server import roles_of
+from daemon.remediation.actions.preconditions.server import roles_of, spelt
 
 
 class ServerRoles:
@@ -22,12 +22,12 @@ class ServerRoles:
             return Again(after=backoff(memo), detail=detail, memo=polled(memo))
         found, listed = roles_of(answer), _listed(ctx, answer)
         if found != listed:
-            reason = f"the inventory calls {name} {_spell(listed)}, Exchange calls it {_spell(found)}: correct one"
+            reason = f"the inventory calls {name} {spelt(listed)}, Exchange calls it {spelt(found)}: correct one"
             return Done(outcome="failed", detail=reason)
         if not found:
             return Done(outcome="failed", detail=f"{name} has neither role, so it has no POP3 service to restart")
         outcome = "both" if len(found) == len(Role) else next(iter(found)).value
-        return Done(outcome=outcome, detail=f"{name} is {_spell(found)}, {answer.version}")
+        return Done(outcome=outcome, detail=f"{name} is {spelt(found)}, {answer.version}")
 
 
 def _listed(ctx: Context, answer: ExchangeServer) -> frozenset[Role]:
@@ -35,7 +35,3 @@ def _listed(ctx: Context, answer: ExchangeServer) -> frozenset[Role]:
     roles = ctx.server.roles
     flags = {"mailbox_role": Role.MAILBOX in roles, "client_access_role": Role.CLIENT_ACCESS in roles}
     return roles_of(answer.model_copy(update=flags))
-
-
-def _spell(roles: frozenset[Role]) -> str:
-    return " and ".join(sorted(roles)) or "neither mailbox nor client_access"

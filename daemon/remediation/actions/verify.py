@@ -129,7 +129,7 @@ def judge(memo: Json, seen: Look, now: datetime, timing: Timing) -> Done | Again
         return _failing(memo, seen, now, timing)
     since = moment(memo["passing_since"]) if "passing_since" in memo else now
     if now - since >= timedelta(seconds=timing.monitor_wait):
-        detail = f"{seen.detail} for {_minutes(now - since)}"
+        detail = f"{seen.detail} for {minutes(now - since)}"
         return Done(outcome="undecided", detail=detail, result=seen.told)
     fresh = polled({}, passing_since=timestamp(since))
     return Again(after=30.0, detail=seen.detail, memo=fresh, if_late="undecided")
@@ -139,7 +139,7 @@ def _failing(memo: Json, seen: Look, now: datetime, timing: Timing) -> Done | Ag
     count = int(memo.get("failures", 0)) + 1
     since = moment(memo["failing_since"]) if "failing_since" in memo else now
     enough = count >= timing.probe_failures and now - since >= timedelta(seconds=timing.probe_span)
-    detail = f"{seen.detail}, {count} times in {_minutes(now - since)}"
+    detail = f"{seen.detail}, {count} times in {minutes(now - since)}"
     if enough:
         return Done(outcome="unhealthy", detail=detail, result=seen.told)
     fresh = polled({}, failures=count, failing_since=timestamp(since))
@@ -158,7 +158,7 @@ def judge_samples(memo: Json, seen: Look, now: datetime, timing: Timing) -> Done
         return Again(after=30.0, detail=seen.detail, memo=polled({}), if_late="undecided")
     since = moment(memo["healthy_since"]) if "healthy_since" in memo else now
     rest = timing.probe_span - (now - since).total_seconds()
-    detail = f"{seen.detail} for {_minutes(now - since)}"
+    detail = f"{seen.detail} for {minutes(now - since)}"
     if rest <= 0:
         return Done(outcome="healthy", detail=detail, result=seen.told)
     fresh = polled({}, healthy_since=timestamp(since))
@@ -170,7 +170,8 @@ def _apart(timing: Timing) -> float:
     return timing.probe_span / max(1, timing.probe_failures - 1)
 
 
-def _minutes(span: timedelta) -> str:
+def minutes(span: timedelta) -> str:
+    """A span in words."""
     return f"{span.total_seconds() / 60:.0f} minutes"
 
 

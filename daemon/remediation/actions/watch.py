@@ -5,7 +5,7 @@ from datetime import timedelta
 from daemon.domain.values import Json, moment, timestamp
 from daemon.exchange.answers import ServerHealth
 from daemon.remediation.actions.contract import Again, Context, Done, backoff, polled
-from daemon.remediation.actions.verify import Look, Sight, monitor_look
+from daemon.remediation.actions.verify import Look, Sight, minutes, monitor_look
 
 APART = 30.0  #: seconds between looks; a monitor that leaves Healthy stays so for minutes
 
@@ -53,18 +53,14 @@ def _not_healthy(ctx: Context, memo: Json, seen: Look, waited: timedelta, begun:
     again = {**begun, "was_healthy": memo.get("was_healthy", False)}
     if seen.sight is not Sight.FAILS:
         if late:
-            return Done(outcome="unknown", detail=f"{seen.detail}: no verdict within {_minutes(waited)}")
+            return Done(outcome="unknown", detail=f"{seen.detail}: no verdict within {minutes(waited)}")
         return Again(after=APART, detail=seen.detail, memo=polled(again), if_late="unknown")
     since = moment(memo["failing_since"]) if "failing_since" in memo else ctx.now
     if ctx.now - since >= timedelta(seconds=ctx.timing.probe_span) and (late or again["was_healthy"]):
-        why = "it did not remain healthy" if again["was_healthy"] else f"not healthy within {_minutes(waited)}"
+        why = "it did not remain healthy" if again["was_healthy"] else f"not healthy within {minutes(waited)}"
         return Done(outcome="unhealthy", detail=f"{seen.detail}: {why}", result=seen.told)
     fresh = polled({**again, "failing_since": timestamp(since)})
     return Again(after=APART, detail=seen.detail, memo=fresh, if_late="unknown")
-
-
-def _minutes(span: timedelta) -> str:
-    return f"{span.total_seconds() / 60:.0f} minutes"
 
 
 def _unread(seen: Look) -> str:

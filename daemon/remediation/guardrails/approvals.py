@@ -16,8 +16,7 @@ from daemon.domain.values import Json, moment, timestamp
 from daemon.domain.verdicts import Hold, Refuse
 from daemon.outgoing.messages import Question, event_message, question_message
 from daemon.remediation.guardrails.context import GuardContext
-from daemon.remediation.incidents.opening import about
-from daemon.remediation.incidents.snapshot import Case
+from daemon.remediation.incidents.snapshot import Case, about
 from statemachines.table import RECHECK
 
 ASKED = ".asked"  #: among an incident's facts, where no state can be called so: what it asks, in which state

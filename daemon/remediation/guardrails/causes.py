@@ -17,8 +17,7 @@ from daemon.outgoing.messages import cause_messages
 from daemon.remediation.guardrails import shared_cause
 from daemon.remediation.guardrails.context import GuardContext
 from daemon.remediation.incidents.ending import left_changed
-from daemon.remediation.incidents.opening import about
-from daemon.remediation.incidents.snapshot import Case
+from daemon.remediation.incidents.snapshot import Case, about
 
 _OVER = {
     CauseKind.MONITOR: "it ails on too few servers by now, or nothing is held for it any more",

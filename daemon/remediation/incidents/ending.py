@@ -15,8 +15,8 @@ from daemon.domain.incidents import Incident, IncidentStatus, Quarantine, Step, 
 from daemon.outgoing.messages import Story, escalation_messages, state_message
 from daemon.remediation.actions.contract import Done
 from daemon.remediation.actions.undo import by_hand
-from daemon.remediation.incidents.opening import UNHANDLED_LATCH, about
-from daemon.remediation.incidents.snapshot import Case
+from daemon.remediation.incidents.opening import UNHANDLED_LATCH
+from daemon.remediation.incidents.snapshot import VERIFYING, Case, about
 from statemachines.actions import Effect
 from statemachines.compiler import Ladder
 from statemachines.model import UndoPolicy
@@ -35,21 +35,18 @@ COMES_AND_GOES = "the third time within a day that the problem was gone before a
 WAYS_OUT = frozenset(end.undo for end in (End.ESCALATED, End.CANCELLED))
 
 
-_VERIFIES = frozenset({"verify", "watch_monitor"})
-
-
 def quarantine_for(case: Case, step: Step, done: Done) -> Quarantine | None:
     """A disruptive step that was sent, and whose outcome stays unknown, quarantines its server."""
     sent = any(known.id == step.id for known in case.steps)
-    if not sent or step.effect is not Effect.DISRUPTIVE or done.outcome != "unknown":
+    if not sent or done.outcome != "unknown":
         return None
-    return Quarantine(
-        server=case.incident.server,
-        incident_id=case.incident.id,
-        step_id=step.id,
-        reason=f"what became of {step.action} is not known: {done.detail}",
-        since=case.now,
-    )
+    return _unsettled(case.incident, step, case.now, f"what became of {step.action} is not known: {done.detail}")
+
+
+def _unsettled(incident: Incident, step: Step, now: datetime, reason: str) -> Quarantine | None:
+    if step.effect is not Effect.DISRUPTIVE:
+        return None
+    return Quarantine(server=incident.server, incident_id=incident.id, step_id=step.id, reason=reason, since=now)
 
 
 def undoes(ladder: Ladder, state: str) -> bool:
@@ -109,7 +106,7 @@ def _sick_after_reboot(steps: Sequence[Step]) -> bool:
     if not reboots:
         return False
     return not any(
-        step.number > reboots[-1] and step.action in _VERIFIES and step.outcome == "healthy" for step in steps
+        step.number > reboots[-1] and step.action in VERIFYING and step.outcome == "healthy" for step in steps
     )
 
 
@@ -140,7 +137,7 @@ def abandoned(
         runbook="",
         reason=detail,
     )
-    quarantine = _unsettled(incident, step, now, detail)
+    quarantine = None if step is None else _unsettled(incident, step, now, detail)
     story = Story(
         incident=ended,
         steps=steps,
@@ -157,9 +154,3 @@ def abandoned(
         audit=(about(AuditKind.ESCALATED, ended, now, detail, {}),),
         outgoing=(state_message(prefix, ended), *escalation_messages(prefix, story, now)),
     )
-
-
-def _unsettled(incident: Incident, step: Step | None, now: datetime, detail: str) -> Quarantine | None:
-    if step is None or step.effect is not Effect.DISRUPTIVE:
-        return None
-    return Quarantine(server=incident.server, incident_id=incident.id, step_id=step.id, reason=detail, since=now)

@@ -16,7 +16,7 @@ from daemon.domain.windows import Window
 from daemon.outgoing.messages import Story, escalation_messages, event_message, state_message
 from daemon.remediation.actions.contract import Sick
 from daemon.remediation.incidents.ladders import Ladders, stored
-from daemon.remediation.incidents.snapshot import ORDERED_UNDO
+from daemon.remediation.incidents.snapshot import ORDERED_UNDO, about
 from statemachines.compiler import Ladder
 from statemachines.table import End
 
@@ -93,20 +93,6 @@ def lets_go(incident: Incident) -> bool:
     """
     ordered = incident.facts.get(ORDERED_UNDO, {}) if incident.undo_by else {}
     return incident.status is IncidentStatus.OPEN and (bool(incident.close_by) or ordered.get("latched") is False)
-
-
-def about(kind: AuditKind, incident: Incident, now: datetime, message: str, fields: Json) -> AuditEntry:
-    """An audit entry about an incident."""
-    return AuditEntry(
-        kind=kind,
-        at=now,
-        message=message,
-        incident_id=incident.id,
-        server=incident.server,
-        health_set=incident.health_set,
-        monitor=incident.monitor,
-        fields=fields,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,22 @@ from statemachines.table import LadderState
 ORDERED_UNDO = "ordered undo"
 
 
-VERIFYING = ("verify", "watch_monitor")
+#: The actions that look at the incident's own monitor to the end.
+VERIFYING = frozenset(spec.name for spec in ACTIONS.values() if spec.of_monitor)
+
+
+def about(kind: AuditKind, incident: Incident, now: datetime, message: str, fields: Json) -> AuditEntry:
+    """An audit entry about an incident."""
+    return AuditEntry(
+        kind=kind,
+        at=now,
+        message=message,
+        incident_id=incident.id,
+        server=incident.server,
+        health_set=incident.health_set,
+        monitor=incident.monitor,
+        fields=fields,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,17 +105,8 @@ class Case:
         )
 
     def entry(self, kind: AuditKind, message: str, fields: Json) -> AuditEntry:
-        """An audit entry about it."""
-        return AuditEntry(
-            kind=kind,
-            at=self.now,
-            message=message,
-            incident_id=self.incident.id,
-            server=self.incident.server,
-            health_set=self.incident.health_set,
-            monitor=self.incident.monitor,
-            fields={"state": self.incident.state, **fields},
-        )
+        """An audit entry about it, with the state it is in."""
+        return about(kind, self.incident, self.now, message, {"state": self.incident.state, **fields})
 
 
 WOULD = ".would"  #: among an incident's facts: what would be done, by the state that would do it

@@ -14,8 +14,8 @@ from daemon.remediation.actions import EFFECTS, READS
 from daemon.remediation.actions.contract import Again, Context, Done, Withdrawn
 from daemon.remediation.actions.heal import others
 from daemon.remediation.guardrails import causes
-from daemon.remediation.incidents.opening import UNHANDLED_LATCH, about
-from daemon.remediation.incidents.snapshot import Case
+from daemon.remediation.incidents.opening import UNHANDLED_LATCH
+from daemon.remediation.incidents.snapshot import Case, about
 from daemon.remediation.runner.session import Session
 
 WATCHED = ".watched"  #: among an incident's facts, where no state can be called so: the last look of a latched one

@@ -23,7 +23,7 @@ def inventory_agrees(facts: Facts) -> Verdict:
     listed, found = _with_contained(facts.server.roles, exchange.version), roles_of(exchange)
     figures: dict[str, object] = {"inventory": sorted(listed), "server": sorted(found), "version": exchange.version}
     if listed != found:
-        reason = f"the inventory calls {name} {_spell(listed)}, and the server answers {_spell(found)}"
+        reason = f"the inventory calls {name} {spelt(listed)}, and the server answers {spelt(found)}"
         return Refuse(reason=reason, figures=figures)
     if facts.mailbox:
         if facts.dag is None or not same_server(facts.dag.server, name):
@@ -121,7 +121,8 @@ def _with_contained(roles: frozenset[Role], version: str) -> frozenset[Role]:
     return roles | {Role.CLIENT_ACCESS} if later and Role.MAILBOX in roles else roles
 
 
-def _spell(roles: frozenset[Role]) -> str:
+def spelt(roles: frozenset[Role]) -> str:
+    """Roles in words."""
     return " and ".join(sorted(roles)) or "neither mailbox nor client_access"
 
 
