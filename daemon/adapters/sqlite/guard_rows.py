@@ -1,4 +1,4 @@
-"""Records of guardrails as rows of the SQLite store and back, as `sqlite_rows` does it for the others."""
+"""Records of guardrails as rows of the SQLite store and back, as `rows` does it for the others."""
 
 import json
 import sqlite3
