@@ -18,7 +18,7 @@ IMPORTERS = {
     "requests": {"daemon/adapters/winrm/conversation.py"},
     "requests_credssp": {"daemon/adapters/winrm/conversation.py"},
     "sqlite3": {
-        f"daemon/adapters/sqlite/{part}.py" for part in ("backup", "file", "guard_rows", "rows", "store", "writes")
+        f"daemon/adapters/sqlite/{part}.py" for part in ("backup", "connection", "file", "guard_rows", "rows", "writes")
     },
     "apprise": {"daemon/adapters/apprise.py"},
     "poplib": {"daemon/adapters/pop3.py"},
@@ -29,6 +29,15 @@ IMPORTERS = {
     "tree_sitter_toml": {"daemon/config/toml.py"},
     "tomlkit": {"daemon/config/inventory_edit.py"},
     "ruamel": {"statemachines/yaml_source.py"},
+}
+
+#: The parts of the store, by the names of the adapters' files.
+STORE_PARTS = {
+    "alerts": "AlertStore",
+    "incidents": "IncidentStore",
+    "guardrails": "GuardrailStore",
+    "outbox": "OutboxStore",
+    "trail": "TrailStore",
 }
 
 
@@ -59,6 +68,40 @@ def test_only_the_composition_root_names_adapters() -> None:
         and any(name.startswith("daemon.adapters") for name in imported(path))
     }
     assert naming == {"daemon/app"}
+
+
+def verbs(path: Path, name: str) -> set[str]:
+    """The public methods that a class itself defines."""
+    (found,) = (
+        node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef) and node.name == name
+    )
+    return {
+        node.name for node in found.body if isinstance(node, ast.AsyncFunctionDef) and not node.name.startswith("_")
+    }
+
+
+@pytest.mark.parametrize("part", STORE_PARTS)
+def test_each_part_of_the_store_is_a_file_by_the_same_name_in_both_adapters(part: str) -> None:
+    asked = verbs(ROOT / "daemon" / "domain" / "store.py", STORE_PARTS[part])
+    assert asked
+    for adapter in ("adapters/sqlite", "testing/memory"):
+        assert verbs(ROOT / "daemon" / adapter / f"{part}.py", part.capitalize()) == asked
+
+
+def test_a_room_is_given_its_part_of_the_store_and_only_who_holds_it_or_asks_for_all_of_it_names_the_whole() -> None:
+    naming = {
+        str(path.relative_to(ROOT))
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == "daemon.domain.store"
+        if "Store" in {alias.name for alias in node.names}
+    }
+    assert naming == {
+        "daemon/app/assembly.py",
+        "daemon/app/offline.py",
+        "daemon/operators/commands.py",
+        "daemon/simulation/ports.py",
+    }
 
 
 def test_in_a_guardrail_def_decides_and_async_def_reads() -> None:

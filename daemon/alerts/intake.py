@@ -17,7 +17,8 @@ from daemon.config.settings import BusSettings
 from daemon.config.topics import overlap
 from daemon.domain.alerts import Received, Source
 from daemon.domain.errors import BusDown, StoreError
-from daemon.domain.ports import Bus, Clock, Delivery, Store
+from daemon.domain.ports import Bus, Clock, Delivery
+from daemon.domain.store import AlertStore
 
 MAX_BATCH = 200  #: messages in one commit; what a commit costs is by then spread thin
 STORED_PAYLOAD = 64 * 1024  #: bytes kept of a payload, enough to see what it was meant to be
@@ -45,7 +46,7 @@ class Intake:
     """The loop from bus to store. `nudge` tells the next loop that there may be pending alerts."""
 
     bus: Bus
-    store: Store
+    store: AlertStore
     clock: Clock
     settings: BusSettings
     nudge: Callable[[], None]

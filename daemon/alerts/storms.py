@@ -11,7 +11,7 @@ from daemon.config.guardrails import Storms
 from daemon.domain.commits import Room
 from daemon.domain.incidents import Key
 from daemon.domain.inventory import Inventory, Server
-from daemon.domain.ports import Store
+from daemon.domain.store import AlertStore
 from daemon.domain.values import timestamp
 
 MINUTE = timedelta(minutes=1)
@@ -75,7 +75,7 @@ def on_record(number: int) -> bool:
 _MOST = 10_000  #: of what was set aside is looked at
 
 
-async def no_room(store: Store, rooms: Iterable[Room]) -> str:
+async def no_room(store: AlertStore, rooms: Iterable[Room]) -> str:
     """Why no incident is opened now, with the figure that decided; empty when there is room in all of them."""
     for room in rooms:
         if reason := reached(room, await store.opened(room)):
@@ -83,7 +83,7 @@ async def no_room(store: Store, rooms: Iterable[Room]) -> str:
     return ""
 
 
-async def going_on(store: Store) -> bool:
+async def going_on(store: AlertStore) -> bool:
     """Whether something waits for room already: then a human was told of this storm."""
     waiting = await store.deferred(datetime.max.replace(tzinfo=UTC), _MOST)
     return any(of_a_storm(each.reason) for each in waiting)

@@ -15,7 +15,8 @@ from daemon.config.settings import Settings, windows_of
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit
 from daemon.domain.inventory import Inventory
-from daemon.domain.ports import AuditSink, Bus, Clock, KillSwitch, Notifier, Outside, Shell, Store
+from daemon.domain.ports import AuditSink, Bus, Clock, KillSwitch, Notifier, Outside, Shell
+from daemon.domain.store import Store
 from daemon.exchange.logons import Logons
 from daemon.exchange.silences import AttentiveShell
 from daemon.operators.commands import Operators

@@ -17,7 +17,8 @@ from daemon.config.inventory import check_site
 from daemon.config.settings import Settings, load_settings
 from daemon.domain.errors import ConfigError, OperatorError, SinkDown
 from daemon.domain.ledger import Ledger
-from daemon.domain.ports import Clock, Store
+from daemon.domain.ports import Clock
+from daemon.domain.store import Store
 from statemachines.checker import CEILINGS, prove
 from statemachines.loader import RunbookError, load_runbooks, shipped_directory
 from statemachines.mistake import Mistake

@@ -7,7 +7,8 @@ import structlog
 
 from daemon.domain.audit import AuditRow
 from daemon.domain.errors import SinkDown
-from daemon.domain.ports import AuditSink, Clock, Store
+from daemon.domain.ports import AuditSink, Clock
+from daemon.domain.store import TrailStore
 from daemon.runtime.wakeup import POLL, Nudge
 
 #: Journal datagrams are not acknowledged, so after a start, and after the sink was down, this many rows before the last
@@ -36,7 +37,7 @@ class AuditFollower:
     def __init__(
         self,
         *,
-        store: Store,
+        store: TrailStore,
         sink: AuditSink,
         clock: Clock,
         cursor: str = "journal",

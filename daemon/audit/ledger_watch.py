@@ -12,7 +12,8 @@ from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit
 from daemon.domain.errors import StoreError
 from daemon.domain.ledger import Ledger, Mismatch
-from daemon.domain.ports import Clock, Store
+from daemon.domain.ports import Clock
+from daemon.domain.store import WatchStore
 from daemon.outgoing.messages import ledger_messages
 from daemon.runtime.wakeup import POLL, Nudge
 
@@ -38,7 +39,7 @@ class LedgerWatch:
     def __init__(
         self,
         *,
-        store: Store,
+        store: WatchStore,
         clock: Clock,
         prefix: str,
         acknowledged: Callable[[], int],

@@ -8,7 +8,8 @@ import structlog
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit
 from daemon.domain.errors import StoreError
-from daemon.domain.ports import Clock, Store
+from daemon.domain.ports import Clock
+from daemon.domain.store import Commits
 from daemon.domain.values import timestamp
 from daemon.exchange.logons import Logons
 from daemon.outgoing.messages import logon_messages
@@ -24,7 +25,7 @@ class LogonWatch:
         self,
         *,
         logons: Logons,
-        store: Store,
+        store: Commits,
         clock: Clock,
         prefix: str,
         committed: Callable[[], None],

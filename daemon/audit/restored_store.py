@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit
 from daemon.domain.errors import OperatorError
-from daemon.domain.ports import Clock, KillSwitch, Store
+from daemon.domain.ports import Clock, KillSwitch
+from daemon.domain.store import TrailStore, WatchStore
 from daemon.outgoing.messages import older_store_messages
 
 LOOK_BACK = 1000  #: copies in the journal that are looked at, the newest first; many more than are sent again
@@ -25,7 +26,7 @@ class Copy:
     kind: str
 
 
-async def missing_row(store: Store, newest: AsyncIterable[Copy]) -> int | None:
+async def missing_row(store: TrailStore, newest: AsyncIterable[Copy]) -> int | None:
     """The last row of which the journal has a copy and the store has none, or another row; None if there is none.
 
     Looks back until the last start that the store knows of: what is older than that start was judged then.
@@ -41,7 +42,7 @@ async def missing_row(store: Store, newest: AsyncIterable[Copy]) -> int | None:
 
 
 async def pause_if_older(
-    store: Store, newest: AsyncIterable[Copy], pause: KillSwitch, clock: Clock, prefix: str
+    store: WatchStore, newest: AsyncIterable[Copy], pause: KillSwitch, clock: Clock, prefix: str
 ) -> None:
     """Pause and tell a human if the store is older than the journal. A death in between: the next start does it again.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from daemon.audit.follower import _BATCH
 from daemon.domain.audit import GENESIS, AuditRow, chain_hash
-from daemon.domain.ports import Store
+from daemon.domain.store import TrailStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Verdict:
         return self.missing - (self.begins - 1) if self.begins else 0
 
 
-async def verify_chain(store: Store, copies: AsyncIterable[tuple[int, str]] | None = None) -> Verdict:
+async def verify_chain(store: TrailStore, copies: AsyncIterable[tuple[int, str]] | None = None) -> Verdict:
     """Recompute the whole chain, then compare it with its copies (number and hash, in any order).
 
     Both are streamed: what is kept is a byte a row. The finding is the first row that is wrong.
@@ -60,7 +60,7 @@ async def verify_chain(store: Store, copies: AsyncIterable[tuple[int, str]] | No
     )
 
 
-async def _walked(store: Store) -> tuple[int, str, Finding | None]:
+async def _walked(store: TrailStore) -> tuple[int, str, Finding | None]:
     count, head = 0, GENESIS
     while rows := await store.audit_after(count, _BATCH):
         for row in rows:

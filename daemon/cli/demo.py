@@ -32,7 +32,7 @@ from daemon.cli.incidents import print_incidents, print_story
 from daemon.config.settings import Settings, load_settings
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus, UndoItem, UndoStatus
-from daemon.domain.ports import Store
+from daemon.domain.store import IncidentStore
 from daemon.lab.socket import lab_command
 from daemon.operators.socket import ask
 from statemachines.actions import Effect
@@ -201,7 +201,7 @@ async def _break_and_watch(settings: Settings, folder: Path) -> None:
     raise OperatorError(f"the ladders did not end within {DEMO_WITHIN:.0f} seconds; see {folder}/daemon.log")
 
 
-async def _view(store: Store, found: list[Incident], now: datetime) -> Table:
+async def _view(store: IncidentStore, found: list[Incident], now: datetime) -> Table:
     """The ladders as they stand: state, timer, what is being done, what is waited for."""
     title = f"Ladders, {now:%H:%M:%S} of the lab"
     table = Table(title=title, title_justify="left", header_style="bold", box=None, expand=True, pad_edge=False)

@@ -15,7 +15,7 @@ from daemon.app.offline import reading_file, runbook_places
 from daemon.cli.console import SiteConfig, clock_time, mistakes_told, out, settings_of
 from daemon.domain.errors import ConfigError, OperatorError
 from daemon.domain.incidents import Incident
-from daemon.domain.ports import Store
+from daemon.domain.store import HistoryStore, IncidentStore
 from daemon.domain.values import timestamp
 from daemon.reports.replay import Recorded, Replayed, concerns, replay
 from statemachines.compiler import Ladder
@@ -82,7 +82,7 @@ async def _replayed(database: Path, changed: Draft, only: str, since: datetime |
         return [replay(await _recorded(store, one, known), ladder) for one in wanted]
 
 
-async def _recorded(store: Store, incident: Incident, known: dict[str, Ladder]) -> Recorded:
+async def _recorded(store: HistoryStore, incident: Incident, known: dict[str, Ladder]) -> Recorded:
     return Recorded(
         incident=incident,
         steps=tuple(await store.steps(incident.id)),
@@ -92,7 +92,7 @@ async def _recorded(store: Store, incident: Incident, known: dict[str, Ladder]) 
     )
 
 
-async def _ladder(store: Store, incident: Incident, known: dict[str, Ladder]) -> Ladder:
+async def _ladder(store: IncidentStore, incident: Incident, known: dict[str, Ladder]) -> Ladder:
     """The ladder that an incident was pinned to.
 
     Raises:

@@ -1,6 +1,6 @@
 """Why a commit is refused, one sentence per broken invariant, the same from every store.
 
-What the invariants are is in `daemon.domain.ports.Store.commit`; each store enforces them in its own way.
+What the invariants are is in `daemon.domain.store.Commits.commit`; each store enforces them in its own way.
 """
 
 from daemon.domain.causes import Cause

@@ -13,7 +13,8 @@ from daemon.domain.commits import Channel, Commit
 from daemon.domain.errors import Conflict, OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus, UndoItem, UndoStatus
 from daemon.domain.inventory import Inventory
-from daemon.domain.ports import EVERYTHING, Bus, Clock, KillSwitch, Store
+from daemon.domain.ports import EVERYTHING, Bus, Clock, KillSwitch
+from daemon.domain.store import Store
 from daemon.domain.values import timestamp
 from daemon.domain.windows import Window
 from daemon.exchange.logons import Refusal

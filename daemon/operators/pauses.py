@@ -9,7 +9,8 @@ from daemon.domain.commits import Commit
 from daemon.domain.errors import OperatorError, StoreError
 from daemon.domain.inventory import Inventory
 from daemon.domain.pauses import scope_of
-from daemon.domain.ports import EVERYTHING, Clock, KillSwitch, Store
+from daemon.domain.ports import EVERYTHING, Clock, KillSwitch
+from daemon.domain.store import Commits
 from daemon.operators.requests import Pause, ResumeScope
 
 
@@ -18,7 +19,7 @@ class PauseOrders:
     """Pauses and resumes. One order at a time: the caller sees to that."""
 
     switch: KillSwitch
-    store: Store
+    store: Commits
     clock: Clock
     inventory: Inventory
 

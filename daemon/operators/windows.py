@@ -10,7 +10,8 @@ from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit
 from daemon.domain.errors import OperatorError
 from daemon.domain.inventory import Inventory
-from daemon.domain.ports import Clock, Store
+from daemon.domain.ports import Clock
+from daemon.domain.store import RemediationStore
 from daemon.domain.values import timestamp
 from daemon.domain.windows import Holding, Span, Window, holding, next_change
 from daemon.operators.requests import AddWindow, EndWindow
@@ -20,7 +21,7 @@ from daemon.operators.requests import AddWindow, EndWindow
 class WindowOrders:
     """Adds and ends windows. One order at a time: the caller sees to that."""
 
-    store: Store
+    store: RemediationStore
     clock: Clock
     inventory: Inventory
     configured: tuple[Window, ...]

@@ -14,7 +14,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Channel, Commit, OutboxRow, PageKind
 from daemon.domain.errors import BusDown, NotifyFailed
-from daemon.domain.ports import Bus, Clock, Notifier, Store
+from daemon.domain.ports import Bus, Clock, Notifier
+from daemon.domain.store import SendingStore
 from daemon.domain.values import canonical
 from daemon.runtime.wakeup import POLL, Nudge
 
@@ -42,7 +43,9 @@ class Outbox:
     Without a `notifier` a notification is put on record as not sent, and is over.
     """
 
-    def __init__(self, *, store: Store, bus: Bus, notifier: Notifier | None, clock: Clock, poll: float = POLL) -> None:
+    def __init__(
+        self, *, store: SendingStore, bus: Bus, notifier: Notifier | None, clock: Clock, poll: float = POLL
+    ) -> None:
         self._store = store
         self._bus = bus
         self._notifier = notifier

@@ -13,7 +13,8 @@ from daemon.domain.commits import PageKind
 from daemon.domain.errors import BusDown, NotifyFailed, SinkDown, StoreError
 from daemon.domain.inventory import Inventory
 from daemon.domain.pauses import reason_for
-from daemon.domain.ports import EVERYTHING, Call, Clock, Delivery, Permit, Reply, Store
+from daemon.domain.ports import EVERYTHING, Call, Clock, Delivery, Permit, Reply
+from daemon.domain.store import Store
 from daemon.simulation.model_shell import ModelShell
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore

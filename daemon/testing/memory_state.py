@@ -91,7 +91,7 @@ def _first(steps: Iterable[Step]) -> Step | None:
 
 
 def ingest(state: State, batch: Sequence[Received], deadletter_topic: str) -> list[StoredAlert]:
-    """Store a batch; see `ports.Store.ingest`."""
+    """Store a batch; see `AlertStore.ingest`."""
     stored = []
     for received in batch:
         known = state.alert_ids.get(received.dedup_key)
@@ -125,7 +125,7 @@ def _first_delivery(state: State, received: Received, deadletter_topic: str) -> 
 
 
 def commit(state: State, work: Commit) -> Incident | None:
-    """Carry out a unit of work; see `ports.Store.commit`. A Conflict leaves the state half changed: throw it away."""
+    """Carry out a unit of work; see `Commits.commit`. A Conflict leaves the state half changed: throw it away."""
     if work.runbook is not None:
         state.runbooks.setdefault(work.runbook.hash, work.runbook)
     _has_room(state, work)

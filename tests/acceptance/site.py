@@ -24,7 +24,7 @@ from daemon.app.offline import reading, verify_audit
 from daemon.config.settings import load_settings
 from daemon.domain.audit import AuditKind, AuditRow
 from daemon.domain.incidents import Incident, IncidentStatus, Key, Step, StepStatus, UndoStatus
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.lab.faults import Fault
 from daemon.lab.lab import Lab
 from daemon.runtime.tasks import cancel

@@ -10,7 +10,7 @@ from daemon.config.settings import load_settings
 from daemon.domain.alerts import AlertStatus
 from daemon.domain.audit import AuditKind
 from daemon.domain.incidents import IncidentStatus, Key
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.lab.faults import Fault
 from tests.acceptance.site import Site, fqdn
 from tests.realparts.waiting import eventually

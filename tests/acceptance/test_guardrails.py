@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from daemon.domain.audit import AuditKind
 from daemon.domain.incidents import IncidentStatus
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.lab.faults import Fault
 from tests.acceptance.site import MONITOR, Site, fqdn
 from tests.realparts.waiting import eventually

@@ -8,7 +8,7 @@ import pytest
 from daemon.domain.audit import AuditKind
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import IncidentStatus, UndoStatus
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.lab.faults import Fault
 from daemon.operators.socket import ask
 from tests.acceptance.site import Site, fqdn

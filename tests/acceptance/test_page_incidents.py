@@ -2,7 +2,7 @@
 
 from daemon.domain.audit import AuditKind
 from daemon.domain.incidents import IncidentStatus, Key, StepStatus, UndoStatus
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.lab.faults import Fault
 from tests.acceptance.page_ctp import LOGGED, OFF
 from tests.acceptance.scenarios import CTP, DEEP, HEALTH_SETS, done_by, set_up, until_over

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from daemon.domain.incidents import Incident, IncidentStatus
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.lab.faults import Fault
 from tests.acceptance.site import MONITOR, Site
 

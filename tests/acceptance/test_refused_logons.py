@@ -1,7 +1,7 @@
 """A wrong password in the whole daemon: alerts of many servers, retries and restarts, and one refused logon."""
 
 from daemon.domain.audit import AuditKind
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.exchange.logons import REST
 from daemon.lab.faults import Fault
 from tests.acceptance.site import DaemonProcess, Site

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from daemon.domain.audit import AuditKind
 from daemon.domain.incidents import IncidentStatus
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.lab.faults import Fault
 from tests.acceptance.site import Site, fqdn
 

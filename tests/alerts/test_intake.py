@@ -17,7 +17,8 @@ from daemon.config.settings import BusSettings
 from daemon.domain.alerts import AlertStatus, Received, Source, StoredAlert
 from daemon.domain.commits import Channel
 from daemon.domain.errors import StoreError
-from daemon.domain.ports import Bus, Store
+from daemon.domain.ports import Bus
+from daemon.domain.store import Store
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore

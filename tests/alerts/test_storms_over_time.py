@@ -15,7 +15,7 @@ from daemon.config.guardrails import Storms
 from daemon.domain.alerts import Alert, AlertStatus, Received, Source
 from daemon.domain.commits import Channel
 from daemon.domain.incidents import Key
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.remediation.incidents.ladders import Ladders
 from daemon.remediation.incidents.opening import Family
 from daemon.testing.clock import ManualClock

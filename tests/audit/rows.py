@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from daemon.domain.audit import AuditEntry, AuditKind, AuditRow
 from daemon.domain.commits import Commit
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.domain.store_rules import chained
 from daemon.domain.values import Json
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from daemon.adapters.clock import SystemClock
 from daemon.audit.follower import RESEND, AuditFollower
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.testing.memory_sink import MemorySink
 from daemon.testing.memory_store import MemoryStore
 from tests.audit.rows import entry, record

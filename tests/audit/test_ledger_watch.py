@@ -19,7 +19,7 @@ from daemon.domain.commits import Channel, Routing
 from daemon.domain.errors import StoreError
 from daemon.domain.incidents import IncidentStatus
 from daemon.domain.ledger import Ledger, Mismatch
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.testing.memory_store import MemoryStore
 from tests.adapters.sqlite import samples
 from tests.adapters.sqlite.samples import EVERYTHING, work

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.audit.verification import Verdict, verify_chain
 from daemon.domain.audit import GENESIS, AuditRow, chain_hash
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.testing.memory_store import MemoryStore
 from tests.audit.rows import entry, record
 

@@ -15,7 +15,7 @@ from daemon.domain.audit import GENESIS, AuditKind, chain_hash
 from daemon.domain.commits import Channel, Commit, Limit, Room, Routing
 from daemon.domain.errors import Conflict, StoreError
 from daemon.domain.incidents import Incident, IncidentStatus, Key, StepStatus, UndoStatus
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.domain.windows import Span, Weekly
 from daemon.testing.memory_store import MemoryStore
 from statemachines.actions import Effect

@@ -17,7 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from daemon.domain.incidents import Incident, IncidentStatus
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.lab.faults import Fault
 from daemon.runtime.tasks import cancel
 from tests.acceptance.site import Site

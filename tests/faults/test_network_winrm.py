@@ -7,7 +7,7 @@ after the daemon has given it up, which is when a second sending would do its ha
 import pytest
 
 from daemon.domain.incidents import IncidentStatus, StepStatus
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.lab.faults import Fault
 from tests.acceptance.site import Site, has_open_step
 from tests.acceptance.test_ladders import HEALED

@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.domain.incidents import IncidentStatus, StepStatus
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.lab.faults import Fault
 from statemachines.actions import Effect
 from tests.acceptance.site import MONITOR, Site, fqdn

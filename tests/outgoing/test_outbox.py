@@ -18,7 +18,8 @@ from daemon.domain.audit import AuditKind
 from daemon.domain.commits import Channel, Commit, Outgoing, PageKind
 from daemon.domain.errors import NotifyFailed
 from daemon.domain.incidents import Incident, IncidentStatus, Key
-from daemon.domain.ports import Notifier, Store
+from daemon.domain.ports import Notifier
+from daemon.domain.store import Store
 from daemon.domain.values import Json
 from daemon.outgoing.outbox import Outbox, next_attempt
 from daemon.testing.memory_bus import MemoryBus

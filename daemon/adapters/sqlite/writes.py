@@ -25,7 +25,7 @@ Connection = sqlite3.Connection
 
 
 def ingest(connection: Connection, batch: Sequence[Received], deadletter_topic: str) -> list[StoredAlert]:
-    """Store a batch in one transaction; see `ports.Store.ingest`."""
+    """Store a batch in one transaction; see `AlertStore.ingest`."""
     stored: list[StoredAlert] = []
     with transaction(connection):
         for received in batch:
@@ -46,7 +46,7 @@ def ingest(connection: Connection, batch: Sequence[Received], deadletter_topic: 
 
 
 def commit(connection: Connection, work: Commit) -> Incident | None:
-    """Make a unit of work durable; see `ports.Store.commit`. What depends on what decides the order."""
+    """Make a unit of work durable; see `Commits.commit`. What depends on what decides the order."""
     with transaction(connection):
         if work.runbook is not None:
             book = work.runbook

@@ -11,7 +11,7 @@ from daemon.domain.causes import Cause, CauseKind, Found, covering, joined, told
 from daemon.domain.commits import Channel, Commit
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus
-from daemon.domain.ports import Store
+from daemon.domain.store import IncidentStore
 from daemon.domain.verdicts import FOR_A_CAUSE, Hold
 from daemon.outgoing.messages import cause_messages
 from daemon.remediation.guardrails import shared_cause
@@ -116,7 +116,7 @@ async def has_told(context: GuardContext, incident: Incident) -> bool:
     )
 
 
-async def servers_of(store: Store, cause: Cause) -> list[str]:
+async def servers_of(store: IncidentStore, cause: Cause) -> list[str]:
     """The servers that a cause still concerns: those of its incidents that are open, or with humans and not over."""
     found = [await store.incident(each) for each in cause.incidents]
     ailing = [each.server for each in found if each and (each.latched or each.status is IncidentStatus.OPEN)]

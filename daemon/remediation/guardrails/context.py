@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from daemon.config.settings import Settings
 from daemon.domain.inventory import Inventory
-from daemon.domain.ports import Clock, KillSwitch, Store
+from daemon.domain.ports import Clock, KillSwitch
+from daemon.domain.store import RemediationStore
 from daemon.domain.windows import Window
 from daemon.remediation.incidents.ladders import Ladders
 
@@ -13,7 +14,7 @@ from daemon.remediation.incidents.ladders import Ladders
 class GuardContext:
     """What guardrails work with: the record, and the site's own rules. No server is asked through it."""
 
-    store: Store
+    store: RemediationStore
     clock: Clock
     inventory: Inventory
     ladders: Ladders

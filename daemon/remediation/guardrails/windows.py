@@ -11,7 +11,7 @@ from daemon.config.guardrails import Timing
 from daemon.config.windows import LONGEST
 from daemon.domain.incidents import Incident
 from daemon.domain.inventory import Server, share
-from daemon.domain.ports import Store
+from daemon.domain.store import GuardrailStore
 from daemon.domain.verdicts import Hold, Mode, Refuse
 from daemon.domain.windows import Holding, Span, Window, WindowKind, covers, holding, merged, spans
 from daemon.remediation.guardrails import modes
@@ -157,13 +157,15 @@ ASK_AGAIN = timedelta(minutes=5)  #: an operator may end a window before its tim
 
 
 async def windows_for(
-    configured: Iterable[Window], store: Store, server: Server, since: datetime
+    configured: Iterable[Window], store: GuardrailStore, server: Server, since: datetime
 ) -> tuple[Window, ...]:
     """The windows for a server, among them those that ended after `since`."""
     return tuple(window for window in (*configured, *await store.windows(since)) if covers(window, server))
 
 
-async def maintenance(configured: Iterable[Window], store: Store, server: Server, now: datetime) -> Holding | None:
+async def maintenance(
+    configured: Iterable[Window], store: GuardrailStore, server: Server, now: datetime
+) -> Holding | None:
     """The maintenance that a server is in, of several the one that ends last."""
     windows = await windows_for(configured, store, server, now)
     return next(iter(holding((each for each in windows if each.kind is WindowKind.MAINTENANCE), now)), None)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from daemon.domain.errors import StoreError
 from daemon.domain.incidents import Incident, StoredRunbook
 from daemon.domain.inventory import Server
-from daemon.domain.ports import Store
+from daemon.domain.store import IncidentStore
 from statemachines.compiler import Ladder
 from statemachines.model import Definition
 
@@ -13,7 +13,7 @@ from statemachines.model import Definition
 class Ladders:
     """Finds the ladder of a monitor, and the ladder of an incident."""
 
-    def __init__(self, definitions: Sequence[Definition], store: Store) -> None:
+    def __init__(self, definitions: Sequence[Definition], store: IncidentStore) -> None:
         self._store = store
         self._by_hash = dict(map(_compiled, definitions))
         self._current = tuple(self._by_hash.values())

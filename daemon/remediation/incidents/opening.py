@@ -10,7 +10,8 @@ from daemon.domain.commits import Commit
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.inventory import Inventory
-from daemon.domain.ports import Clock, Store
+from daemon.domain.ports import Clock
+from daemon.domain.store import RoutingStore
 from daemon.domain.values import Json
 from daemon.domain.windows import Window
 from daemon.outgoing.messages import Story, escalation_messages, event_message, state_message
@@ -99,7 +100,7 @@ def lets_go(incident: Incident) -> bool:
 class Family:
     """Opens and watches incidents on behalf of one that found their monitors sick."""
 
-    store: Store
+    store: RoutingStore
     clock: Clock
     inventory: Inventory
     ladders: Ladders

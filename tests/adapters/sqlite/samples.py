@@ -10,7 +10,7 @@ from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.causes import Cause, CauseKind
 from daemon.domain.commits import Channel, Commit, Deferred, Outgoing
 from daemon.domain.incidents import Incident, IncidentStatus, Key, Quarantine, Step, StoredRunbook, UndoItem
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.domain.values import Json
 from daemon.domain.windows import Span, Window, WindowKind
 from statemachines.actions import Effect

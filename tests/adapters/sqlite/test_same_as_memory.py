@@ -18,7 +18,7 @@ from daemon.domain.audit import chain_hash
 from daemon.domain.commits import Channel, Commit, Routing
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, StepStatus, UndoStatus
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.domain.windows import Span, WindowKind
 from daemon.testing.memory_store import MemoryStore
 from statemachines.actions import Effect

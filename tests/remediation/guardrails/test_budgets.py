@@ -12,7 +12,7 @@ from daemon.domain.commits import Commit, Limit
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import IncidentStatus, StepStatus
 from daemon.domain.inventory import Inventory, Role, Server
-from daemon.domain.ports import Store
+from daemon.domain.store import Store
 from daemon.remediation.guardrails.budgets import limits, overspent
 from daemon.testing.memory_store import MemoryStore
 from statemachines.actions import ACTIONS_OF, Disruption
