@@ -104,6 +104,18 @@ def test_a_room_is_given_its_part_of_the_store_and_only_who_holds_it_or_asks_for
     }
 
 
+def test_what_lets_other_incidents_run_is_asked_for_that_and_not_for_what_it_works_with() -> None:
+    public = {"ensure", "standing"}
+    reaching = [
+        f"{path.relative_to(ROOT)}:{node.lineno} .{node.attr}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr not in public
+        if getattr(node.value, "id", getattr(node.value, "attr", "")) in {"family", "_family"}
+    ]
+    assert not reaching
+
+
 def test_in_a_guardrail_def_decides_and_async_def_reads() -> None:
     reading = [
         f"{path.name}:{node.lineno} {function.name}"

@@ -5,17 +5,23 @@ A healthy one is resolved by its first look, and nobody is disturbed.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from daemon.alerts.storms import asks_again, no_room, rooms
+from daemon.config.guardrails import Storms
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit, Deferred
 from daemon.domain.errors import Conflict
+from daemon.domain.inventory import Inventory
+from daemon.domain.ports import Clock
+from daemon.domain.store import RoutingStore
+from daemon.domain.windows import Window
 from daemon.remediation.guardrails.windows import asked_again, maintenance
-from daemon.remediation.incidents.opening import Family, Opening, lets_go, opened
+from daemon.remediation.incidents.ladders import Ladders
+from daemon.remediation.incidents.opening import Opening, lets_go, opened
 from daemon.remediation.incidents.snapshot import about
 from daemon.runtime.wakeup import POLL, Nudge
 
@@ -26,13 +32,24 @@ LATER = timedelta(minutes=1)  #: when to ask again about one whose time has not 
 _log = structlog.get_logger("exmedic.deferral")
 
 
+@dataclass(slots=True, kw_only=True)
 class Deferral:
     """The loop. `committed` is called after each commit."""
 
-    def __init__(self, family: Family, committed: Callable[[], None], poll: float = POLL) -> None:
-        self._family = family
-        self._committed = committed
-        self._nudge = Nudge(family.clock, poll)
+    store: RoutingStore
+    clock: Clock
+    inventory: Inventory
+    ladders: Ladders
+    new_id: Callable[[], str]  #: of incidents
+    prefix: str  #: of topics on the bus
+    windows: tuple[Window, ...]  #: those of the configuration
+    storms: Storms
+    committed: Callable[[], None]
+    poll: float = POLL
+    _nudge: Nudge = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._nudge = Nudge(self.clock, self.poll)
 
     def nudge(self) -> None:
         """Something may have become due."""
@@ -47,34 +64,32 @@ class Deferral:
 
     async def take_up(self) -> int:
         """Take up one batch of what is due; how many were."""
-        due = await self._family.store.deferred(self._family.clock.now(), BATCH)
+        due = await self.store.deferred(self.clock.now(), BATCH)
         return [await self._take(deferred) for deferred in due].count(True)
 
     async def _take(self, deferred: Deferred) -> bool:
         why = ""
         for _ in range(ROUNDS):
             try:
-                await self._family.store.commit(await self._decide(deferred))
+                await self.store.commit(await self._decide(deferred))
             except Conflict as conflict:
                 why = str(conflict)  # an alert opened or moved the incident of this key first: look again
                 continue
-            self._committed()
+            self.committed()
             return True
         _log.warning("deferred_not_taken_up", key=str(deferred.key), why=why, todo="the next look takes it up")
         return False
 
     async def _decide(self, deferred: Deferred) -> Commit:
-        now = self._family.clock.now()
-        server = self._family.inventory.find(deferred.key.server)
+        now = self.clock.now()
+        server = self.inventory.find(deferred.key.server)
         if server is None:
             return _dropped(deferred, now)
-        current = await self._family.store.current_incident(deferred.key)
+        current = await self.store.current_incident(deferred.key)
         if current is not None and lets_go(current):
             # Joined to one that only puts things back, it would be lost.
             return _postponed(deferred, now, now + LATER)
-        found = (
-            None if current is not None else await maintenance(self._family.windows, self._family.store, server, now)
-        )
+        found = None if current is not None else await maintenance(self.windows, self.store, server, now)
         if found is not None:
             return _postponed(deferred, now, asked_again(found.until, now))
         since = f"since {deferred.since:%Y-%m-%d %H:%M} UTC: {deferred.reason}"
@@ -83,19 +98,19 @@ class Deferral:
             entry = about(AuditKind.ALERT_JOINED, current, now, message, {"reason": deferred.reason})
             # Committed though unchanged: a verification that began before the alerts cannot end it now.
             return Commit(at=now, incident=current, undefer=(deferred.key,), audit=(entry,))
-        room = rooms(server, self._family.inventory, self._family.storms, now)
-        if await no_room(self._family.store, room):
+        room = rooms(server, self.inventory, self.storms, now)
+        if await no_room(self.store, room):
             return _postponed(deferred, now, asks_again(deferred.key, deferred.since, now))
         opening = Opening(
-            incident_id=self._family.new_id(),
+            incident_id=self.new_id(),
             key=deferred.key,
             health_set=deferred.health_set,
             monitor=deferred.monitor,
-            ladder=self._family.ladders.handling(server, deferred.health_set, deferred.monitor),
+            ladder=self.ladders.handling(server, deferred.health_set, deferred.monitor),
             because=f"alerts that were set aside {since}",
             facts={"reason": deferred.reason},
         )
-        return replace(opened(opening, now, self._family.prefix), undefer=(deferred.key,), room=room)
+        return replace(opened(opening, now, self.prefix), undefer=(deferred.key,), room=room)
 
 
 def _postponed(deferred: Deferred, now: datetime, until: datetime) -> Commit:

@@ -6,23 +6,27 @@ Alerts of one key are routed together, so that ten thousand of one server are on
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import takewhile
 
 import structlog
 
 from daemon.alerts.storms import asks_again, going_on, no_room, of_a_storm, on_record, rooms
+from daemon.config.guardrails import Storms
 from daemon.domain.alerts import Alert, AlertStatus, StoredAlert
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit, Deferred, Routing
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, Key
-from daemon.domain.inventory import Server
-from daemon.domain.windows import Holding
+from daemon.domain.inventory import Inventory, Server
+from daemon.domain.ports import Clock
+from daemon.domain.store import RoutingStore
+from daemon.domain.windows import Holding, Window
 from daemon.outgoing.messages import storm_messages
 from daemon.remediation.guardrails.windows import asked_again, maintenance
-from daemon.remediation.incidents.opening import Family, Opening, lets_go, opened
+from daemon.remediation.incidents.ladders import Ladders
+from daemon.remediation.incidents.opening import Opening, lets_go, opened
 from daemon.remediation.incidents.snapshot import about
 from daemon.runtime.wakeup import POLL, Nudge
 from statemachines.compiler import Ladder
@@ -92,15 +96,28 @@ def route(
     return Open(key=Key.of(server.name, alert.health_set, alert.monitor), ladder=ladder)
 
 
+@dataclass(slots=True, kw_only=True)
 class Dispatch:
     """The loop. `committed` is called after each commit."""
 
-    def __init__(self, family: Family, committed: Callable[[], None], poll: float = POLL) -> None:
-        self._family = family
-        self._committed = committed
-        self._nudge = Nudge(family.clock, poll)
-        self._waiting = 0  #: alerts that stayed pending at the last look; they must not hide the others
-        self._storm = False  #: a human was told of the storm that goes on; False: ask the store
+    store: RoutingStore
+    clock: Clock
+    inventory: Inventory
+    ladders: Ladders
+    new_id: Callable[[], str]  #: of incidents
+    prefix: str  #: of topics on the bus
+    windows: tuple[Window, ...]  #: those of the configuration
+    storms: Storms
+    committed: Callable[[], None]
+    poll: float = POLL
+    _nudge: Nudge = field(init=False)
+    #: Alerts that stayed pending at the last look; they must not hide the others.
+    _waiting: int = field(default=0, init=False)
+    #: A human was told of the storm that goes on; False: ask the store.
+    _storm: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._nudge = Nudge(self.clock, self.poll)
 
     def nudge(self) -> None:
         """There may be pending alerts."""
@@ -115,7 +132,7 @@ class Dispatch:
 
     async def route_pending(self) -> int:
         """Route one batch of what is pending; how many were routed."""
-        pending = await self._family.store.pending_alerts(BATCH + self._waiting)
+        pending = await self.store.pending_alerts(BATCH + self._waiting)
         groups: dict[Key, list[StoredAlert]] = {}
         for row in pending:
             groups.setdefault(self._key(row), []).append(row)
@@ -124,7 +141,7 @@ class Dispatch:
 
     def _key(self, row: StoredAlert) -> Key:
         alert = _understood(row)
-        server = self._family.inventory.find(alert.server)
+        server = self.inventory.find(alert.server)
         return Key.of(alert.server if server is None else server.name, alert.health_set, alert.monitor)
 
     async def _route(self, rows: Sequence[StoredAlert]) -> int:
@@ -145,7 +162,7 @@ class Dispatch:
             if commit is None or commit.routing is None:
                 return frozenset()
             try:
-                await self._family.store.commit(commit)
+                await self.store.commit(commit)
             except Conflict as conflict:
                 # The incident moved on between the look and the commit: look again.
                 _log.debug("routing_conflict", alert=rows[0].id, why=str(conflict))
@@ -155,21 +172,21 @@ class Dispatch:
                 self._storm = False
             elif commit.defer:
                 self._storm = of_a_storm(commit.defer[0].reason)
-            self._committed()
+            self.committed()
             return frozenset(commit.routing.alert_ids)
         _log.warning("alerts_not_routed", alert=rows[0].id, why=why, todo="they stay pending until the next look")
         return frozenset()
 
     async def _decide(self, rows: Sequence[StoredAlert]) -> Commit | None:
         """What becomes of the first of them that need not wait, and of those that are decided like it."""
-        first, now = _understood(rows[0]), self._family.clock.now()
-        server = self._family.inventory.find(first.server)
+        first, now = _understood(rows[0]), self.clock.now()
+        server = self.inventory.find(first.server)
         current = ladder = in_maintenance = None
         if server is not None:
-            current = await self._family.store.current_incident(self._key(rows[0]))
-            ladder = self._family.ladders.handling(server, first.health_set, first.monitor)
+            current = await self.store.current_incident(self._key(rows[0]))
+            ladder = self.ladders.handling(server, first.health_set, first.monitor)
             if current is None:
-                in_maintenance = await maintenance(self._family.windows, self._family.store, server, now)
+                in_maintenance = await maintenance(self.windows, self.store, server, now)
         decided = [(row, route(_understood(row), server, current, ladder, in_maintenance)) for row in rows]
         ready = [(row, each) for row, each in decided if not isinstance(each, Wait)]
         decision = ready[0][1] if ready else None
@@ -185,14 +202,14 @@ class Dispatch:
 
     async def _open(self, rows: Sequence[StoredAlert], server: Server, decision: Open, now: datetime) -> Commit:
         """A new incident for the first of them; where there is no room for one, all of them are set aside."""
-        family, row, alert = self._family, rows[0], _understood(rows[0])
-        room = rooms(server, family.inventory, family.storms, now)
-        if reason := await no_room(family.store, room):
+        row, alert = rows[0], _understood(rows[0])
+        room = rooms(server, self.inventory, self.storms, now)
+        if reason := await no_room(self.store, room):
             aside = _suppress(rows, server, Suppress(reason=reason, until=asks_again(decision.key, now, now)), now)
-            told = self._storm or await going_on(family.store)
-            return aside if told else replace(aside, outgoing=storm_messages(family.prefix, reason, now))
+            told = self._storm or await going_on(self.store)
+            return aside if told else replace(aside, outgoing=storm_messages(self.prefix, reason, now))
         opening = Opening(
-            incident_id=family.new_id(),
+            incident_id=self.new_id(),
             key=decision.key,
             health_set=alert.health_set,
             monitor=alert.monitor,
@@ -202,7 +219,7 @@ class Dispatch:
         )
         routing = Routing(alert_ids=(row.id,), status=AlertStatus.JOINED, incident_id=opening.incident_id)
         # What was set aside before is verified by this incident.
-        return replace(opened(opening, now, family.prefix), routing=routing, room=room, undefer=(decision.key,))
+        return replace(opened(opening, now, self.prefix), routing=routing, room=room, undefer=(decision.key,))
 
 
 def _understood(row: StoredAlert) -> Alert:

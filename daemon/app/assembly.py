@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from daemon.alerts.deferral import Deferral
 from daemon.alerts.intake import Intake
@@ -31,6 +31,8 @@ from daemon.runtime.loops import Daemon, Service
 from daemon.runtime.progress import Progress
 from daemon.runtime.wakeup import POLL
 from statemachines.model import Definition
+
+Opens = TypeVar("Opens", Dispatch, Deferral)  #: incidents, for alerts and for what was set aside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +90,8 @@ def assemble(
         committed()
         runner.nudge()
 
-    dispatch = Dispatch(family, work, outer.poll)
-    deferral = Deferral(family, work, outer.poll)
+    dispatch = _opens(Dispatch, settings, inventory, outer, ladders=ladders, committed=work)
+    deferral = _opens(Deferral, settings, inventory, outer, ladders=ladders, committed=work)
 
     def ingested() -> None:
         committed()
@@ -137,8 +139,30 @@ def _family(settings: Settings, inventory: Inventory, ladders: Ladders, outer: O
         ladders=ladders,
         new_id=outer.new_id,
         prefix=settings.bus.prefix,
+    )
+
+
+def _opens(
+    loop: type[Opens],
+    settings: Settings,
+    inventory: Inventory,
+    outer: Outer,
+    *,
+    ladders: Ladders,
+    committed: Callable[[], None],
+) -> Opens:
+    """One of the loops that open incidents."""
+    return loop(
+        store=outer.store,
+        clock=outer.clock,
+        inventory=inventory,
+        ladders=ladders,
+        new_id=outer.new_id,
+        prefix=settings.bus.prefix,
         windows=windows_of(settings),
         storms=settings.storms,
+        committed=committed,
+        poll=outer.poll,
     )
 
 

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from daemon.alerts.deferral import Deferral
 from daemon.domain.commits import Commit, Deferred
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import IncidentStatus, Key
@@ -26,10 +25,6 @@ async def set_aside(daemon: Daemon, server: str = MBX1, monitor: str = "PopDeepT
     return deferred
 
 
-def deferral(daemon: Daemon) -> Deferral:
-    return Deferral(daemon.parts.family, lambda: None)
-
-
 async def waiting(daemon: Daemon) -> int:
     return len(await daemon.store.deferred(daemon.clock.now() + timedelta(days=365), 100))
 
@@ -37,23 +32,23 @@ async def waiting(daemon: Daemon) -> int:
 async def test_nothing_happens_before_its_time_and_then_an_incident_verifies_it(daemon: Daemon) -> None:
     daemon.world.hosts[MBX1].sick, daemon.world.hosts[MBX1].cured_by = True, "restart"
     await set_aside(daemon)
-    assert await deferral(daemon).take_up() == 0
+    assert await daemon.deferral.take_up() == 0
     assert await daemon.store.incidents() == []
     daemon.clock.advance(3600)
-    assert await deferral(daemon).take_up() == 1
+    assert await daemon.deferral.take_up() == 1
     incident = await daemon.drive()
     assert incident.status is IncidentStatus.RESOLVED
     assert [step.action for step in await daemon.steps()][:2] == ["verify", "restart_service"]
     (opened,) = await daemon.audit("incident_opened")
     assert opened.entry.message.endswith("UTC: maintenance patching")
-    assert (await deferral(daemon).take_up(), await waiting(daemon)) == (0, 0)
+    assert (await daemon.deferral.take_up(), await waiting(daemon)) == (0, 0)
     assert (await daemon.store.ledger()).imbalance == ""
 
 
 async def test_what_is_healthy_by_then_is_resolved_without_a_page_or_an_effect(daemon: Daemon) -> None:
     await set_aside(daemon)
     daemon.clock.advance(3600)
-    await deferral(daemon).take_up()
+    await daemon.deferral.take_up()
     assert (await daemon.drive()).status is IncidentStatus.RESOLVED
     assert daemon.world.effects == []
     assert await daemon.audit("escalated") == []
@@ -65,7 +60,7 @@ async def test_an_open_incident_takes_it_over_and_looks_again_before_it_ends(dae
     await set_aside(daemon)
     daemon.clock.advance(3600)
     before = await daemon.incident()
-    assert await deferral(daemon).take_up() == 1
+    assert await daemon.deferral.take_up() == 1
     after = await daemon.incident()
     assert (after.version, after.state) == (before.version + 1, "reprobe")
     assert len(await daemon.store.incidents()) == 1
@@ -78,12 +73,12 @@ async def test_one_that_is_being_closed_does_not_swallow_it(daemon: Daemon) -> N
     await daemon.operators.carry_out("ada", {"command": "close", "incident": "i1"})
     await set_aside(daemon)
     daemon.clock.advance(3600)
-    await deferral(daemon).take_up()
+    await daemon.deferral.take_up()
     assert (await waiting(daemon), len(await daemon.store.incidents())) == (1, 1)
-    assert await deferral(daemon).take_up() == 0, "or the loop would never rest"
+    assert await daemon.deferral.take_up() == 0, "or the loop would never rest"
     assert (await daemon.drive()).status is IncidentStatus.CANCELLED
     daemon.clock.advance(60)
-    await deferral(daemon).take_up()
+    await daemon.deferral.take_up()
     assert (await daemon.incident(2)).status is IncidentStatus.OPEN
 
 
@@ -100,7 +95,7 @@ async def test_an_alert_that_opens_the_incident_first_is_joined(daemon: Daemon) 
         return await commit(work)
 
     daemon.store.commit = behind_an_alert  # type: ignore[method-assign, assignment]  # the test stands in between
-    await deferral(daemon).take_up()
+    await daemon.deferral.take_up()
     (incident,) = await daemon.store.incidents()
     assert incident.version == 2
     assert await waiting(daemon) == 0
@@ -115,15 +110,15 @@ async def test_one_that_always_conflicts_is_tried_again_at_the_next_look(daemon:
         raise Conflict("somebody else")
 
     daemon.store.commit = busy  # type: ignore[method-assign, assignment]  # the test stands in between
-    assert await deferral(daemon).take_up() == 0
+    assert await daemon.deferral.take_up() == 0
     daemon.store.commit = commit  # type: ignore[method-assign]  # the test stands in between
-    assert await deferral(daemon).take_up() == 1
+    assert await daemon.deferral.take_up() == 1
 
 
 async def test_a_server_that_left_the_inventory_is_not_contacted_and_that_is_on_record(daemon: Daemon) -> None:
     await set_aside(daemon, "gone1.contoso.lab")
     daemon.clock.advance(3600)
-    await deferral(daemon).take_up()
+    await daemon.deferral.take_up()
     assert (await waiting(daemon), await daemon.store.incidents(), daemon.world.calls) == (0, [], [])
     (row,) = await daemon.audit("decision")
     assert row.entry.message == "not verified after all: gone1.contoso.lab is no longer in the inventory"
@@ -132,6 +127,6 @@ async def test_a_server_that_left_the_inventory_is_not_contacted_and_that_is_on_
 async def test_one_that_no_runbook_handles_reaches_a_human(daemon: Daemon) -> None:
     await set_aside(daemon, monitor="OwaDeepTestMonitor")
     daemon.clock.advance(3600)
-    await deferral(daemon).take_up()
+    await daemon.deferral.take_up()
     (incident,) = await daemon.store.incidents()
     assert incident.status is IncidentStatus.ESCALATED

@@ -17,10 +17,9 @@ from daemon.domain.commits import Channel
 from daemon.domain.incidents import Key
 from daemon.domain.store import Store
 from daemon.remediation.incidents.ladders import Ladders
-from daemon.remediation.incidents.opening import Family
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
-from tests.remediation.world import ALONE, CAS1, DAG, MBX1, MBX2, Daemon, World, inventory
+from tests.remediation.world import ALONE, CAS1, DAG, MBX1, MBX2, Daemon, Opens, World, inventory
 
 FEW = Storms(fleet=3, site=3, dag=2)
 MINUTE = timedelta(minutes=1)
@@ -115,10 +114,9 @@ async def test_beyond_the_cap_nothing_is_opened_one_page_tells_of_it_and_all_is_
     assert (await waiting(store), await pages(daemon)) == (5, 1), "a restart does not repeat the page"
     ledger = await store.ledger()
     assert (ledger.alerts["joined"], ledger.alerts["suppressed"], ledger.imbalance) == (6, 9, "")
-    deferral = Deferral(daemon.parts.family, lambda: None)
     for _ in range(30):
         daemon.clock.advance(60)
-        while await deferral.take_up():
+        while await daemon.deferral.take_up():
             pass
     assert (len(await store.incidents()), await waiting(store)) == (8, 0)
     assert await pages(daemon) == 1
@@ -161,21 +159,26 @@ def test_no_schedule_opens_more_than_the_cap_a_minute_in_any_scope_and_no_key_is
 async def _held(schedule: Sequence[tuple[int, list[tuple[str, int]], bool]]) -> None:
     store, clock, ids = MemoryStore(), ManualClock(), count(1)
     await store.open()
-    family = Family(
-        store=store,
-        clock=clock,
-        inventory=inventory(),
-        ladders=Ladders((), store),
-        new_id=lambda: f"i{next(ids)}",
-        prefix="exmedic",
-        storms=FEW,
-    )
+
+    def opens(loop: type[Opens]) -> Opens:
+        return loop(
+            store=store,
+            clock=clock,
+            inventory=inventory(),
+            ladders=Ladders((), store),
+            new_id=lambda: f"i{next(ids)}",
+            prefix="exmedic",
+            windows=(),
+            storms=FEW,
+            committed=lambda: None,
+        )
+
     keys: set[Key] = set()
-    dispatch, deferral = Dispatch(family, lambda: None), Deferral(family, lambda: None)
+    dispatch, deferral = opens(Dispatch), opens(Deferral)
     for seconds, alerts, restarted in schedule:
         clock.advance(seconds)
         if restarted:
-            dispatch, deferral = Dispatch(family, lambda: None), Deferral(family, lambda: None)
+            dispatch, deferral = opens(Dispatch), opens(Deferral)
         await store.ingest([received(server, f"Monitor{number}") for server, number in alerts])
         keys.update(Key.of(server, "POP.Protocol", f"Monitor{number}") for server, number in alerts)
         while await dispatch.route_pending() + await deferral.take_up():

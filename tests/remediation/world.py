@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from daemon.adapters.pause_file import PauseFile
+from daemon.alerts.deferral import Deferral
 from daemon.alerts.routing import Dispatch
 from daemon.config.guardrails import Budgets, Safety, SharedCause, Storms
 from daemon.config.settings import Settings
@@ -42,6 +43,7 @@ CAS1, CAS2 = "cas1.contoso.lab", "cas2.contoso.lab"
 DAG = (MBX1, MBX2, MBX3)
 EACH_FOR_ITSELF = SharedCause(servers=6, share=1.0, settling=1.0)  #: no shared cause but for all of them at once
 RUNBOOKS = load_runbooks(shipped_directory())
+Opens = TypeVar("Opens", Dispatch, Deferral)
 
 
 class Crash(BaseException):
@@ -367,10 +369,22 @@ class Daemon:
             ladders=ladders,
             new_id=self._new_id,
             prefix="exmedic",
-            windows=windows,
-            storms=storms or Storms(),
         )
-        self.dispatch = Dispatch(family, lambda: None)
+
+        def opens(loop: type[Opens]) -> Opens:
+            return loop(
+                store=store,
+                clock=self.clock,
+                inventory=servers or inventory(),
+                ladders=ladders,
+                new_id=self._new_id,
+                prefix="exmedic",
+                windows=windows,
+                storms=storms or Storms(),
+                committed=lambda: None,
+            )
+
+        self.dispatch, self.deferral = opens(Dispatch), opens(Deferral)
         self.operators = Operators(
             store=store,
             bus=MemoryBus(),

@@ -38,7 +38,6 @@ from daemon.remediation.actions.restart import RestartService
 from daemon.remediation.guardrails import approvals, budgets, chain, modes, shared_cause, windows
 from daemon.remediation.incidents import engine
 from daemon.remediation.incidents.engine import Engine
-from daemon.remediation.incidents.opening import Family
 from daemon.remediation.incidents.snapshot import Case
 from daemon.remediation.runner import effects
 from daemon.remediation.runner.replies import SAID_NO
@@ -82,9 +81,9 @@ def count_only_the_incidents_of_this_life(patch: Patch) -> None:
     """The cap on new incidents as a daemon would count them that keeps the number in memory."""
     build, born = routing.Dispatch.__init__, [datetime.min.replace(tzinfo=UTC)]
 
-    def started(self: routing.Dispatch, family: Family, *given: Any, **named: Any) -> None:  # noqa: ANN401 - passed on
-        build(self, family, *given, **named)
-        born.append(family.clock.now())
+    def started(self: routing.Dispatch, **given: Any) -> None:  # noqa: ANN401 - passed on
+        build(self, **given)
+        born.append(self.clock.now())
 
     def forgetful(*given: Any) -> tuple[Room, ...]:  # noqa: ANN401 - passed on
         return tuple(replace(room, since=max(room.since, born[-1])) for room in rooms(*given))

@@ -1,19 +1,17 @@
 """Opens an incident: by an alert, or because another incident found a sick monitor, which it lets run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from daemon.config.guardrails import Storms
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.inventory import Inventory
 from daemon.domain.ports import Clock
-from daemon.domain.store import RoutingStore
+from daemon.domain.store import RemediationStore
 from daemon.domain.values import Json
-from daemon.domain.windows import Window
 from daemon.outgoing.messages import Story, escalation_messages, event_message, state_message
 from daemon.remediation.actions.contract import Sick
 from daemon.remediation.incidents.ladders import Ladders, stored
@@ -100,14 +98,12 @@ def lets_go(incident: Incident) -> bool:
 class Family:
     """Opens and watches incidents on behalf of one that found their monitors sick."""
 
-    store: RoutingStore
+    store: RemediationStore
     clock: Clock
     inventory: Inventory
     ladders: Ladders
     new_id: Callable[[], str]
     prefix: str
-    windows: tuple[Window, ...] = ()  #: those of the configuration
-    storms: Storms = field(default_factory=Storms)
 
     async def ensure(self, sick: Sick, opener: Incident, parent: str) -> str | None:
         """The incident of a sick monitor, opened if there is none; None when the server is not in the inventory.

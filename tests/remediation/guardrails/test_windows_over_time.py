@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from daemon.alerts.deferral import Deferral
 from daemon.domain.alerts import AlertStatus
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus, StepStatus
@@ -265,10 +264,6 @@ async def alert_row(daemon: Daemon, number: int = 1) -> tuple[AlertStatus, str]:
     return row.status, row.reason
 
 
-def deferral(daemon: Daemon) -> Deferral:
-    return Deferral(daemon.parts.family, lambda: None)
-
-
 async def test_an_alert_in_a_maintenance_opens_nothing_and_is_verified_when_it_is_over(daemon: Daemon) -> None:
     await maintain(daemon, hours=2)
     await sick(daemon)
@@ -279,10 +274,10 @@ async def test_an_alert_in_a_maintenance_opens_nothing_and_is_verified_when_it_i
     assert (await daemon.store.ledger()).imbalance == ""
     for _ in range(11):
         daemon.clock.advance(600)
-        await deferral(daemon).take_up()
+        await daemon.deferral.take_up()
         assert await daemon.store.incidents() == []
     daemon.clock.advance(600)
-    assert await deferral(daemon).take_up() == 1
+    assert await daemon.deferral.take_up() == 1
     (opened,) = await daemon.audit("incident_opened")
     assert "alerts that were set aside since" in opened.entry.message
     assert "maintenance patching" in opened.entry.message
@@ -297,7 +292,7 @@ async def test_many_alerts_in_a_maintenance_are_one_look_after_it(daemon: Daemon
     await daemon.alert(MBX2)
     await order(daemon, "end_window")
     daemon.clock.advance(300)
-    assert await deferral(daemon).take_up() == 1
+    assert await daemon.deferral.take_up() == 1
     assert [incident.server for incident in await daemon.store.incidents()] == [MBX1, MBX2]
 
 
@@ -305,10 +300,10 @@ async def test_what_was_set_aside_is_verified_within_minutes_of_an_early_end(dae
     await maintain(daemon, hours=48)
     await daemon.alert(MBX1)
     daemon.clock.advance(3600)
-    await deferral(daemon).take_up()
+    await daemon.deferral.take_up()
     await order(daemon, "end_window")
     daemon.clock.advance(300)
-    await deferral(daemon).take_up()
+    await daemon.deferral.take_up()
     assert len(await daemon.store.incidents()) == 1
 
 
