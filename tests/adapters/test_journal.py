@@ -148,6 +148,8 @@ async def test_copies_survive_a_killed_journald_and_verify_the_chain(
 ) -> None:
     await record(store, [entry(str(number)) for number in range(300)])
     await follow(store, sink, until=300)
+    # What it had not read would die with it, and then there is one copy of it only: the one that is sent again.
+    await eventually(lambda: len(journald.entries("SYSLOG_IDENTIFIER=exmedic")) == 300, "journald has read them all")
     journald.kill()
     journald.restart()
     await record(store, [entry(str(number)) for number in range(10)])
