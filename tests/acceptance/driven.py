@@ -13,8 +13,11 @@ import multiprocessing
 import os
 import random
 import signal
+import socket
+import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -35,6 +38,7 @@ from daemon.domain.incidents import IncidentStatus
 from daemon.remediation.runner.turn import Turn
 from daemon.runtime.loops import Daemon
 from tests.chaos.clock import LOOK, Forward
+from tests.realparts.waiting import HANG, eventually
 
 BUSY = "EXMEDIC_TEST_BUSY_TIMEOUT"  #: in the environment: milliseconds that the store waits for another program's lock
 CLOCK, SILENT = "clock", "silent"  #: files of a site: its clock, and the servers that say nothing, one a line
@@ -256,3 +260,82 @@ def _environment(more: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+class DaemonProcess:
+    """`exmedic run` in a process of its own, with a notification socket as systemd would give it."""
+
+    def __init__(
+        self,
+        config: Path,
+        log: Path,
+        environment: Mapping[str, str],
+        user: Sequence[str] = (),
+        *,
+        driven: bool,
+    ) -> None:
+        self.log = log
+        self.told: list[str] = []  #: what it told its service manager, in order
+        # An abstract address: the path of a test's directory may be too long for a socket.
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.setblocking(False)
+        address = f"exmedic-test-{uuid.uuid4().hex}"
+        self._notify.bind(f"\0{address}")
+        self.process: Exmedic | subprocess.Popen[bytes]
+        environment = {"NOTIFY_SOCKET": f"@{address}", **environment}
+        if driven:
+            self.process = Exmedic(["run", "-c", str(config)], config.parent, log, environment)
+            return
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [*user, sys.executable, "-m", "daemon", "run", "-c", str(config)],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **environment},
+            )
+
+    def heard(self) -> list[str]:
+        """What it has told its service manager until now."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.told.append(self._notify.recv(4096).decode())
+        return self.told
+
+    async def ready(self) -> None:
+        """Return when it says that it is ready."""
+
+        def said() -> bool:
+            assert self.process.poll() is None, f"the daemon ended early:\n{self.words()}"
+            return "READY=1" in self.heard()
+
+        await eventually(said, f"the daemon is ready; its log: {self.log}")
+
+    def kill(self) -> None:
+        """Kill it as a power cut would; it is gone when this returns."""
+        self.process.kill()
+        self.process.wait(HANG)
+
+    def terminate(self) -> None:
+        """Ask it to stop, as systemd does."""
+        self.process.send_signal(signal.SIGTERM)
+
+    async def ended(self) -> int:
+        """Its exit code, once it has ended."""
+        await eventually(lambda: self.process.poll() is not None, f"the daemon ends; its log: {self.log}")
+        return self.process.wait(HANG)
+
+    async def stop(self) -> int:
+        """Stop it orderly; its exit code."""
+        self.terminate()
+        return await self.ended()
+
+    def words(self) -> str:
+        """Its log."""
+        return self.log.read_text(errors="replace")
+
+    def close(self) -> None:
+        """End it if it still runs, and give everything back."""
+        if self.process.poll() is None:
+            self.kill()
+        self._notify.close()

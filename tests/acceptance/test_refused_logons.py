@@ -4,7 +4,8 @@ from daemon.domain.audit import AuditKind
 from daemon.domain.store import Store
 from daemon.exchange.logons import REST
 from daemon.lab.faults import Fault
-from tests.acceptance.site import DaemonProcess, Site
+from tests.acceptance.driven import DaemonProcess
+from tests.acceptance.site import Site
 
 SERVERS = ("mbx1", "mbx2", "mbx3", "mbx4")
 

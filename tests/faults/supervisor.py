@@ -7,7 +7,8 @@ import time
 from collections.abc import AsyncIterator
 
 from daemon.runtime.tasks import cancel
-from tests.acceptance.site import DaemonProcess, Site
+from tests.acceptance.driven import DaemonProcess
+from tests.acceptance.site import Site
 
 WATCHDOG = 3.0  #: seconds without WATCHDOG=1 after which the service counts as hung
 _LOOK = 0.05

@@ -8,7 +8,8 @@ import pytest
 from daemon.domain.audit import AuditKind
 from daemon.domain.incidents import IncidentStatus
 from daemon.lab.faults import Fault
-from tests.acceptance.site import DaemonProcess, Site
+from tests.acceptance.driven import DaemonProcess
+from tests.acceptance.site import Site
 from tests.acceptance.test_ladders import HEALED
 from tests.acceptance.test_operators import waits
 from tests.realparts.small_disk import SmallDisk

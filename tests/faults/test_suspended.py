@@ -6,7 +6,8 @@ from daemon.cli.operators import UNCONFIRMED
 from daemon.domain.incidents import IncidentStatus, StepStatus
 from daemon.domain.values import moment
 from daemon.lab.faults import Fault
-from tests.acceptance.site import DaemonProcess, Site, has_open_step
+from tests.acceptance.driven import DaemonProcess
+from tests.acceptance.site import Site, has_open_step
 from tests.acceptance.test_ladders import HEALED
 from tests.acceptance.test_operators import waits
 from tests.faults.network import Network
