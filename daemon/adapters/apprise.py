@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import apprise
@@ -27,7 +28,9 @@ _TYPES = {
 }
 #: What alerting services call an action on an alert that is there already. Where none is, apprise's plugins for some
 #: send no request at all, and report success.
-_RAISES_NOTHING = frozenset({"acknowledge", "close", "delete", "note", "recovery", "resolve"})
+_RAISES_NOTHING = frozenset(
+    {"acknowledge", "acknowledgement", "close", "delete", "info", "note", "recovery", "resolve"}
+)
 
 # They log the URLs they use: apprise when one fails, urllib3 when an answer is malformed.
 for _name in ("apprise", "urllib3.connectionpool"):
@@ -88,8 +91,8 @@ def _added(channel: apprise.Apprise, url: str) -> str:
     """Add a URL to a channel; what is wrong with it, or nothing."""
     if not channel.add(url):
         return "is not an apprise URL (see https://appriseit.com): check its schema and its parts"
-    for kind in (PageKind.TROUBLE, PageKind.QUESTION):
-        action = _action(channel[0], _TYPES[kind])
+    for plugin, kind in product(channel, (PageKind.TROUBLE, PageKind.QUESTION)):  # a line may hold several URLs
+        action = _action(plugin, _TYPES[kind])
         if action in _RAISES_NOTHING:
             return f"wakes nobody: its action for a {_TYPES[kind].value} is {action}; leave that out of the URL"
     return ""

@@ -147,6 +147,9 @@ async def test_what_is_over_is_information_for_pagerduty_and_resolves_where_the_
         "opsgenie://api-key?:failure=close",
         "opsgenie://api-key?:warning=note",
         "pagerduty://integration-key@api-key?action=resolve",
+        "json://127.0.0.1/, opsgenie://api-key?action=close",
+        "splunk://routing-key@api-key?action=info",
+        "splunk://routing-key@api-key?:failure=acknowledgement",
     ],
 )
 def test_a_url_by_which_a_service_would_wake_nobody_is_a_mistake(url: str) -> None:
