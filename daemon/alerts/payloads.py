@@ -24,6 +24,7 @@ from daemon.config.validation import complaints
 from daemon.domain.alerts import Alert, Source
 from daemon.domain.errors import ExmedicError
 from daemon.domain.values import Json, timestamp
+from daemon.exchange.struck import struck_out
 
 #: A SCOM alert with all its fields has a few KiB. More is not an alert, and reading it would hold up the ones behind.
 MAX_PAYLOAD: Final = 256 * 1024
@@ -317,6 +318,7 @@ def _mentioned(field: str, text: str) -> _Subject | None:
 
 
 def _printable(text: str) -> str:
-    """One line without control characters: it is shown on terminals and goes to the journal."""
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 2 * MAX_TEXT]).split())
+    """One line without control characters and passwords: it is shown on terminals, goes to the journal and the bus."""
+    told = struck_out(text[: 2 * MAX_TEXT])  # while line ends show where a password ends
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in told).split())
     return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 3] + "..."

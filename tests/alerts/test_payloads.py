@@ -433,3 +433,14 @@ def test_a_payload_made_to_be_slow_is_done_with_quickly(kind: str) -> None:
     for source in Source:
         # At most seven times as much; a quadratic reader would take ten thousand times.
         assert _work(source, HOSTILE[kind]) < 50 * _work(Source.SCOM, ORDINARY)
+
+
+def test_a_password_that_a_source_copied_from_a_probe_is_in_no_summary_and_no_reason() -> None:
+    """Management packs put what a failing probe said into the alert."""
+    told = f"{SCOM['Name']}\r\nUserName: HealthMailbox, Password: Xk9_q7Zt\r\nsee the article"
+    assert "Xk9_q7Zt" not in _scom(Name=told).summary
+    assert "see the article" in _scom(Name=told).summary
+    assert "Xk9_q7Zt" not in parse_native(_bytes(NATIVE, summary="it fails, pwd=Xk9_q7Zt")).summary
+    assert "Xk9_q7Zt" not in parse_native(_bytes(NATIVE, id="password=Xk9_q7Zt")).source_id
+    assert "Xk9_q7Zt" not in _reason(NATIVE, **{"Password: Xk9_q7Zt": 1})
+    assert len(_scom(Name=f"{SCOM['Name']} Password: {'Xk9_q7Zt' * 200}").summary) <= MAX_TEXT
