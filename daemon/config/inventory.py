@@ -166,6 +166,7 @@ def _rules(source: TomlSource, rows: Rows, site: _Site) -> Iterator[Mistake]:
     # What seems to be missing may be in a statement that could not be read.
     if site.settings is not None and rows and not source.mistakes:
         yield from _strangers(site.source or source, rows, site.settings)
+        yield from _for_nobody(site.source or source, rows, site.settings)
     yield from _given_twice(source, rows)
     yield from _groups(source, rows)
 
@@ -229,6 +230,22 @@ def _strangers(source: TomlSource, rows: Rows, settings: Settings) -> Iterator[M
                 place = (*loc, number)
                 message = f"{dotted(place)} names the {what} {name}, which the inventory does not have{hint}"
                 yield source.mistake(place, message)
+
+
+def _for_nobody(source: TomlSource, rows: Rows, settings: Settings) -> Iterator[Mistake]:
+    """Rules for modes whose servers are all there, and whose tags too, but on other servers."""
+    tagged = {name.lower(): row["tags"] for name, row in rows.items() if isinstance(row.get("tags"), list)}
+    worn = {tag for tags in tagged.values() for tag in tags}
+    for number, rule in enumerate(settings.safety.modes):
+        if not rule.servers or not rule.tags or not worn.issuperset(rule.tags):
+            continue  # a tag that nobody has is told already
+        if not any(tag in tagged.get(name.lower(), ()) for name in rule.servers for tag in rule.tags):
+            place: Loc = ("safety", "modes", number)
+            yield source.mistake(
+                place,
+                f"{dotted(place)} concerns no server: none of its servers has one of its tags, and it needs both; "
+                "leave one of the two out, or make two rules of it",
+            )
 
 
 def _references(settings: Settings, rows: Rows) -> Iterator[tuple[Loc, str, Mapping[str, str], tuple[str, ...]]]:

@@ -229,6 +229,17 @@ def test_what_a_rule_for_modes_names_and_the_inventory_does_not_have_is_a_mistak
         load_site(site.settings)
 
 
+def test_a_rule_for_modes_that_concerns_no_server_is_a_mistake(site: Site) -> None:
+    """Both names are there; but it holds exmedic back from nothing."""
+    rule = '\n[[safety.modes]]\nmode = "observe"\nservers = ["{}"]\ntags = ["ring1"]\n'
+    site.write(settings=SETTINGS + rule.format("mbx2.contoso.com"))
+    assert [(file, line, text.partition(":")[0]) for file, line, text in site.mistakes()] == [
+        ("exmedic.toml", LAST + 2, "safety.modes[0] concerns no server")
+    ]
+    site.write(settings=SETTINGS + rule.format("MBX1.contoso.com"))
+    assert site.mistakes() == []
+
+
 def test_where_no_server_has_a_tag_a_rule_for_one_is_a_mistake(site: Site) -> None:
     site.write(inventory=INVENTORY.replace('tags = ["ring1"]\n', ""))
     message = f"safety.auto_tags[0] names the tag ring1, {LACKS}; no server has any, so leave"
