@@ -276,8 +276,8 @@ def logon_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, O
         "",
         "Next:",
         "  see whether the account is locked, disabled or expired, or has another password",
-        "  exmedic status         whether it rests, and until when",
-        "  exmedic doctor SERVER  whether the password is right now; a wrong one costs a logon",
+        "  exmedic status                  whether it rests, and until when",
+        "  exmedic doctor --server SERVER  whether the password is right now; a wrong one costs a logon",
     ]
     text = "\n".join(lines)
     body = {"at": timestamp(now), "incident": "", "reason": reason, "text": text}
