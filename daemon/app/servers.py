@@ -19,7 +19,12 @@ from daemon.exchange.client import Unheard, understand
 from daemon.exchange.logons import Logons
 
 
-async def doctor(settings: Settings, server: str) -> Report:
+def logons_of(settings: Settings) -> Logons:
+    """For one command, whichever servers it asks: each by itself would be offered a wrong password."""
+    return Logons(clock_of(settings).now)
+
+
+async def doctor(settings: Settings, server: str, logons: Logons) -> Report:
     """Ask a server everything that exmedic would ask, and judge the answers. It only reads.
 
     Raises:
@@ -33,7 +38,7 @@ async def doctor(settings: Settings, server: str) -> Report:
             f"{server} is not in {settings.inventory}, or its short name fits several servers there; not contacted"
         )
     clock = clock_of(settings)
-    shell = WinrmShell(inventory, settings.winrm, settings.credentials, read_secret, Logons(clock.now))
+    shell = WinrmShell(inventory, settings.winrm, settings.credentials, read_secret, logons)
     examiner = Examiner(
         shell=shell,
         clock=clock,
@@ -55,8 +60,7 @@ async def read_organisation(settings: Settings, inventory: Inventory, through: s
     Raises:
         OperatorError: there is no answer that can be understood.
     """
-    logons = Logons(clock_of(settings).now)
-    shell = WinrmShell(inventory, settings.winrm, settings.credentials, read_secret, logons)
+    shell = WinrmShell(inventory, settings.winrm, settings.credentials, read_secret, logons_of(settings))
     timeout = settings.winrm.call_timeout
     call = Call(executor=through, script="organisation", args={}, step_id="import", timeout=timeout, read_only=True)
     try:

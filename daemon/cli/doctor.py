@@ -44,8 +44,9 @@ def doctor(
         # Before the first is contacted: a misspelt name must not be noticed after half an hour.
         raise OperatorError(f"not in {settings.inventory}, so not contacted: {', '.join(strangers)}")
     reports = []
+    logons = servers.logons_of(settings)
     for name in wanted:
-        reports.append(asyncio.run(servers.doctor(settings, name)))
+        reports.append(asyncio.run(servers.doctor(settings, name, logons)))
         if not as_json:
             print_report(reports[-1])
     if not as_json:

@@ -59,6 +59,14 @@ def test_all_asks_every_server_of_the_inventory(site: Site) -> None:
     assert site.lab.effects() == ()
 
 
+def test_a_wrong_password_costs_one_logon_however_many_servers_are_asked(site: Site) -> None:
+    """The page of a refused password sends people here: it must not lock the account."""
+    site.change("lab.password", lambda _: "wrong-Passw0rd\n")
+    servers = ("mbx1", "mbx2", "mbx3", "mbx4", "cas1", "cas2")
+    assert site.doctor(*(part for server in servers for part in ("--server", server))).exit_code == 1
+    assert site.lab.refused_logons() == 1
+
+
 def test_the_report_is_readable_at_80_columns(site: Site) -> None:
     site.lab.break_server("multi1", Fault.PROBE_CANNOT_RUN)
     result = site.doctor("--server", "multi1")
