@@ -7,6 +7,7 @@ made it wanted something to stop. Administrators may create them by hand, with a
 """
 
 import asyncio
+import errno
 import os
 import threading
 from collections import Counter
@@ -136,7 +137,7 @@ class PauseFile:
                 self._make_directory()
             # Never in the directory, where a part that a death left behind would name nothing and pause everything.
             with beside(self.path) as part:
-                part.write(f"{reason}\n".encode("utf-8", "backslashreplace"))
+                _fill(part.fileno(), f"{reason}\n".encode("utf-8", "backslashreplace"))
                 os.fchmod(part.fileno(), _FILE_MODE)
                 take_place(part, path)
         except OSError as error:
@@ -164,6 +165,15 @@ class PauseFile:
             entries = [self.directory / each for each in self._entries() if self._meant(each, "")[0] == scope]
             removed = [_removed(path) for path in (*entries, *((self.path,) if scope == EVERYTHING else ()))]
             return self._latched.pop(scope, None) is not None or any(removed)
+
+
+def _fill(descriptor: int, text: bytes) -> None:
+    """Write why; not where the disk is full: a file with nothing in it pauses as well, and mostly there is room."""
+    try:
+        os.write(descriptor, text)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def _text(path: Path) -> str | None:

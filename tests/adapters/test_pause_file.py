@@ -223,6 +223,23 @@ def test_what_the_disk_does_not_take_is_paused_all_the_same_until_it_is_resumed(
         assert allowed
 
 
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("full", [errno.ENOSPC, errno.EDQUOT])
+def test_on_a_full_disk_it_pauses_without_saying_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: int, scope: str
+) -> None:
+    """A file with nothing in it pauses as well: there is room for it where a daemon hangs, and none for the reason."""
+
+    def no_room(_descriptor: int, _text: bytes) -> int:
+        raise OSError(full, os.strerror(full))
+
+    monkeypatch.setattr(os, "write", no_room)
+    pause = PauseFile(tmp_path / "pause", SERVERS)
+    pause.pause("by an administrator", scope)
+    assert pause.file(scope).read_bytes() == b""
+    assert set(PauseFile(tmp_path / "pause", SERVERS).standing()) == {scope}
+
+
 def test_a_pause_is_called_by_the_name_in_the_inventory() -> None:
     assert scope_of(SERVERS, "", "") == EVERYTHING
     assert scope_of(SERVERS, "MBX1", "") == MBX1

@@ -109,8 +109,9 @@ async def test_a_pause_on_a_full_disk_pauses_and_says_what_is_wrong(site: Site, 
     await site.daemon()
     disk.fill()
     code, text = await site.command("pause", "--reason", "full")
-    assert code == 1, text
-    assert "free" in text or "No space" in text, text
+    assert code == 4, text
+    assert "free space" in text, text
+    assert (site.directory / "data" / "pause").read_bytes() == b"", "there is no room for the reason"
     disk.free()
     code, text = await site.command("status")
     assert "paused" in text, text
