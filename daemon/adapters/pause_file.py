@@ -179,12 +179,21 @@ def _fill(descriptor: int, text: bytes) -> None:
 def _text(path: Path) -> str | None:
     """Why a file pauses; None when it is not there."""
     try:
-        text = path.read_text("utf-8", errors="replace").strip()
+        text = _head(path).decode("utf-8", errors="replace").strip()
     except FileNotFoundError:
         return f"the pause file {path} is a link that leads nowhere" if path.is_symlink() else None
     except OSError as error:
         return f"the pause file {path} cannot be read: {error.strerror}"
     return text[:REASON_LIMIT] or f"the pause file {path} exists"
+
+
+def _head(path: Path) -> bytes:
+    """What may be shown of a file. It is asked for before each step: no pipe and no huge file may hold that up."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return os.read(descriptor, 4 * REASON_LIMIT)
+    finally:
+        os.close(descriptor)
 
 
 def _removed(path: Path) -> bool:

@@ -338,3 +338,17 @@ def test_a_reason_that_is_no_text_pauses_all_the_same(tmp_path: Path) -> None:
     pause = PauseFile(tmp_path / "pause", SERVERS)
     pause.pause(b"\xff".decode(errors="surrogateescape"))
     assert pause.standing() == {EVERYTHING: "\\udcff"}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("scope", SCOPES)
+def test_neither_a_pipe_nor_a_huge_file_holds_the_look_up(tmp_path: Path, scope: str) -> None:
+    """Nobody writes to the pipe; the file has more bytes than there is memory, and no line end."""
+    pause = PauseFile(tmp_path / "pause", SERVERS)
+    pause.directory.mkdir()
+    os.mkfifo(pause.file(scope))
+    assert set(pause.standing()) == {scope}
+    pause.pause("a file again", scope)
+    assert pause.standing() == {scope: "a file again"}
+    os.truncate(pause.file(scope), 1 << 42)
+    assert set(pause.standing()) == {scope}
