@@ -1,7 +1,7 @@
 """Striking passwords out of what servers answer, before anybody keeps, logs or judges it.
 
 A failing probe of Managed Availability writes the user name and the password of its monitoring mailbox, in clear, into
-whatever it tells. So in every text of every answer, what follows `password`, `pwd` or `secret` and a `:` or `=` is
+whatever it tells. So in every text of every answer, what follows `password`, `pwd` or `secret` and a `:`, `=` or `>` is
 struck out: to the end of its quotes, or of its line. Rather too much than too little, since such texts are for people
 and decide nothing.
 
@@ -17,7 +17,7 @@ MASK = "***"
 _NAME = re.compile(r"pass(?:word|wd|phrase)|pwd|secret", re.IGNORECASE)
 #: The name, what may stand between it and its sign (`s`, a quote, `for Monitoring Account`), and the sign. Bounded,
 #: possessive: it never goes back.
-_NAMED = re.compile(r"(?:pass(?:word|wd|phrase)|pwd|secret)(?:(?!\.\s)[^:=;,\r\n]){0,80}+\s*+[:=]\s*+", re.IGNORECASE)
+_NAMED = re.compile(r"(?:pass(?:word|wd|phrase)|pwd|secret)(?:(?!\.\s)[^:=>;,\r\n]){0,80}+\s*+[:=>]\s*+", re.IGNORECASE)
 _REACH = 100  #: more than the letters from the beginning of a name to the white space before its sign
 _OPENING = re.compile(r"(\\*+)([\"'])")
 _MARK = re.compile(r"\\++[\"']?|[\"']")

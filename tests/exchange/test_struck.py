@@ -38,6 +38,8 @@ SECRET = "hunter2;x,y=z:w"
         f"Password: first {SECRET} last",
         f"passwd={SECRET}",
         f"passphrase: {SECRET}",
+        f"<Password>{SECRET}</Password>",
+        f"Password -> {SECRET}",
         f"Password: x Password: {SECRET} pwd={SECRET}",
         f"Password: *** {SECRET}".replace("*** ", "***"),
     ],
