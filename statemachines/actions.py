@@ -1,6 +1,7 @@
 """Every action a runbook may name: parameters, effect, outcomes, fields it produces, deadline and evidence.
 
-This is the one table of deadlines. What carries an action out is in `daemon/actions/`; a test holds the two together.
+This is the one table of deadlines. What carries an action out is in `daemon/remediation/actions/`; a test holds the
+two together.
 """
 
 from collections.abc import Mapping
@@ -66,6 +67,7 @@ class ActionSpec:
     disrupts: Disruption | None = None  #: given for each disruptive action
     undo_disrupts: Disruption | None = None  #: what putting its change back disrupts
     undo_steps: int = 1  #: how many steps putting its change back takes
+    puts_back: bool = False  #: puts back what other actions have changed: the way out, which must stay open
 
 
 def _minutes(count: int) -> timedelta:
@@ -238,6 +240,7 @@ _SPECS = (
         deadline=_minutes(15),
         evidence="the setting's value as read back",
         goes_on=("done", "nothing"),
+        puts_back=True,
     ),
 )
 

@@ -49,7 +49,7 @@ def arrows(definition: Definition) -> tuple[Arrow, ...]:
             targets.setdefault(target, []).append(outcome)
         for outcome in ACTIONS[state.do].outcomes:
             # In the middle of a ladder, the engine itself sees to the rest of an undo's outcomes.
-            if outcome not in state.then and not (state.do == "undo" and outcome in ("more", "nothing")):
+            if outcome not in state.then and not (ACTIONS[state.do].puts_back and outcome in ("more", "nothing")):
                 targets.setdefault("escalated", []).append(outcome)
         found += [Arrow(name, target, tuple(outcomes)) for target, outcomes in targets.items()]
     return tuple(found)

@@ -65,7 +65,7 @@ def _of_action(spec: ActionSpec) -> Schema:
         "minutes": {"type": "number", "exclusiveMinimum": 0},
     }
     outcomes = [outcome for outcome in (*spec.outcomes, *COMMON_OUTCOMES) if outcome not in _NEVER_NEXT]
-    if spec.name == "undo":
+    if spec.puts_back:
         outcomes = [outcome for outcome in outcomes if outcome in spec.goes_on]
     return {
         "with": {

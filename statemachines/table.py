@@ -54,7 +54,7 @@ def ladder_states(definition: Definition) -> dict[str, LadderState]:
         spec = ACTIONS[state.do]
         deadline = spec.deadline if state.within is None else timedelta(seconds=state.within)
         states[name] = LadderState(name, spec, dict(state.params), deadline)
-        if spec.effect is not Effect.READ and spec.name != "undo":
+        if spec.effect is not Effect.READ and not spec.puts_back:
             recheck = name + RECHECK
             states[recheck] = LadderState(recheck, ACTIONS["verify"], {}, ACTIONS["verify"].deadline)
     verify, undo = ACTIONS["verify"], ACTIONS["undo"]
@@ -75,7 +75,7 @@ def next_states(definition: Definition, states: dict[str, LadderState]) -> dict[
     for name, own in definition.states.items():
         for outcome, target in own.then.items():
             table[name, outcome] = End(target).undo if target in tuple(End) else target
-        if own.do == "undo":  # in the middle of a ladder, before it parks
+        if states[name].action.puts_back:  # in the middle of a ladder, before it parks
             table[name, "more"] = name
             table[name, "nothing"] = own.then.get("nothing", table[name, "done"])
         elif states[name].action.effect is not Effect.READ:

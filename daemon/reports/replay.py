@@ -14,7 +14,7 @@ from daemon.domain.incidents import Incident, IncidentStatus, Step, UndoItem, Un
 from daemon.domain.values import Json
 from daemon.remediation.incidents.ending import WAYS_OUT, not_to_undo, undoes
 from daemon.remediation.incidents.snapshot import Case
-from statemachines.actions import Effect
+from statemachines.actions import ACTIONS, Effect
 from statemachines.checker.findings import spell
 from statemachines.compiler import Ladder
 from statemachines.model import Definition
@@ -229,7 +229,7 @@ class _Walk:
         """What was changed by then and not put back yet."""
         last = max((step.number for step in self.ended), default=0)
         begun = {step.id for step in self.recorded.steps if step.number <= last}  # those withdrawn included
-        back = {step.params.get("item") for step in self.ended if step.action == "undo"}
+        back = {step.params.get("item") for step in self.ended if ACTIONS[step.action].puts_back}
         return tuple(
             replace(item, status=UndoStatus.PENDING)
             for item in self.recorded.undo
@@ -246,7 +246,7 @@ def as_before(recorded: Recorded) -> str:
     """How an incident ended, for one that would end so again."""
     incident = recorded.incident
     done = [step.action for step in recorded.steps if step.effect is not Effect.READ and step.executor and step.outcome]
-    did = [action for action in dict.fromkeys(done) if action != "undo"]
+    did = [action for action in dict.fromkeys(done) if not ACTIONS[action].puts_back]
     after = f" after {', '.join(did)}" if did else "; nothing was done to the server"
     if incident.status is IncidentStatus.OPEN:
         return f"as before so far: it is in {incident.state}{after}"

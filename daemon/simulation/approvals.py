@@ -5,7 +5,7 @@ from daemon.domain.incidents import IncidentStatus, Step
 from daemon.domain.values import moment
 from daemon.remediation.guardrails.approvals import ASKED
 from daemon.testing.memory_state import State
-from statemachines.actions import Effect
+from statemachines.actions import ACTIONS, Effect
 
 
 def asking_now(state: State) -> list[str]:
@@ -25,7 +25,7 @@ def unapproved(asking: frozenset[str], state: State, step: Step) -> str:
 
     Counted from the audit trail: each approval is for one intent of one state, and must not have expired by then.
     """
-    if step.server not in asking or step.action == "undo":
+    if step.server not in asking or ACTIONS[step.action].puts_back:
         return ""
     given = [entry for entry in _of(state, step.incident_id) if entry.fields.get("approves") == step.state]
     intents = [

@@ -30,7 +30,7 @@ def objections(world: World, step: Step, server: Server) -> Iterator[str]:
 
 
 def _others_at_work(machine: Machine, step: Step, now: datetime) -> Iterator[str]:
-    if step.action == "undo":
+    if ACTIONS[step.action].puts_back:
         return
     disrupts = ACTIONS[step.action].disrupts
     asked = {Fault.LOGGED_ON: "somebody is logged on"}

@@ -199,7 +199,7 @@ class Rules(Watcher):
 
     def _once_a_state(self, step: Step) -> None:
         """Rule 3: within an incident, what a state does is done once."""
-        if step.action == "undo" or step.effect is not Effect.DISRUPTIVE:
+        if ACTIONS[step.action].puts_back or step.effect is not Effect.DISRUPTIVE:
             return
         others = [
             other.id
@@ -212,7 +212,7 @@ class Rules(Watcher):
     def _with_reason(self, step: Step) -> None:
         """Rule 4: nothing is disrupted on a server whose monitor was never ill while the incident was open."""
         incident = self._world.store.contents.incidents[step.incident_id]
-        if step.action == "undo" or not incident.monitor:
+        if ACTIONS[step.action].puts_back or not incident.monitor:
             return
         self.asked()
         opened = self._true(incident.opened_at)

@@ -42,8 +42,8 @@ def bounds(definition: Definition) -> Bounds:
             confirms = name == End.RESOLVED and definition.undo
             return putting_back + (states[CONFIRM].deadline if confirms else timedelta()), 0
         ways = [after(target) for target in {"escalated", *definition.states[name].then.values()}]
-        acts = states[name].action.effect is not Effect.READ and states[name].action.name != "undo"
-        own = putting_back if states[name].action.name == "undo" else _time(states[name])
+        acts = states[name].action.effect is not Effect.READ and not states[name].action.puts_back
+        own = putting_back if states[name].action.puts_back else _time(states[name])
         return own + max(time for time, _ in ways), acts + max(count for _, count in ways)
 
     longest, effects = after(definition.start)

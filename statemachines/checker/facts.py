@@ -113,7 +113,7 @@ def _seen(facts: Facts) -> str:
 def events(name: str, state: LadderState, facts: Facts, world: World, used: frozenset[str]) -> list[Event]:
     """Everything that may happen in a state of the ladder. `used`: the fields that some state uses."""
     spec = state.action
-    if spec.name == "undo":
+    if spec.puts_back:
         return undo_events(facts, world)
     if spec.effect is not Effect.READ:
         found = _effect_events(state, facts, world)

@@ -43,7 +43,7 @@ def entering(
     if spec.parks and facts.changed:
         changed = " and ".join(sorted(facts.changed))
         yield Breach("parked", f"waits for other incidents while {changed} is changed: `do: undo` comes first")
-    if spec.name == "undo":
+    if spec.puts_back:
         yield from putting_back(facts, facts.changed)
     elif spec.effect is not Effect.READ:
         yield from _effect(state, facts, world, ceilings)

@@ -95,7 +95,7 @@ def _outcomes(state: State, spec: ActionSpec) -> Iterator[Found]:
         if outcome not in known:
             hint = suggestion(outcome, known)
             yield "outcome", place, False, f"{spec.name} has no outcome {outcome!r}{hint}"
-        elif outcome == "unknown" and spec.name != "undo":
+        elif outcome == "unknown" and not spec.puts_back:
             text = "`unknown` cannot be given a next state: it is settled by evidence, or escalates"
             yield "unknown", place, False, text
         elif (spec.name, outcome) in _NOT_CONTINUED:
@@ -183,7 +183,7 @@ def _graph(definition: Definition) -> Iterator[Finding]:
         return
     for name, state in definition.states.items():
         spec = ACTIONS.get(state.do)
-        if spec is None or spec.effect is Effect.READ or spec.name == "undo" or name not in reached:
+        if spec is None or spec.effect is Effect.READ or spec.puts_back or name not in reached:
             continue
         after = state.then.get("done", "escalated")
         ends = {target for one in _from([after], following) for target in definition.states[one].then.values()}

@@ -23,7 +23,7 @@ RETRY = timedelta(seconds=15)  #: before what provably was not sent, or facts th
 
 async def objection(context: GuardContext, case: Case, server: Server) -> Hold | Refuse | None:
     """The first guard that does not let the effect of a case's state through; None when all do."""
-    for guard in PUTTING_BACK if case.state.action.name == "undo" else GUARDS:
+    for guard in PUTTING_BACK if case.state.action.puts_back else GUARDS:
         verdict = await guard(context, case, server)
         if verdict is not None:
             return verdict
@@ -43,7 +43,7 @@ async def quarantined(context: GuardContext, _case: Case, server: Server) -> Ref
 async def paused(context: GuardContext, case: Case, server: Server) -> Hold | None:
     """The kill switch is on, for everything, its DAG or the server; putting back waits no longer than its state."""
     hold = not_paused(context.pause.reason(server.name), context.settings.timing)
-    if hold is None or case.state.action.name != "undo":
+    if hold is None or not case.state.action.puts_back:
         return hold
     return replace(hold, after=RETRY, deadline=case.state.deadline)
 

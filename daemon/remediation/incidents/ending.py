@@ -51,7 +51,7 @@ def _unsettled(incident: Incident, step: Step, now: datetime, reason: str) -> Qu
 
 def undoes(ladder: Ladder, state: str) -> bool:
     """Whether a state puts things back."""
-    return state in ladder.states and ladder.states[state].action.name == "undo"
+    return state in ladder.states and ladder.states[state].action.puts_back
 
 
 def flaps(case: Case) -> bool:

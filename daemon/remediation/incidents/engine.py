@@ -57,7 +57,7 @@ class Engine:
     def intend(self, case: Case, prepared: Prepared, claim: tuple[str, ...]) -> Commit:
         """The intent of an effect: step, claims, what must be put back, and why it was allowed."""
         step = case.step(prepared.executor, prepared.baseline)
-        if case.state.action.name == "undo":
+        if case.state.action.puts_back:
             step = replace(step, params={"item": case.pending[0].id})
         # An earlier step that was withdrawn may have recorded the same change: once is enough to put it back.
         recorded = [Change(item.setting, item.earlier, item.applied) for item in case.pending]
@@ -105,7 +105,7 @@ class Engine:
         incident = case.incident
         began = incident.held_since if incident.held_by == hold.kind and incident.held_since else began or case.now
         first = incident.waiting_since or began
-        leaving = case.state.action.name == "undo"
+        leaving = case.state.action.puts_back
         # Each kind of hold has its own time, and all of them together have that of the longest: none waits for ever.
         # What a window forbade anyway was no wait: its time does not count.
         watched = self._timing.observe_deadline if WOULD in incident.facts else 0.0
@@ -113,7 +113,7 @@ class Engine:
         over = min(passed(began, hold.deadline, case.closed), passed(first, longest, case.closed))
         if case.now >= over:
             waited = f"waited since {began:%H:%M} UTC: {hold.reason}"
-            if case.state.action.name == "undo":
+            if case.state.action.puts_back:
                 return self.finish_undo(case, None, Done(outcome=hold.outcome, detail=waited))
             return self.move(case, hold.outcome, waited)
         incident = replace(
@@ -127,7 +127,7 @@ class Engine:
         )
         audit: tuple[AuditEntry, ...] = (case.entry(AuditKind.DECISION, f"held: {hold.reason}", {"verdict": "hold"}),)
         lets_go = hold.lets_go and not case.pending
-        if hold.verify_afresh and case.state.action.name != "undo":
+        if hold.verify_afresh and not case.state.action.puts_back:
             held = self._moved(replace(case, incident=incident), HELD, hold.reason)
             incident = replace(incident, state=case.ladder.next(case.incident.state, HELD))
             audit = (*audit, *held.audit)
@@ -184,7 +184,7 @@ class Engine:
 
     def conclude(self, case: Case, step: Step | None, done: Done) -> Commit:
         """A step ends with an outcome, or the state does without any step having been sent."""
-        if case.state.action.name == "undo":
+        if case.state.action.puts_back:
             return self.finish_undo(case, step, done)
         return self.finish(case, step or case.step(), done)
 
@@ -214,7 +214,7 @@ class Engine:
 
     def refuse(self, case: Case, verdict: Refuse) -> Commit:
         """A gate says never: on record with the figures that decided, and the ladder goes to its way out."""
-        if case.state.action.name == "undo":
+        if case.state.action.puts_back:
             return self.finish_undo(case, None, Done(outcome="refused", detail=verdict.reason))
         figures = {"verdict": "refuse", "action": case.state.action.name, "facts": verdict.figures}
         entry = case.entry(AuditKind.DECISION, f"refused: {verdict.reason}", figures)

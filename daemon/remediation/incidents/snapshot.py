@@ -88,7 +88,7 @@ class Case:
     def step(self, executor: str = "", baseline: Json | None = None) -> Step:
         """The next step, of the current state's action."""
         number = len(self.steps) + 1
-        undoing = self.state.action.name == "undo" and self.pending
+        undoing = self.state.action.puts_back and self.pending
         return Step(
             id=f"{self.incident.id}-{number:02}",
             incident_id=self.incident.id,

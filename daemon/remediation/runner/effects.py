@@ -56,7 +56,7 @@ async def begin(session: Session, case: Case) -> None:
 def _verify_first(session: Session, case: Case) -> Hold | None:
     """Before an effect: somebody said that it is over, or what we know is too old; then look again first."""
     timing = session.services.settings.timing
-    if case.state.action.name == "undo":
+    if case.state.action.puts_back:
         return None
     if case.incident.verify_requested:
         reason = "the source of the alert says that it is over"

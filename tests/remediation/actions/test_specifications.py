@@ -1,8 +1,11 @@
 """What the runbooks may name and what carries it out are the same actions."""
 
+import ast
+
 from daemon.remediation.actions import EFFECTS, READS
 from daemon.remediation.actions.undo import REVERSALS
 from statemachines.actions import ACTIONS, Effect
+from tests.test_house import MODULES, ROOT
 
 
 def test_every_specified_action_is_carried_out_as_what_it_says_it_is() -> None:
@@ -27,3 +30,15 @@ def test_a_specification_speaks_of_no_outcome_that_the_action_does_not_have() ->
         assert set(spec.goes_on) <= {*spec.outcomes, "failed"}, spec.name
         assert bool(spec.produces) == bool(spec.produced_on), spec.name
         assert (spec.disrupts is not None) == (spec.effect is Effect.DISRUPTIVE), spec.name
+
+
+def test_what_puts_back_is_known_by_its_specification_and_nowhere_by_its_name() -> None:
+    assert [name for name, spec in ACTIONS.items() if spec.puts_back] == ["undo"]
+    compared = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Compare)
+        and any(isinstance(side, ast.Constant) and side.value == "undo" for side in (node.left, *node.comparators))
+    ]
+    assert compared == []
