@@ -5,25 +5,19 @@ A healthy one is resolved by its first look, and nobody is disturbed.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
+from daemon.alerts.loop import OpeningLoop
 from daemon.alerts.storms import asks_again, no_room, rooms
-from daemon.config.guardrails import Storms
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit, Deferred
 from daemon.domain.errors import Conflict
-from daemon.domain.inventory import Inventory
-from daemon.domain.ports import Clock
-from daemon.domain.store import RoutingStore
-from daemon.domain.windows import Window
 from daemon.remediation.guardrails.windows import asked_again, maintenance
-from daemon.remediation.incidents.ladders import Ladders
 from daemon.remediation.incidents.opening import Opening, lets_go, opened
 from daemon.remediation.incidents.snapshot import about
-from daemon.runtime.wakeup import POLL, Nudge
 
 BATCH = 20
 ROUNDS = 100  #: how often one is decided anew because something else was committed first
@@ -33,27 +27,8 @@ _log = structlog.get_logger("exmedic.deferral")
 
 
 @dataclass(slots=True, kw_only=True)
-class Deferral:
-    """The loop. `committed` is called after each commit."""
-
-    store: RoutingStore
-    clock: Clock
-    inventory: Inventory
-    ladders: Ladders
-    new_id: Callable[[], str]  #: of incidents
-    prefix: str  #: of topics on the bus
-    windows: tuple[Window, ...]  #: those of the configuration
-    storms: Storms
-    committed: Callable[[], None]
-    poll: float = POLL
-    _nudge: Nudge = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._nudge = Nudge(self.clock, self.poll)
-
-    def nudge(self) -> None:
-        """Something may have become due."""
-        self._nudge.ring()
+class Deferral(OpeningLoop):
+    """The loop over what was set aside."""
 
     async def run(self, beat: Callable[[], None], stopping: asyncio.Event) -> None:
         """Take up what is due until told to stop."""

@@ -12,23 +12,19 @@ from itertools import takewhile
 
 import structlog
 
+from daemon.alerts.loop import OpeningLoop
 from daemon.alerts.storms import asks_again, going_on, no_room, of_a_storm, on_record, rooms
-from daemon.config.guardrails import Storms
 from daemon.domain.alerts import Alert, AlertStatus, StoredAlert
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit, Deferred, Routing
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, Key
-from daemon.domain.inventory import Inventory, Server
-from daemon.domain.ports import Clock
-from daemon.domain.store import RoutingStore
-from daemon.domain.windows import Holding, Window
+from daemon.domain.inventory import Server
+from daemon.domain.windows import Holding
 from daemon.outgoing.messages import storm_messages
 from daemon.remediation.guardrails.windows import asked_again, maintenance
-from daemon.remediation.incidents.ladders import Ladders
 from daemon.remediation.incidents.opening import Opening, lets_go, opened
 from daemon.remediation.incidents.snapshot import about
-from daemon.runtime.wakeup import POLL, Nudge
 from statemachines.compiler import Ladder
 
 BATCH = 200  #: alerts of one key among them are one commit
@@ -97,31 +93,13 @@ def route(
 
 
 @dataclass(slots=True, kw_only=True)
-class Dispatch:
-    """The loop. `committed` is called after each commit."""
+class Dispatch(OpeningLoop):
+    """The loop over pending alerts."""
 
-    store: RoutingStore
-    clock: Clock
-    inventory: Inventory
-    ladders: Ladders
-    new_id: Callable[[], str]  #: of incidents
-    prefix: str  #: of topics on the bus
-    windows: tuple[Window, ...]  #: those of the configuration
-    storms: Storms
-    committed: Callable[[], None]
-    poll: float = POLL
-    _nudge: Nudge = field(init=False)
     #: Alerts that stayed pending at the last look; they must not hide the others.
     _waiting: int = field(default=0, init=False)
     #: A human was told of the storm that goes on; False: ask the store.
     _storm: bool = field(default=False, init=False)
-
-    def __post_init__(self) -> None:
-        self._nudge = Nudge(self.clock, self.poll)
-
-    def nudge(self) -> None:
-        """There may be pending alerts."""
-        self._nudge.ring()
 
     async def run(self, beat: Callable[[], None], stopping: asyncio.Event) -> None:
         """Route pending alerts until told to stop."""
