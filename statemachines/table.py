@@ -37,6 +37,14 @@ class End(StrEnum):
         return f"undo.{self.value}"
 
 
+_WAYS_OUT = frozenset(end.undo for end in End)
+
+
+def leaves(state: str) -> bool:
+    """Whether a state is one of the engine's that put things back on the way to an end."""
+    return state in _WAYS_OUT
+
+
 @dataclass(frozen=True, slots=True)
 class LadderState:
     """What the engine must know of a state to enter it."""
@@ -70,7 +78,7 @@ def next_states(definition: Definition, states: dict[str, LadderState]) -> dict[
     for name, state in states.items():
         for outcome in (*state.action.outcomes, *COMMON_OUTCOMES):
             table[name, outcome] = End.ESCALATED.undo
-        if not name.startswith("undo."):
+        if not leaves(name):
             table[name, CLOSE] = End.CANCELLED.undo
     for name, own in definition.states.items():
         for outcome, target in own.then.items():

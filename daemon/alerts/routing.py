@@ -13,10 +13,10 @@ from itertools import takewhile
 import structlog
 
 from daemon.alerts.loop import OpeningLoop
-from daemon.alerts.storms import asks_again, going_on, no_room, of_a_storm, on_record, rooms
+from daemon.alerts.storms import asks_again, going_on, no_room, on_record, rooms
 from daemon.domain.alerts import Alert, AlertStatus, StoredAlert
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Commit, Deferred, Routing
+from daemon.domain.commits import Aside, Commit, Deferred, Routing
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.inventory import Server
@@ -41,6 +41,7 @@ class Suppress:
 
     reason: str
     until: datetime | None = None
+    why: Aside = Aside.MAINTENANCE  #: why only until then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ def route(
     if alert.closed:
         return Suppress(reason="closed at its source, and no incident is open")
     if in_maintenance is not None:
-        return Suppress(reason=str(in_maintenance), until=in_maintenance.until)
+        return Suppress(reason=str(in_maintenance), until=in_maintenance.until, why=Aside.MAINTENANCE)
     return Open(key=Key.of(server.name, alert.health_set, alert.monitor), ladder=ladder)
 
 
@@ -149,7 +150,7 @@ class Dispatch(OpeningLoop):
             if commit.room:
                 self._storm = False
             elif commit.defer:
-                self._storm = of_a_storm(commit.defer[0].reason)
+                self._storm = commit.defer[0].why is Aside.STORM
             self.committed()
             return frozenset(commit.routing.alert_ids)
         _log.warning("alerts_not_routed", alert=rows[0].id, why=why, todo="they stay pending until the next look")
@@ -183,7 +184,8 @@ class Dispatch(OpeningLoop):
         row, alert = rows[0], _understood(rows[0])
         room = rooms(server, self.inventory, self.storms, now)
         if reason := await no_room(self.store, room):
-            aside = _suppress(rows, server, Suppress(reason=reason, until=asks_again(decision.key, now, now)), now)
+            until = asks_again(decision.key, now, now)
+            aside = _suppress(rows, server, Suppress(reason=reason, until=until, why=Aside.STORM), now)
             told = self._storm or await going_on(self.store)
             return aside if told else replace(aside, outgoing=storm_messages(self.prefix, reason, now))
         opening = Opening(
@@ -248,6 +250,7 @@ def _suppress(rows: Sequence[StoredAlert], server: Server | None, decision: Supp
             key=Key.of(server.name, alert.health_set, alert.monitor),
             health_set=alert.health_set,
             monitor=alert.monitor,
+            why=decision.why,
             reason=decision.reason,
             since=now,
             not_before=asked_again(decision.until, now),

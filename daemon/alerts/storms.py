@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from zlib import crc32
 
 from daemon.config.guardrails import Storms
-from daemon.domain.commits import Room
+from daemon.domain.commits import Aside, Room
 from daemon.domain.incidents import Key
 from daemon.domain.inventory import Inventory, Server
 from daemon.domain.store import AlertStore
@@ -21,9 +21,6 @@ LATEST = timedelta(minutes=10)  #: what waits for room asks at least this often
 
 
 EACH = 10  #: so many joins are on record one by one, then every tenfold
-
-
-_REACHED = "the cap of "
 
 
 def rooms(server: Server, inventory: Inventory, storms: Storms, now: datetime) -> tuple[Room, ...]:
@@ -48,12 +45,7 @@ def reached(room: Room, count: int) -> str:
     """Why no incident is opened although so many were; empty when there is room."""
     if count < room.most:
         return ""
-    return f"{_REACHED}{room.most} incidents a minute {room.what} is reached: this would be number {count + 1}"
-
-
-def of_a_storm(reason: str) -> bool:
-    """Whether something was set aside because a cap was reached."""
-    return reason.startswith(_REACHED)
+    return f"the cap of {room.most} incidents a minute {room.what} is reached: this would be number {count + 1}"
 
 
 def asks_again(key: Key, since: datetime, now: datetime) -> datetime:
@@ -86,4 +78,4 @@ async def no_room(store: AlertStore, rooms: Iterable[Room]) -> str:
 async def going_on(store: AlertStore) -> bool:
     """Whether something waits for room already: then a human was told of this storm."""
     waiting = await store.deferred(datetime.max.replace(tzinfo=UTC), _MOST)
-    return any(of_a_storm(each.reason) for each in waiting)
+    return any(each.why is Aside.STORM for each in waiting)

@@ -46,6 +46,13 @@ class Routing:
     incident_id: str | None = None
 
 
+class Aside(StrEnum):
+    """Why a monitor is verified later."""
+
+    MAINTENANCE = "maintenance"
+    STORM = "storm"  # a cap on new incidents was reached
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferred:
     """A monitor that is verified later: its alerts were set aside for a while, not for good."""
@@ -53,7 +60,8 @@ class Deferred:
     key: Key
     health_set: str
     monitor: str
-    reason: str
+    why: Aside
+    reason: str  #: the same in words, with the figures
     since: datetime  #: the first of its alerts
     not_before: datetime  #: when to ask whether its time has come
 

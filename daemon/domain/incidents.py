@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from daemon.domain.values import Json
+from daemon.domain.verdicts import HoldKind
 from statemachines.actions import Effect
 
 
@@ -72,7 +73,7 @@ class Incident:
     opened_at: datetime
     due_at: datetime | None = None
     waiting_since: datetime | None = None
-    held_by: str = ""  #: the kind of the present hold ...
+    held_by: HoldKind | None = None  #: the kind of the present hold ...
     held_since: datetime | None = None  #: ... and since when
     waiting_for: str = ""
     ended_at: datetime | None = None

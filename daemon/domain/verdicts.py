@@ -1,5 +1,6 @@
 """What a gate may answer, each with the sentence and the figures that decided."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -16,7 +17,33 @@ class Mode(StrEnum):
     AUTO = "auto"
 
 
-FOR_A_CAUSE = " for a shared cause"  #: ends the kind of a hold that waits for one
+class Awaits(StrEnum):
+    """What may end a hold before its time is over, as it is stored."""
+
+    NOTHING = ""
+    ANSWER = " without an answer"
+    CAUSE = " for a shared cause"
+
+
+_STORED = re.compile(rf"(\w+) after (\d+) s({'|'.join(filter(None, Awaits))})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldKind:
+    """What makes two holds one wait: the same end after the same time, whatever the words. As text it is stored."""
+
+    outcome: str
+    seconds: int
+    awaits: Awaits = Awaits.NOTHING
+
+    def __str__(self) -> str:
+        return f"{self.outcome} after {self.seconds} s{self.awaits}"
+
+    @classmethod
+    def of(cls, stored: str) -> "HoldKind | None":
+        """The kind that is stored so; None where nothing holds."""
+        found = _STORED.fullmatch(stored)
+        return found and cls(outcome=found[1], seconds=int(found[2]), awaits=Awaits(found[3] or ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +72,10 @@ class Hold:
     question: str = ""  #: what an operator is asked to approve, in plain words; empty: nobody is asked
 
     @property
-    def kind(self) -> str:
-        """What makes two holds one wait: the same end after the same time, whatever the words."""
-        asked = " without an answer" if self.question else ""
-        cause = FOR_A_CAUSE if self.found else ""
-        return f"{self.outcome} after {self.deadline.total_seconds():.0f} s{asked}{cause}"
+    def kind(self) -> HoldKind:
+        """What makes it one wait with the hold before it."""
+        awaits = Awaits.CAUSE if self.found else Awaits.ANSWER if self.question else Awaits.NOTHING
+        return HoldKind(outcome=self.outcome, seconds=round(self.deadline.total_seconds()), awaits=awaits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

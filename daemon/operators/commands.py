@@ -139,7 +139,7 @@ class Operators:
 
     async def _release(self, user: str, order: Release) -> dict[str, Any]:
         name = order.server
-        if name.startswith("c-") and (freed := await self._release_cause(user, name)) is not None:
+        if (freed := await self._release_cause(user, name)) is not None:
             return {"released": name, "servers": freed}
         server = self.inventory.find(name)
         quarantine = await self.store.quarantine(server.name if server else name.lower())
@@ -232,7 +232,7 @@ class Operators:
                 latched=False,
                 due_at=now,
                 waiting_since=None,
-                held_by="",
+                held_by=None,
                 held_since=None,
                 undo_by=user,
                 facts={**incident.facts, ORDERED_UNDO: {"latched": incident.latched}},

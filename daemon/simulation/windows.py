@@ -13,8 +13,6 @@ from daemon.simulation.story import Order
 from daemon.testing.memory_state import State
 from statemachines.actions import ACTIONS
 
-_FOR_A_WHILE = ("maintenance ", "the cap of ")  #: how the reasons begin that end by themselves
-
 
 def window_request(order: Order) -> dict[str, Any]:
     """The command that adds a window: kind and length follow from the order's number."""
@@ -44,10 +42,12 @@ def forbidden_by(state: State, inventory: Inventory, step: Step, server: Server)
 def never_verified(state: State, inventory: Inventory, wrong: timedelta) -> Iterator[int]:
     """The alerts set aside for a while that led to no incident. `wrong`: as much as the clock ever was."""
     for row in state.alerts.values():
-        if row.status is not AlertStatus.SUPPRESSED or not row.reason.startswith(_FOR_A_WHILE) or row.alert is None:
+        if row.status is not AlertStatus.SUPPRESSED or row.alert is None:
             continue
         server = inventory.find(row.alert.server)
-        key = None if server is None else Key.of(server.name, row.alert.health_set, row.alert.monitor)
+        if server is None or row.alert.suppress or row.alert.closed:
+            continue  # for good
+        key = Key.of(server.name, row.alert.health_set, row.alert.monitor)
         since = row.received_at - wrong
         if not any(i.key == key and (i.ended_at or since) >= since for i in state.incidents.values()):
             yield row.id

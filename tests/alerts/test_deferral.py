@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from daemon.domain.commits import Commit, Deferred
+from daemon.domain.commits import Aside, Commit, Deferred
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import IncidentStatus, Key
 from tests.remediation.runner.test_lost_answers import sick
@@ -17,6 +17,7 @@ async def set_aside(daemon: Daemon, server: str = MBX1, monitor: str = "PopDeepT
         key=Key.of(server, "POP.Protocol", monitor),
         health_set="POP.Protocol",
         monitor=monitor,
+        why=Aside.MAINTENANCE,
         reason="maintenance patching",
         since=now,
         not_before=now + HOUR,

@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.alerts.storms import LATEST, MINUTE, asks_again, of_a_storm, on_record, reached, rooms
+from daemon.alerts.storms import LATEST, MINUTE, asks_again, going_on, on_record, reached, rooms
 from daemon.config.guardrails import Storms
+from daemon.domain.commits import Aside
 from daemon.domain.incidents import Key
+from daemon.testing.memory_store import MemoryStore
+from tests.adapters.sqlite import samples
+from tests.adapters.sqlite.samples import work
 from tests.remediation.world import ALONE, DAG, MBX1, inventory
 
 NOW = datetime(2026, 11, 2, 3, 0, tzinfo=UTC)
@@ -38,8 +42,17 @@ def test_the_figure_that_decided_is_in_the_reason() -> None:
     assert reached(room, 29) == ""
     reason = reached(room, 30)
     assert reason == "the cap of 30 incidents a minute in the fleet is reached: this would be number 31"
-    assert of_a_storm(reason)
-    assert not of_a_storm("maintenance patching")
+
+
+@pytest.mark.parametrize(("why", "storm"), [(Aside.STORM, True), (Aside.MAINTENANCE, False)])
+@pytest.mark.parametrize("words", ["the cap of 30 incidents a minute is reached", "maintenance patching", "reworded"])
+async def test_what_waits_is_of_a_storm_by_why_it_was_set_aside_and_not_by_the_words(
+    why: Aside, words: str, *, storm: bool
+) -> None:
+    store = MemoryStore()
+    await store.open()
+    await store.commit(work(defer=(samples.deferred(why=why, reason=words),)))
+    assert await going_on(store) is storm
 
 
 @pytest.mark.parametrize(("number", "worth"), [(1, True), (10, True), (11, False), (20, False), (99, False)])

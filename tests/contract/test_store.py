@@ -16,6 +16,7 @@ from daemon.domain.commits import Channel, Commit, Limit, Room, Routing
 from daemon.domain.errors import Conflict, StoreError
 from daemon.domain.incidents import Incident, IncidentStatus, Key, StepStatus, UndoStatus
 from daemon.domain.store import Store
+from daemon.domain.verdicts import Awaits, HoldKind
 from daemon.domain.windows import Span, Weekly
 from daemon.testing.memory_store import MemoryStore
 from statemachines.actions import Effect
@@ -176,7 +177,7 @@ class TestIncidents:
             runbook="pop-mailbox",
             runbook_hash="abc",
             waiting_since=later(-5),
-            held_by="refused after 60 s",
+            held_by=HoldKind(outcome="refused", seconds=60, awaits=Awaits.CAUSE),
             held_since=later(-4),
             waiting_for="paused",
             verify_requested=True,

@@ -13,12 +13,12 @@ import pytest
 
 from daemon.alerts import deferral, routing
 from daemon.alerts.intake import Intake
-from daemon.alerts.storms import of_a_storm, rooms
+from daemon.alerts.storms import rooms
 from daemon.audit.follower import AuditFollower
 from daemon.domain.alerts import Received
 from daemon.domain.audit import AuditRow
 from daemon.domain.causes import Cause
-from daemon.domain.commits import Commit, Deferred, OutboxRow, Room
+from daemon.domain.commits import Aside, Commit, Deferred, OutboxRow, Room
 from daemon.domain.errors import BusDown, SinkDown, StoreError
 from daemon.domain.incidents import Incident, Quarantine, Step
 from daemon.domain.inventory import Server
@@ -45,6 +45,7 @@ from daemon.remediation.runner.services import Services
 from daemon.remediation.runner.session import Session
 from daemon.simulation.ports import MemorySwitch
 from statemachines.actions import Effect
+from statemachines.table import leaves
 
 Patch = pytest.MonkeyPatch
 
@@ -98,7 +99,7 @@ def drop_what_finds_no_room_a_second_time(patch: Patch) -> None:
 
     def once(deferred: Deferred, now: datetime, until: datetime) -> Commit:
         commit = postponed(deferred, now, until)
-        return replace(commit, defer=()) if of_a_storm(deferred.reason) else commit
+        return replace(commit, defer=()) if deferred.why is Aside.STORM else commit
 
     patch.setattr(deferral, "_postponed", once)
 
@@ -304,7 +305,7 @@ def come_back_at_once_on_the_way_out(patch: Patch) -> None:
 
     def restless(self: Engine, case: Case, *given: Any, **named: Any) -> Commit:  # noqa: ANN401 - passed on
         commit = hold(self, case, *given, **named)
-        held = commit.incident is not None and commit.incident.held_by and case.incident.state.startswith("undo.")
+        held = commit.incident is not None and commit.incident.held_by and leaves(case.incident.state)
         if held and commit.incident is not None:
             return replace(commit, incident=replace(commit.incident, due_at=case.now))
         return commit

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES, Effect
 from statemachines.compiler import Ladder
 from statemachines.loader import load_runbooks, shipped_directory
-from statemachines.table import CLOSE, HELD, RECHECK, End
+from statemachines.table import CLOSE, HELD, RECHECK, End, leaves
 
 VERIFYING = ("verify", "triage", "watch_monitor")
 LADDERS = [Ladder(definition) for definition in load_runbooks(shipped_directory())]
@@ -58,6 +58,14 @@ def test_no_walk_ends_without_undo_and_a_resolved_one_verified_last(data: st.Dat
         assert not done or verified[-1] > done[-1]
     if state in tuple(End):
         assert any(name.startswith("undo.") for name, _ in walk)
+
+
+def test_the_states_that_leave_are_those_of_the_engine_that_put_things_back_on_the_way_to_an_end() -> None:
+    for ladder in LADDERS:
+        engines_own = {name for name in ladder.states if name not in ladder.definition.states}
+        assert {name for name in ladder.states if leaves(name)} == {
+            name for name in engines_own if ladder.states[name].action.puts_back
+        }
 
 
 def test_an_outcome_that_a_state_does_not_name_escalates_and_unknown_always_does() -> None:

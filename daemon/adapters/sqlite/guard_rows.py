@@ -5,7 +5,7 @@ import sqlite3
 
 from daemon.adapters.sqlite.rows import Row
 from daemon.domain.causes import Cause, CauseKind
-from daemon.domain.commits import Deferred, Room
+from daemon.domain.commits import Aside, Deferred, Room
 from daemon.domain.incidents import Key
 from daemon.domain.values import moment, timestamp
 from daemon.domain.windows import Span, Window, WindowKind
@@ -22,6 +22,7 @@ def deferred_row(deferred: Deferred) -> Row:
         **key_row(deferred.key),
         "health_set": deferred.health_set,
         "monitor": deferred.monitor,
+        "why": deferred.why.value,
         "reason": deferred.reason,
         "since": timestamp(deferred.since),
         "not_before": timestamp(deferred.not_before),
@@ -34,6 +35,7 @@ def deferred(row: sqlite3.Row) -> Deferred:
         key=Key(row["server"], row["health_set_key"], row["monitor_key"]),
         health_set=row["health_set"],
         monitor=row["monitor"],
+        why=Aside(row["why"]),
         reason=row["reason"],
         since=moment(row["since"]),
         not_before=moment(row["not_before"]),

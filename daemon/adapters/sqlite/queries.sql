@@ -167,10 +167,10 @@ WHERE effect = 'disruptive' AND started_at > :since
 SELECT * FROM quarantines ORDER BY server;
 
 -- name: defer
-INSERT INTO deferred (server, health_set_key, monitor_key, health_set, monitor, reason, since, not_before)
-VALUES (:server, :health_set_key, :monitor_key, :health_set, :monitor, :reason, :since, :not_before)
+INSERT INTO deferred (server, health_set_key, monitor_key, health_set, monitor, why, reason, since, not_before)
+VALUES (:server, :health_set_key, :monitor_key, :health_set, :monitor, :why, :reason, :since, :not_before)
 ON CONFLICT (server, health_set_key, monitor_key) DO UPDATE SET
-    health_set = excluded.health_set, monitor = excluded.monitor, reason = excluded.reason,
+    health_set = excluded.health_set, monitor = excluded.monitor, why = excluded.why, reason = excluded.reason,
     since = min(since, excluded.since), not_before = min(not_before, excluded.not_before);
 
 -- name: undefer

@@ -24,6 +24,7 @@ from daemon.domain.incidents import (
 )
 from daemon.domain.ledger import Ledger
 from daemon.domain.values import canonical, moment, timestamp
+from daemon.domain.verdicts import HoldKind
 from statemachines.actions import Effect
 
 Row = dict[str, str | int | bytes | None]
@@ -103,7 +104,7 @@ def incident_row(incident: Incident) -> Row:
         "opened_at": timestamp(incident.opened_at),
         "due_at": _when(incident.due_at),
         "waiting_since": _when(incident.waiting_since),
-        "held_by": incident.held_by,
+        "held_by": str(incident.held_by or ""),
         "held_since": _when(incident.held_since),
         "waiting_for": incident.waiting_for,
         "ended_at": _when(incident.ended_at),
@@ -133,7 +134,7 @@ def incident(row: sqlite3.Row) -> Incident:
         opened_at=moment(row["opened_at"]),
         due_at=_then(row["due_at"]),
         waiting_since=_then(row["waiting_since"]),
-        held_by=row["held_by"],
+        held_by=HoldKind.of(row["held_by"]),
         held_since=_then(row["held_since"]),
         waiting_for=row["waiting_for"],
         ended_at=_then(row["ended_at"]),

@@ -12,7 +12,7 @@ from daemon.domain.commits import Channel, Commit
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.domain.store import IncidentStore
-from daemon.domain.verdicts import FOR_A_CAUSE, Hold
+from daemon.domain.verdicts import Awaits, Hold
 from daemon.outgoing.messages import cause_messages
 from daemon.remediation.guardrails import shared_cause
 from daemon.remediation.guardrails.context import GuardContext
@@ -102,8 +102,9 @@ async def told_once(context: GuardContext, case: Case, commit: Commit) -> Commit
 
     What is left changed, or may be, is told in any case.
     """
-    ends = commit.incident
-    if ends is None or ends.status is not IncidentStatus.ESCALATED or not case.incident.held_by.endswith(FOR_A_CAUSE):
+    ends, held_by = commit.incident, case.incident.held_by
+    escalates = ends is not None and ends.status is IncidentStatus.ESCALATED
+    if ends is None or not escalates or held_by is None or held_by.awaits is not Awaits.CAUSE:
         return commit
     return unpaged(case, commit) if await has_told(context, ends) else commit
 

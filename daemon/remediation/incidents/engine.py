@@ -250,7 +250,7 @@ class Engine:
             state=target,
             due_at=case.now,
             waiting_since=case.incident.waiting_since if same else None,
-            held_by=case.incident.held_by if same else "",
+            held_by=case.incident.held_by if same else None,
             held_since=case.incident.held_since if same else None,
             waiting_for="",
             reason=f"{source}: {outcome}: {detail}" if leaving and source not in WAYS_OUT else case.incident.reason,

@@ -11,6 +11,7 @@ from daemon.remediation.runner import effects, reading
 from daemon.remediation.runner.services import Services
 from daemon.remediation.runner.session import Session
 from statemachines.actions import Effect
+from statemachines.table import leaves
 
 
 class Turn:
@@ -36,7 +37,7 @@ class Turn:
         only_reads = step is None or step.effect is Effect.READ
         if session.server is None:
             await self._without_server(step)
-        elif incident.close_by and only_reads and not incident.state.startswith("undo."):
+        elif incident.close_by and only_reads and not leaves(incident.state):
             await session.commit(lambda case: services.engine.close(case, step))
         elif step is None:
             await self._begin()

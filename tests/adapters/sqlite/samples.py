@@ -8,7 +8,7 @@ from typing import Any
 from daemon.domain.alerts import Alert, Received, Source
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.causes import Cause, CauseKind
-from daemon.domain.commits import Channel, Commit, Deferred, Outgoing
+from daemon.domain.commits import Aside, Channel, Commit, Deferred, Outgoing
 from daemon.domain.incidents import Incident, IncidentStatus, Key, Quarantine, Step, StoredRunbook, UndoItem
 from daemon.domain.store import Store
 from daemon.domain.values import Json
@@ -115,6 +115,7 @@ def deferred(server: str = SERVER, **changes: Any) -> Deferred:
         key=Key.of(server, "POP.Protocol", MONITOR),
         health_set="POP.Protocol",
         monitor=MONITOR,
+        why=Aside.MAINTENANCE,
         reason="maintenance patching until 04:00",
         since=NOW,
         not_before=later(60),

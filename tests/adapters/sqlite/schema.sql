@@ -123,7 +123,7 @@ CREATE TABLE deferred (
     monitor TEXT NOT NULL,
     reason TEXT NOT NULL,
     since TEXT NOT NULL,
-    not_before TEXT NOT NULL,
+    not_before TEXT NOT NULL, why TEXT NOT NULL DEFAULT 'maintenance' CHECK (why IN ('maintenance', 'storm')),
     PRIMARY KEY (server, health_set_key, monitor_key)
 ) STRICT, WITHOUT ROWID;
 
