@@ -183,21 +183,30 @@ def _telling(context: GuardContext, cause: Cause, why: str, others: Sequence[Cau
 
 
 def _told_before(cause: Cause, others: Sequence[Cause], lately: datetime, now: datetime) -> datetime | None:
-    """When humans had a page that tells all of this: servers on which two monitors ail for one reason are told once.
+    """The moment at which humans had a page that tells all of this; None when none does, so that one is due.
 
-    So is a cause that was over for a moment, as long as it holds the same incidents.
+    A cause is told once that was over for less than `_MOMENT`, and so are servers on which two monitors ail together.
     """
-    for other in others:
-        ended = None if other.ended_by or not other.same(cause.kind, cause.what) else other.ended
-        again = ended is not None and now - _MOMENT <= ended <= now
-        if again and other.told_at is not None and set(cause.incidents) <= set(other.covered):
-            return other.told_at
+    before = next((each.told_at for each in others if each.told_at and _goes_on_from(each, cause, now)), None)
+    return before or _named_before(cause, others, lately, now)
+
+
+def _goes_on_from(other: Cause, cause: Cause, now: datetime) -> bool:
+    """Whether a cause is one that had ended by itself a moment ago, for the incidents that its page covered."""
+    if other.ended is None or other.ended_by or not other.same(cause.kind, cause.what):
+        return False
+    return now - _MOMENT <= other.ended <= now and set(cause.incidents) <= set(other.covered)
+
+
+def _named_before(cause: Cause, others: Sequence[Cause], lately: datetime, now: datetime) -> datetime | None:
+    """The earliest of the recent pages that together name all servers of a monitor's cause; None if they do not."""
+    if cause.kind is not CauseKind.MONITOR:
+        return None
     recent = [each for each in others if each.kind is CauseKind.MONITOR and each.ended is None and each.id != cause.id]
     # Not by their time: causes that one page has told share it.
     pages = [(each.told_at, each.named) for each in recent if each.told_at and lately <= each.told_at <= now]
-    named = {server for _, servers in pages for server in servers}
-    knows = cause.kind is CauseKind.MONITOR and named.issuperset(cause.servers)
-    return min((at for at, _ in pages), default=None) if knows else None
+    named = frozenset[str]().union(*(servers for _, servers in pages))
+    return min((at for at, _ in pages), default=None) if named.issuperset(cause.servers) else None
 
 
 def _over(cause: Cause, now: datetime, message: str, user: str = "") -> AuditEntry:

@@ -3,13 +3,14 @@
 Pure: no I/O, no clock. The runner reads, asks servers and commits; the state machine says which state is next.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from daemon.config.guardrails import Timing
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit, Outgoing
-from daemon.domain.incidents import IncidentStatus, Quarantine, Step, StepStatus, UndoItem, UndoStatus
+from daemon.domain.incidents import Incident, IncidentStatus, Quarantine, Step, StepStatus, UndoItem, UndoStatus
 from daemon.domain.values import Json
 from daemon.domain.verdicts import Hold, Refuse
 from daemon.domain.windows import passed
@@ -37,6 +38,15 @@ _KINDS = {
     End.ESCALATED: AuditKind.ESCALATED,
     End.CANCELLED: AuditKind.CANCELLED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One step of the state machine: from where, by which outcome, to where."""
+
+    source: str
+    outcome: str
+    target: str
 
 
 class Engine:
@@ -106,14 +116,10 @@ class Engine:
         began = incident.held_since if incident.held_by == hold.kind and incident.held_since else began or case.now
         first = incident.waiting_since or began
         leaving = case.state.action.puts_back
-        # Each kind of hold has its own time, and all of them together have that of the longest: none waits for ever.
-        # What a window forbade anyway was no wait: its time does not count.
-        watched = self._timing.observe_deadline if WOULD in incident.facts else 0.0
-        longest = max(hold.deadline, timedelta(seconds=max(self._timing.hold_deadline, watched)))
-        over = min(passed(began, hold.deadline, case.closed), passed(first, longest, case.closed))
+        over = self._over(case, hold, began, first)
         if case.now >= over:
             waited = f"waited since {began:%H:%M} UTC: {hold.reason}"
-            if case.state.action.puts_back:
+            if leaving:
                 return self.finish_undo(case, None, Done(outcome=hold.outcome, detail=waited))
             return self.move(case, hold.outcome, waited)
         incident = replace(
@@ -126,13 +132,13 @@ class Engine:
             waiting_for=hold.reason,
         )
         audit: tuple[AuditEntry, ...] = (case.entry(AuditKind.DECISION, f"held: {hold.reason}", {"verdict": "hold"}),)
-        lets_go = hold.lets_go and not case.pending
-        if hold.verify_afresh and not case.state.action.puts_back:
+        if hold.verify_afresh and not leaving:
             held = self._moved(replace(case, incident=incident), HELD, hold.reason)
             incident = replace(incident, state=case.ladder.next(case.incident.state, HELD))
             audit = (*audit, *held.audit)
         elif case.incident.waiting_for == hold.reason:
             audit = ()  # asked again within seconds, and nothing is new
+        lets_go = hold.lets_go and not case.pending
         told = (state_message(self._prefix, incident),) if audit else ()
         return Commit(
             at=case.now,
@@ -143,6 +149,14 @@ class Engine:
             audit=audit,
             outgoing=told,
         )
+
+    def _over(self, case: Case, hold: Hold, began: datetime, first: datetime) -> datetime:
+        """When a hold that began then, after others since `first`, has waited long enough."""
+        # Each kind of hold has its own time, and all of them together have that of the longest: none waits for ever.
+        # What a window forbade anyway was no wait: its time does not count.
+        watched = self._timing.observe_deadline if WOULD in case.incident.facts else 0.0
+        longest = max(hold.deadline, timedelta(seconds=max(self._timing.hold_deadline, watched)))
+        return min(passed(began, hold.deadline, case.closed), passed(first, longest, case.closed))
 
     def withdraw(self, case: Case, step: Step, detail: str, retry: Hold, *, may_finish: bool) -> Commit:
         """The effect provably did not happen: the step ends without an outcome.
@@ -230,34 +244,17 @@ class Engine:
         return replace(commit, quarantine=quarantine, audit=(*commit.audit, entry))
 
     def _moved(self, case: Case, outcome: str, detail: str, quarantine: Quarantine | None = None) -> Commit:
-        source = case.incident.state
-        hops = [(source, outcome, case.ladder.next(source, outcome))]
-        items: tuple[UndoItem, ...] = ()
-        if hops[-1][2] in (End.ESCALATED.undo, End.CANCELLED.undo):
-            items = not_to_undo(case, quarantine is not None)
-            case = replace(case, undo=merged(items, case.undo))
-        while undoes(case.ladder, hops[-1][2]) and not case.pending:
-            nothing = FLAPPING if hops[-1][2] == End.RESOLVED.undo and flaps(case) else "nothing"
-            hops.append((hops[-1][2], nothing, case.ladder.next(hops[-1][2], nothing)))
-        target = hops[-1][2]
-        if any(hop[1] == FLAPPING for hop in hops):
+        first = Hop(case.incident.state, outcome, case.ladder.next(case.incident.state, outcome))
+        items = not_to_undo(case, quarantine is not None) if first.target in WAYS_OUT else ()
+        case = replace(case, undo=merged(items, case.undo))
+        hops = _onward(case, first)
+        target = hops[-1].target
+        if any(hop.outcome == FLAPPING for hop in hops):
             detail = COMES_AND_GOES
-        # "more": the next change to be put back gets the whole deadline for itself.
-        same = target.removesuffix(RECHECK) == source.removesuffix(RECHECK) and outcome != "more"
-        leaving = any(hop[2] in (End.ESCALATED.undo, End.CANCELLED.undo) for hop in hops)
-        incident = replace(
-            case.incident,
-            state=target,
-            due_at=case.now,
-            waiting_since=case.incident.waiting_since if same else None,
-            held_by=case.incident.held_by if same else None,
-            held_since=case.incident.held_since if same else None,
-            waiting_for="",
-            reason=f"{source}: {outcome}: {detail}" if leaving and source not in WAYS_OUT else case.incident.reason,
-        )
+        incident = _arrived(case, hops, detail)
         case = replace(case, incident=incident)
-        audit = [_transition(case, *hop) for hop in hops]
-        told = [event_message(self._prefix, incident, case.now, _event(*hop, detail)) for hop in hops]
+        audit = [_transition(case, hop) for hop in hops]
+        told = [event_message(self._prefix, incident, case.now, _event(hop, detail)) for hop in hops]
         audit += [left_entry(case, item) for item in items]
         if target in tuple(End):
             return self._ended(case, End(target), items, audit, told, quarantined=quarantine is not None)
@@ -315,11 +312,33 @@ class Engine:
         )
 
 
-def _event(source: str, outcome: str, target: str, detail: str) -> Json:
-    return {"event": "transition", "from": source, "to": target, "outcome": outcome, "detail": detail}
+def _onward(case: Case, first: Hop) -> tuple[Hop, ...]:
+    """The hop, and those that follow it at once because the way out finds nothing to put back."""
+    hops = [first]
+    while undoes(case.ladder, hops[-1].target) and not case.pending:
+        state = hops[-1].target
+        nothing = FLAPPING if state == End.RESOLVED.undo and flaps(case) else "nothing"
+        hops.append(Hop(state, nothing, case.ladder.next(state, nothing)))
+    return tuple(hops)
 
 
-def _transition(case: Case, source: str, outcome: str, target: str) -> AuditEntry:
-    fields = {"from_state": source, "to_state": target, "outcome": outcome}
+def _arrived(case: Case, hops: Sequence[Hop], detail: str) -> Incident:
+    """The incident in the state to which the hops lead; the reason is why its ladder takes the way out."""
+    first, target = hops[0], hops[-1].target
+    incident = replace(case.incident, state=target, due_at=case.now, waiting_for="")
+    # "more": the next change to be put back gets the whole deadline for itself.
+    if target.removesuffix(RECHECK) != first.source.removesuffix(RECHECK) or first.outcome == "more":
+        incident = replace(incident, waiting_since=None, held_by=None, held_since=None)
+    if first.source not in WAYS_OUT and any(hop.target in WAYS_OUT for hop in hops):
+        incident = replace(incident, reason=f"{first.source}: {first.outcome}: {detail}")
+    return incident
+
+
+def _event(hop: Hop, detail: str) -> Json:
+    return {"event": "transition", "from": hop.source, "to": hop.target, "outcome": hop.outcome, "detail": detail}
+
+
+def _transition(case: Case, hop: Hop) -> AuditEntry:
+    fields = {"from_state": hop.source, "to_state": hop.target, "outcome": hop.outcome}
     # Why is in the row before: the outcome, decision or command that the machine was given.
-    return case.entry(AuditKind.TRANSITION, f"{source} -> {target} ({outcome})", fields)
+    return case.entry(AuditKind.TRANSITION, f"{hop.source} -> {hop.target} ({hop.outcome})", fields)
