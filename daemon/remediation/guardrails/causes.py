@@ -23,7 +23,7 @@ _OVER = {
     CauseKind.MONITOR: "it ails on too few servers by now, or nothing is held for it any more",
     CauseKind.DEPENDENCY: "it is healthy again, or nothing is held for it any more",
 }
-_MOMENT = timedelta(hours=1)  #: what is over for less than that was not really over
+_MOMENT = timedelta(hours=1)  #: found again so soon after its end, a cause is the same one to a human: no new page
 _ROUNDS = 10  #: how often one is noted anew because another incident of it was first
 
 _log = structlog.get_logger("exmedic.causes")
