@@ -18,11 +18,13 @@ from daemon.config.settings import Credential, Secret
 from daemon.domain.errors import ConfigError
 from daemon.domain.inventory import Inventory, Server
 from daemon.domain.ports import OutsideView
+from daemon.exchange.logons import REST
 from daemon.exchange.struck import struck_out
 
 DEADLINE: Final = 30.0  #: real seconds for the whole look
 PATIENCE: Final = 10.0  #: real seconds for each answer
 SAID: Final = 200  #: characters of a server's own words that are repeated
+ABOUT_THE_PASSWORD: Final = 2  #: servers that refuse a login lately
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,49 @@ class _Target:
     user: str = ""
     password: str = field(default="", repr=False)
     context: ssl.SSLContext
+
+    @property
+    def login(self) -> tuple[str, int]:
+        """What is offered; another password is another login."""
+        return self.user, hash(self.password)
+
+
+class _RefusedError(Exception):
+    """A login was refused, in the server's own words."""
+
+
+class _Logins:
+    """Which logins were refused: a refused mailbox is locked after a few.
+
+    A sick server may refuse a right password, so a refusal is about its server; two servers that refuse it, and none
+    that accepted it since, are about the password. Kept in memory: a restart costs one login.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._refused: dict[tuple[str, int], dict[str, float]] = {}  #: when, by login and server
+
+    def may(self, login: tuple[str, int], server: str) -> bool:
+        """Whether a login may be tried there now."""
+        with self._lock:
+            now, rest = self._now(), REST.total_seconds()
+            lately = {where: at for where, at in self._refused.get(login, {}).items() if now < at + rest}
+            self._refused[login] = lately
+            return server not in lately and len(lately) < ABOUT_THE_PASSWORD
+
+    def refused(self, login: tuple[str, int], server: str) -> None:
+        """It was refused there."""
+        with self._lock:
+            self._refused.setdefault(login, {})[server] = self._now()
+
+    def accepted(self, login: tuple[str, int]) -> None:
+        """The password is right: whoever refuses it is alone with that."""
+        with self._lock:
+            refusals = self._refused.get(login, {})
+            if len(refusals) > 1:  # only the newest rests on
+                newest = max(refusals, key=lambda where: refusals[where])
+                self._refused[login] = {newest: refusals[newest]}
 
 
 class Pop3Client:
@@ -48,20 +93,21 @@ class Pop3Client:
         credentials: Mapping[str, Credential],
         read_secret: Callable[[Secret], str],
         deadline: float = DEADLINE,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inventory = inventory
         self._credentials = credentials
         self._read_secret = read_secret
         self._deadline = deadline
-        self._threads: dict[str, threading.Thread] = {}
+        self._looking: set[str] = set()  #: servers that a thread is still at
+        self._logins = _Logins(now)
 
     async def look(self, server: str) -> OutsideView:
         """See `ports.Outside.look`."""
         found = self._inventory.find(server)
         if found is None or found.outside is None:
             raise ValueError(f"{server} has no address for a look from outside")
-        before = self._threads.get(found.name)
-        if before is not None and before.is_alive():
+        if found.name in self._looking:
             return OutsideView(good=False, detail=f"{found.outside} still holds the connection of the last look")
         loop = asyncio.get_running_loop()
         seen: asyncio.Future[OutsideView] = loop.create_future()
@@ -71,15 +117,17 @@ class Pop3Client:
                 seen.set_result(view)
 
         def work() -> None:
-            view = self._look(found)
+            try:
+                view = self._look(found)
+            finally:
+                self._looking.discard(found.name)  # before it is told: whoever hears it may look again
             try:
                 loop.call_soon_threadsafe(told, view)
             except RuntimeError:
                 return  # the loop is closed: nobody waits for it any more
 
-        thread = threading.Thread(target=work, name=f"outside {found.name}", daemon=True)
-        self._threads[found.name] = thread
-        thread.start()
+        self._looking.add(found.name)
+        threading.Thread(target=work, name=f"outside {found.name}", daemon=True).start()
         try:
             return await asyncio.wait_for(seen, self._deadline)
         except TimeoutError:
@@ -92,7 +140,15 @@ class Pop3Client:
         try:
             target = self._target(server)
             password = target.password
+            if target.user and not self._logins.may(target.login, server.name):
+                lately = f"within the last {REST.total_seconds() / 60:.0f} minutes"
+                return OutsideView(good=False, detail=f"{server.outside}: login refused {lately}, not tried again yet")
             _converse(target, done)
+            self._logins.accepted(target.login)
+        except _RefusedError as error:
+            self._logins.refused(target.login, server.name)
+            said = error.__cause__ if isinstance(error.__cause__, poplib.error_proto) else error
+            return OutsideView(good=False, detail=f"{server.outside}: {_words(said, password)} after {', '.join(done)}")
         except (poplib.error_proto, OSError, ConfigError, ValueError) as error:
             after = f" after {', '.join(done)}" if done else ""
             return OutsideView(good=False, detail=f"{server.outside}: {_words(error, password)}{after}")
@@ -149,7 +205,10 @@ def _converse(target: _Target, done: list[str]) -> None:
             done.append(_tls(client))
         if target.user:
             client.user(target.user)
-            client.pass_(target.password)
+            try:
+                client.pass_(target.password)
+            except poplib.error_proto as error:
+                raise _RefusedError from error
             done.append("login")
         client.quit()
         done.append("QUIT")

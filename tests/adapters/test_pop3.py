@@ -1,7 +1,9 @@
 """The look from outside: real POP3 over loopback, with and without TLS, a login, and a server that hangs."""
 
 import ssl
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,8 @@ def client(
     read: Callable[[Secret], str] | None = None,
     mailbox: Credential | None = None,
     deadline: float = HANG,
+    names: tuple[str, ...] = (CAS,),
+    now: Callable[[], float] = time.monotonic,
 ) -> Pop3Client:
     server = Server(
         name=CAS,
@@ -47,7 +51,8 @@ def client(
     )
     secret = Secret(credential="mailbox")
     mailbox = mailbox or Credential(transport="basic", username="test@contoso.lab", password=secret)
-    return Pop3Client(Inventory((server,)), {"mailbox": mailbox}, read or (lambda _: str(password)), deadline)
+    servers = tuple(replace(server, name=name) for name in names)
+    return Pop3Client(Inventory(servers), {"mailbox": mailbox}, read or (lambda _: str(password)), deadline, now)
 
 
 async def test_a_good_server_is_seen_as_a_client_sees_it_with_tls_from_the_start(files: Certificates) -> None:
@@ -92,6 +97,47 @@ async def test_a_login_that_fails_is_a_bad_look_and_the_password_is_in_no_messag
     assert not view.good
     assert "Logon failure for ***" in view.detail
     assert "secret" not in view.detail
+
+
+async def test_a_refused_login_is_not_offered_again_to_that_server_for_a_quarter_of_an_hour(
+    files: Certificates,
+) -> None:
+    clock = [0.0]
+    with pop3_server(files, Behaviour(password="other"), implicit=True) as server:
+        outside = client(f"pop3s://127.0.0.1:{server.port}", password="secret", now=lambda: clock[0])
+        for minute in range(31):
+            clock[0] = 60.0 * minute
+            view = await outside.look(CAS)
+            assert not view.good, "a login that was not tried makes nothing better"
+        assert server.behaviour.heard.count("PASS") == 3
+        server.behaviour.password = "secret"
+        clock[0] = 60.0 * 45
+        assert (await outside.look(CAS)).good
+
+
+async def test_another_password_is_offered_at_once(files: Certificates) -> None:
+    passwords = iter(["wrong", "secret"])
+    with pop3_server(files, implicit=True) as server:
+        address = f"pop3s://127.0.0.1:{server.port}"
+        outside = client(address, password="x", read=lambda _: next(passwords), now=lambda: 0.0)
+        assert not (await outside.look(CAS)).good
+        assert (await outside.look(CAS)).good
+
+
+async def test_two_servers_that_refuse_a_login_are_enough_and_one_that_accepts_it_leaves_one_alone_with_that(
+    files: Certificates,
+) -> None:
+    names = tuple(f"cas{number}.contoso.lab" for number in range(6))
+    with pop3_server(files, Behaviour(password="other"), implicit=True) as server:
+        outside = client(f"pop3s://127.0.0.1:{server.port}", password="secret", names=names, now=lambda: 0.0)
+        for name in names:
+            await outside.look(name)
+        assert server.behaviour.heard.count("PASS") == 2
+    with pop3_server(files, Behaviour(password="other"), implicit=True) as server:
+        outside = client(f"pop3s://127.0.0.1:{server.port}", password="secret", names=names, now=lambda: 0.0)
+        await outside.look(names[0])
+        server.behaviour.password = "secret"
+        assert [(await outside.look(name)).good for name in names] == [False, *[True] * 5]
 
 
 async def test_a_password_that_cannot_be_read_is_said_and_nothing_is_sent(files: Certificates) -> None:
