@@ -148,6 +148,6 @@ def _state(incident: Incident) -> str:
 
 
 async def declined(_context: GuardContext, case: Case, _server: Server) -> Refuse | None:
-    """An operator said no to what the incident asked."""
+    """A refusal once an operator said no to what the incident asked; None when nobody did."""
     why = why_declined(case)
     return Refuse(reason=why) if why else None

@@ -88,7 +88,7 @@ def reserved(context: GuardContext, case: Case, server: Server, others: Iterable
 
 
 async def spent(context: GuardContext, case: Case, server: Server) -> Refuse | None:
-    """Whether one of them is used up by us alone."""
+    """A refusal when a ceiling of the effect is used up by us alone; None when none is."""
     return overspent(await _spent(context, case, server))
 
 

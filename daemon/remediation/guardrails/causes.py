@@ -98,7 +98,7 @@ def released(cause: Cause, held: Sequence[Incident], now: datetime, user: str) -
 
 
 async def told_once(context: GuardContext, case: Case, commit: Commit) -> Commit:
-    """An escalation without its page, if that of a cause told of it: what it waited for keeps it from being verified.
+    """The commit; of an escalation without its page, if the page of a cause told of it and it waited for that cause.
 
     What is left changed, or may be, is told in any case.
     """
@@ -132,13 +132,13 @@ def unpaged(case: Case, commit: Commit) -> Commit:
 
 
 def _oldest_page(context: GuardContext) -> datetime:
-    """What a page says of the hours to come holds so long: until then what is ill escalates without another."""
+    """The moment since when a page still tells of what is ill now: what escalates after it needs no other."""
     settings = context.settings
     return context.clock.now() - timedelta(seconds=settings.timing.hold_deadline + settings.shared_cause.within)
 
 
 def _lately(context: GuardContext, now: datetime) -> datetime:
-    """What fell ill since then fell ill together."""
+    """The moment since when what fell ill counts as having fallen ill together."""
     return now - timedelta(seconds=context.settings.shared_cause.within)
 
 

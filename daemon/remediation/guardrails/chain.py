@@ -31,17 +31,17 @@ async def objection(context: GuardContext, case: Case, server: Server) -> Hold |
 
 
 async def at_last(context: GuardContext, case: Case, server: Server) -> Hold | Refuse | None:
-    """What may have changed while the facts were read, asked again just before the intent."""
+    """The objection of what may have changed while the facts were read, just before the intent; None when none does."""
     return await windows.at_last(context, case, server) or await shared_cause.held(context, case, server)
 
 
 async def quarantined(context: GuardContext, _case: Case, server: Server) -> Refuse | None:
-    """A disruptive step on the server is unsettled."""
+    """A refusal while a disruptive step on the server is unsettled; None when none is."""
     return not_quarantined(await context.store.quarantine(server.name))
 
 
 async def paused(context: GuardContext, case: Case, server: Server) -> Hold | None:
-    """The kill switch is on, for everything, its DAG or the server; putting back waits no longer than its state."""
+    """A hold while everything, the DAG or the server is paused, else None; putting back waits as long as its state."""
     hold = not_paused(context.pause.reason(server.name), context.settings.timing)
     if hold is None or not case.state.action.puts_back:
         return hold
@@ -49,7 +49,7 @@ async def paused(context: GuardContext, case: Case, server: Server) -> Hold | No
 
 
 async def claimed(context: GuardContext, case: Case, server: Server) -> Hold | None:
-    """Another incident holds what this one needs, or is unsettled on a server that must not go away as well."""
+    """A hold while another incident has what this one needs, or is unsettled on a server that must not go as well."""
     timing = context.settings.timing
     why = ""
     for scope in scopes(server, dag_wide=case.state.action.dag_wide):

@@ -83,6 +83,6 @@ def mode_for(context: GuardContext, case: Case, server: Server) -> Mode:
 
 
 def objection(context: GuardContext, case: Case, server: Server) -> Hold | None:
-    """What the mode says to an effect that everything else allows."""
+    """The hold of the mode on an effect that everything else allows; None in mode auto, or once it is approved."""
     what = case.state.action.summary.format(**case.params())
     return may_act(what, mode_for(context, case, server), context.settings.timing, approved=approved(case, case.now))

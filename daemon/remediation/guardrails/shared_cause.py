@@ -100,7 +100,7 @@ def _seconds(age: timedelta) -> int:
 
 
 async def held(context: GuardContext, case: Case, _server: Server) -> Hold | None:
-    """A monitor of the server ails on others too, or the incident is too young to tell. Reading and settings go on."""
+    """A hold where a monitor of the server ails on others too, or it is too early to tell; None otherwise."""
     if case.state.action.disrupts is None:
         return None
     if hold := await of_many(context, case.incident):

@@ -94,7 +94,7 @@ def wants_approval(
 
 
 async def held(context: GuardContext, case: Case, server: Server) -> Hold | Refuse | None:
-    """A maintenance or a freeze is in the way, or a maintenance has just ended."""
+    """A hold or refusal where a maintenance or a freeze is in the way, or a maintenance has just ended; else None."""
     windows = [each for each in await _windows(context, case.incident, server) if not _asks(each)]
     beside = await _beside(context, case.incident, server, case.state.action)
     verified = case.verified or case.incident.opened_at
@@ -103,7 +103,7 @@ async def held(context: GuardContext, case: Case, server: Server) -> Hold | Refu
 
 
 async def at_last(context: GuardContext, case: Case, server: Server) -> Hold | Refuse | None:
-    """Asked with the facts at hand: a window may have begun while they were read; and business hours want a human."""
+    """As `held`, once more with the facts at hand, and a hold where business hours want a human; None: neither."""
     if case.state.action.puts_back:
         return None
     found = await held(context, case, server)
@@ -118,7 +118,7 @@ async def at_last(context: GuardContext, case: Case, server: Server) -> Hold | R
 async def closed(
     context: GuardContext, incident: Incident, action: ActionSpec, server: Server, now: datetime
 ) -> tuple[Span, ...]:
-    """The time that does not count for an incident that waits to act, since it was opened.
+    """The spans of time since an incident was opened that do not count as waiting; none for what no window holds.
 
     Windows may follow one another for ever; no incident waits for them longer than the longest one may be.
     """

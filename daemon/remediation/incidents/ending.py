@@ -36,7 +36,7 @@ WAYS_OUT = frozenset(end.undo for end in (End.ESCALATED, End.CANCELLED))
 
 
 def quarantine_for(case: Case, step: Step, done: Done) -> Quarantine | None:
-    """A disruptive step that was sent, and whose outcome stays unknown, quarantines its server."""
+    """The quarantine of a disruptive step that was sent and whose outcome stays unknown; None for any other."""
     sent = any(known.id == step.id for known in case.steps)
     if not sent or done.outcome != "unknown":
         return None

@@ -54,7 +54,7 @@ async def begin(session: Session, case: Case) -> None:
 
 
 def _verify_first(session: Session, case: Case) -> Hold | None:
-    """Before an effect: somebody said that it is over, or what we know is too old; then look again first."""
+    """A hold that looks again first, where somebody said that it is over or what is known is too old; else None."""
     timing = session.services.settings.timing
     if case.state.action.puts_back:
         return None
