@@ -57,27 +57,26 @@ class _Logins:
         self._now = now
         self._lock = threading.Lock()
         self._refused: dict[tuple[str, int], dict[str, float]] = {}  #: when, by login and server
+        self._doubted: dict[tuple[str, int], set[str]] = {}  #: by whom, since the login was accepted anywhere
 
     def may(self, login: tuple[str, int], server: str) -> bool:
         """Whether a login may be tried there now."""
         with self._lock:
-            now, rest = self._now(), REST.total_seconds()
-            lately = {where: at for where, at in self._refused.get(login, {}).items() if now < at + rest}
-            self._refused[login] = lately
-            return server not in lately and len(lately) < ABOUT_THE_PASSWORD
+            soonest = self._now() - REST.total_seconds()
+            lately = {where for where, at in self._refused.get(login, {}).items() if at > soonest}
+            doubted = lately & self._doubted.get(login, set())
+            return server not in lately and len(doubted) < ABOUT_THE_PASSWORD
 
     def refused(self, login: tuple[str, int], server: str) -> None:
         """It was refused there."""
         with self._lock:
             self._refused.setdefault(login, {})[server] = self._now()
+            self._doubted.setdefault(login, set()).add(server)
 
     def accepted(self, login: tuple[str, int]) -> None:
-        """The password is right: whoever refuses it is alone with that."""
+        """The password is right: who has refused it is alone with that."""
         with self._lock:
-            refusals = self._refused.get(login, {})
-            if len(refusals) > 1:  # only the newest rests on
-                newest = max(refusals, key=lambda where: refusals[where])
-                self._refused[login] = {newest: refusals[newest]}
+            self._doubted.pop(login, None)
 
 
 class Pop3Client:

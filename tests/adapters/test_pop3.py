@@ -140,6 +140,17 @@ async def test_two_servers_that_refuse_a_login_are_enough_and_one_that_accepts_i
         assert [(await outside.look(name)).good for name in names] == [False, *[True] * 5]
 
 
+async def test_a_refusal_before_the_password_was_accepted_somewhere_says_nothing_about_it(files: Certificates) -> None:
+    names = tuple(f"cas{number}.contoso.lab" for number in range(4))
+    with pop3_server(files, implicit=True) as server:
+        outside = client(f"pop3s://127.0.0.1:{server.port}", password="secret", names=names, now=lambda: 0.0)
+        seen = []
+        for name, right in zip(names, ("other", "secret", "other", "secret"), strict=True):
+            server.behaviour.password = right
+            seen.append((await outside.look(name)).good)
+    assert seen == [False, True, False, True]
+
+
 async def test_a_password_that_cannot_be_read_is_said_and_nothing_is_sent(files: Certificates) -> None:
     def unreadable(_: Secret) -> str:
         raise ConfigError((Mistake(Path("mailbox"), 0, "the secret cannot be read"),))
