@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from daemon.adapters.clock import SystemClock
+from daemon.adapters.winrm.attempt import Attempt
 from daemon.adapters.winrm.conversation import STDIN_CHUNK
 from daemon.adapters.winrm.shell import WinrmShell
 from daemon.config.settings import Credential, Secret, WinrmSettings
@@ -225,6 +226,17 @@ async def test_the_deadline_holds_and_the_thread_is_freed(
     assert (await shell.run(call())).kind is ReplyKind.OK, "the only thread was not freed"
     await shell.close()
     assert endpoint.shells == set()
+
+
+async def test_the_deadline_of_a_call_does_not_cut_what_closes_its_shell() -> None:
+    cut: list[str] = []
+    attempt = Attempt(call(), None, until=0.0)
+    attempt.on_cut(lambda: cut.append("call"))
+    attempt.on_cut(lambda: cut.append("close"), closing=True)
+    attempt.cut()
+    assert cut == ["call"]
+    attempt.cut(closing=True)
+    assert cut == ["call", "call", "close"]
 
 
 async def test_waiting_for_a_thread_counts_and_then_nothing_was_sent(endpoint: Endpoint, make: Make) -> None:

@@ -61,6 +61,7 @@ class Attempt:
         self._sent = False
         self._given_up = False
         self._cuts: list[Callable[[], None]] = []
+        self._closing: list[Callable[[], None]] = []
 
     @property
     def left(self) -> float:
@@ -110,15 +111,19 @@ class Attempt:
         with suppress(RuntimeError):  # the loop is closed: nobody waits for it any more
             self._loop.call_soon_threadsafe(self._settle, end)
 
-    def on_cut(self, cut: Callable[[], None]) -> None:
-        """Register what breaks the thread's connections off."""
+    def on_cut(self, cut: Callable[[], None], *, closing: bool = False) -> None:
+        """Register what breaks a connection of the thread off; `closing`: one that was made to close the shell."""
         with self._lock:
-            self._cuts.append(cut)
+            (self._closing if closing else self._cuts).append(cut)
 
-    def cut(self) -> None:
-        """Break the thread's connections off: a server that answers byte by byte would hold it for ever."""
+    def cut(self, *, closing: bool = False) -> None:
+        """Break the call's connection off: a server that answers byte by byte would hold the thread for ever.
+
+        `closing`: and the one that closes the shell. At the deadline the thread may have begun with that already: cut
+        then, the shell would be left behind.
+        """
         with self._lock:
-            cuts = list(self._cuts)
+            cuts = [*self._cuts, *(self._closing if closing else ())]
         for one in cuts:
             one()
 

@@ -211,7 +211,7 @@ class Conversation:
             if self._shell:
                 if self._broken:  # after a broken connection an encrypted session cannot go on
                     self._disconnect()
-                    self._connect(attempt, Hop.SERVER)
+                    self._connect(attempt, Hop.SERVER, closing=True)
                 if self._command:
                     with suppress(_Silence), self._step("Signal") as protocol:
                         protocol.cleanup_command(self._shell, self._command)
@@ -284,14 +284,14 @@ class Conversation:
         if self._logon is not None:
             self._logon.accepted(Hop.SERVER)
 
-    def _connect(self, attempt: Attempt, *hops: Hop) -> None:
+    def _connect(self, attempt: Attempt, *hops: Hop, closing: bool = False) -> None:
         """Make the Protocol when it may log on; nothing is sent yet."""
         try:
             self._logon = self._log_on(hops, self._until - time.monotonic())
         except NoLogon as withheld:
             raise Stop(str(withheld), again=False) if withheld.refusal is None else Refused(str(withheld)) from None
         self._line = line = _Line()
-        attempt.on_cut(line.cut)
+        attempt.on_cut(line.cut, closing=closing)
         with _translated("Connect"):
             self._protocol = Protocol(
                 endpoint=self._server.endpoint,

@@ -85,7 +85,11 @@ class WinrmShell:
         loop = asyncio.get_running_loop()
         job = self._pool.submit(self._carry_out, attempt)
         self._jobs.add(job)
-        cuts = [loop.call_later(max(attempt.left, 0.0) + after, attempt.cut) for after in (0.0, CLEANUP)]
+        late = max(attempt.left, 0.0)
+        cuts = [
+            loop.call_later(late, attempt.cut),
+            loop.call_later(late + CLEANUP, partial(attempt.cut, closing=True)),
+        ]
 
         def ended(job: Future[None]) -> None:
             self._jobs.discard(job)
