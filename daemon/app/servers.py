@@ -14,8 +14,8 @@ from daemon.doctor.report import Report, diagnose
 from daemon.domain.errors import ConfigError, OperatorError
 from daemon.domain.inventory import Inventory
 from daemon.domain.ports import Call
-from daemon.exchange.answers import Organisation
 from daemon.exchange.client import Unheard, understand
+from daemon.exchange.listing import Organisation
 from daemon.exchange.logons import Logons
 
 

@@ -25,6 +25,7 @@ CMDLETS: Mapping[str, tuple[str, str]] = {
     "Get-ServerHealth": ("server_health", ""),
     "Invoke-MonitoringProbe": ("invoke_probe", ""),
     "Get-PopSettings": ("pop_settings", "front"),
+    "Get-ExchangeCertificate": ("pop_settings", "front"),
     "Get-MailboxServer": ("database_copies", "mailbox"),
     "Get-MailboxDatabase": ("database_copies", "mailbox"),
     "Get-MailboxDatabaseCopyStatus": ("database_copies", "mailbox"),
@@ -168,7 +169,9 @@ def _cmdlets(seen: Examination) -> Iterator[Finding]:
     wanted = {"": True, "front": seen.front_end, "mailbox": seen.mailbox, "dag": seen.server.dag is not None}
     for cmdlet, (script, only) in CMDLETS.items():
         if wanted[only]:
-            yield _cmdlet(cmdlet, script, asked.get(script, []), seen)
+            found = _cmdlet(cmdlet, script, asked.get(script, []), seen)
+            # Without it nobody says why the probe fails, and that is all.
+            yield replace(found, needed=found.needed and cmdlet != "Get-ExchangeCertificate")
 
 
 def _cmdlet(cmdlet: str, script: str, asked: list[Asked[Any]], seen: Examination) -> Finding:
@@ -190,6 +193,8 @@ def _sent(cmdlet: str, seen: Examination) -> bool:
         return copies is not None and copies.mailbox_role
     if cmdlet == "Get-MailboxDatabaseCopyStatus":
         return copies is not None and copies.databases > 0
+    if cmdlet == "Get-ExchangeCertificate":
+        return seen.settings.answer is not None and seen.settings.answer.certificate is not None
     if cmdlet in ("Get-DatabaseAvailabilityGroup", "Test-ReplicationHealth"):
         return dag is not None and dag.dag is not None
     return True

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from daemon.config.inventory_edit import Value
 from daemon.domain.inventory import Role, Server
-from daemon.exchange.answers import ExchangeServer, ListedServer, Organisation, same_server
+from daemon.exchange.answers import ExchangeServer, same_server
+from daemon.exchange.listing import ListedServer, Organisation
 from daemon.remediation.actions.preconditions.server import roles_of
 
 #: Exchange 2013, 2016, and 2019 with the Subscription Edition (Microsoft, Exchange Server build numbers).

@@ -57,7 +57,9 @@ def _aware(value: datetime) -> datetime:
 
 Moment = Annotated[datetime, AfterValidator(_aware)]
 
-ErrorKind = Literal["expired", "conflict", "not_found", "denied", "second_hop", "logon", "broken", "hung", "failed"]
+ErrorKind = Literal[
+    "expired", "conflict", "not_found", "denied", "second_hop", "logon", "no_session", "broken", "hung", "failed"
+]
 
 
 def same_server(one: str, other: str) -> bool:
@@ -68,11 +70,13 @@ def same_server(one: str, other: str) -> bool:
     )
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What a script answers, as far as it is known: more fields may come, none may be missing."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
 
 
-class ScriptError(_Answer):
+class ScriptError(Answer):
     """Why a script said no. It changed nothing, unless the kind is `hung` or `failed`: then it tried in vain.
 
     `broken`: an error of the script's own. It says nothing about the server.
@@ -82,7 +86,7 @@ class ScriptError(_Answer):
     message: str
 
 
-class Envelope(_Answer):
+class Envelope(Answer):
     """The line that every script writes. `host` is the executing server's FQDN, `clock` its own time."""
 
     exmedic: Literal[1]
@@ -95,7 +99,7 @@ class Envelope(_Answer):
     error: ScriptError | None = None
 
 
-class HealthRow(_Answer):
+class HealthRow(Answer):
     """One row of Get-ServerHealth. The same `name` can come twice with another `target_resource`."""
 
     server: str
@@ -109,13 +113,13 @@ class HealthRow(_Answer):
     error: str = ""
 
 
-class ServerHealth(_Answer):
+class ServerHealth(Answer):
     """Get-ServerHealth -Identity SERVER -HealthSet HEALTH_SET."""
 
     rows: tuple[HealthRow, ...]
 
 
-class ProbeResult(_Answer):
+class ProbeResult(Answer):
     """One object of Invoke-MonitoringProbe. `result_type` as Microsoft spells it: Succeeded, Failed, Timeout ...
 
     Its execution context is not taken: a failing probe writes its mailbox's user name and password there.
@@ -132,14 +136,14 @@ class ProbeResult(_Answer):
     failure_context: str = ""
 
 
-class ProbeRun(_Answer):
+class ProbeRun(Answer):
     """Invoke-MonitoringProbe. A probe that cannot run writes a warning and no object."""
 
     objects: tuple[ProbeResult, ...]
     warnings: tuple[str, ...] = ()
 
 
-class MailboxServer(_Answer):
+class MailboxServer(Answer):
     """Get-MailboxServer, for the server asked about and for every other member of its DAG."""
 
     server: str
@@ -147,7 +151,7 @@ class MailboxServer(_Answer):
     activation_policy: str  #: DatabaseCopyAutoActivationPolicy: Unrestricted, IntrasiteOnly, Blocked
 
 
-class DatabaseCopy(_Answer):
+class DatabaseCopy(Answer):
     """One row of Get-MailboxDatabaseCopyStatus."""
 
     database: str
@@ -156,12 +160,13 @@ class DatabaseCopy(_Answer):
     active: bool
     activation_suspended: bool
     copy_queue: int
+    copy_queue_stale: bool = False  #: LastLogInfoIsStale: then a copy queue of 0 means nothing
     replay_queue: int
     lagged: bool  #: ReplayLagStatus is enabled, or the copy has a configured replay lag
     content_index: str = ""
 
 
-class DatabaseCopies(_Answer):
+class DatabaseCopies(Answer):
     """All copies, on all servers, of every database that has a copy on the server asked about.
 
     `dag` is None for a standalone server. `databases` counts the databases with a copy on the server, from
@@ -177,7 +182,7 @@ class DatabaseCopies(_Answer):
     copies: tuple[DatabaseCopy, ...] = ()
 
 
-class Activation(_Answer):
+class Activation(Answer):
     """Set-MailboxServer -DatabaseCopyActivationDisabledAndMoveNow, as a compare-and-set.
 
     The value before equal to `value`: nothing to do, `changed` false. Neither `value` nor `expected`: error `conflict`.
@@ -189,7 +194,7 @@ class Activation(_Answer):
     changed: bool
 
 
-class ServiceState(_Answer):
+class ServiceState(Answer):
     """Win32_Service and its process. `pid` 0 and `started_at` None while it does not run."""
 
     name: str
@@ -199,7 +204,7 @@ class ServiceState(_Answer):
     started_at: Moment | None = None
 
 
-class LoggedOn(_Answer):
+class LoggedOn(Answer):
     """Somebody logged on interactively: Win32_LogonSession of type 2 or 11 (console), 10 or 12 (Remote Desktop)."""
 
     account: str  #: DOMAIN\\name
@@ -207,14 +212,14 @@ class LoggedOn(_Answer):
     since: Moment | None = None
 
 
-class Logons(_Answer):
+class Logons(Answer):
     """Who is logged on interactively; `count` so that a truncated list shows."""
 
     count: int
     people: tuple[LoggedOn, ...]
 
 
-class RebootPending(_Answer):
+class RebootPending(Answer):
     """What waits for a restart, from the registry: RebootPending, RebootRequired, PendingFileRenameOperations."""
 
     servicing: bool = Field(strict=True)
@@ -222,32 +227,34 @@ class RebootPending(_Answer):
     file_renames: bool = Field(strict=True)
 
 
-class ServerState(_Answer):
+class ServerState(Answer):
     """The Windows side of a server. `restart_requested_at`: its latest event User32/1074 since it booted.
 
-    `logons` and `reboot_pending` None: it does not say.
+    `logons` and `reboot_pending` None: it does not say. `restarts_readable` false: nor whether a restart was asked for.
     """
 
     boot_time: Moment
     restart_requested_at: Moment | None = None
+    restart_comment: str | None = None  #: what was said with it; `exmedic STEP` for one of ours
+    restarts_readable: bool = True
     services: tuple[ServiceState, ...]
     logons: Logons | None = None
     reboot_pending: RebootPending | None = None
 
 
-class RestartedService(_Answer):
+class RestartedService(Answer):
     """Restart of a service. Error `hung`: it did not stop in time; it is left as it is."""
 
     service: ServiceState
 
 
-class Rebooting(_Answer):
+class Rebooting(Answer):
     """A reboot that Windows has accepted; it has not happened yet."""
 
     accepted: bool = Field(strict=True)
 
 
-class StepRunning(_Answer):
+class StepRunning(Answer):
     """Whether a process that exmedic started for a step still runs on the executing server."""
 
     running: bool
@@ -255,7 +262,7 @@ class StepRunning(_Answer):
     began: bool  #: the step's mark is on its disk; only `set_activation` leaves one, just before it acts
 
 
-class ComponentRequest(_Answer):
+class ComponentRequest(Answer):
     """One entry of LocalStates or RemoteStates of a component: who asked for which state, and when."""
 
     requester: str  #: HealthAPI, Maintenance, Sidelined, Functional, Deployment
@@ -263,7 +270,7 @@ class ComponentRequest(_Answer):
     at: Moment | None = None
 
 
-class Component(_Answer):
+class Component(Answer):
     """One row of Get-ServerComponentState. Any requester's Inactive wins, and only the same one can lift it."""
 
     name: str
@@ -271,7 +278,7 @@ class Component(_Answer):
     requests: tuple[ComponentRequest, ...] = ()
 
 
-class ExchangeServer(_Answer):
+class ExchangeServer(Answer):
     """Get-ExchangeServer and Get-ServerComponentState of one server. `version` as AdminDisplayVersion says it."""
 
     server: str
@@ -282,7 +289,7 @@ class ExchangeServer(_Answer):
     components: tuple[Component, ...]
 
 
-class DagMember(_Answer):
+class DagMember(Answer):
     """A member of a DAG. `node_state` is the cluster's: Up, Down, Paused, Joining; empty when it could not be asked."""
 
     server: str
@@ -291,7 +298,7 @@ class DagMember(_Answer):
     node_state: str = ""
 
 
-class ReplicationCheck(_Answer):
+class ReplicationCheck(Answer):
     """One row of Test-ReplicationHealth."""
 
     server: str
@@ -300,7 +307,7 @@ class ReplicationCheck(_Answer):
     error: str = ""
 
 
-class DagHealth(_Answer):
+class DagHealth(Answer):
     """Get-DatabaseAvailabilityGroup -Status, Test-ReplicationHealth of the server, and the cluster's nodes.
 
     `dag` is None for a server in no DAG. `witness_counts`: the witness share is in use, so it has a vote.
@@ -313,7 +320,7 @@ class DagHealth(_Answer):
     replication: tuple[ReplicationCheck, ...] = ()
 
 
-class RecoveryAction(_Answer):
+class RecoveryAction(Answer):
     """One recovery action of Managed Availability, from Microsoft-Exchange-ManagedAvailability/RecoveryActionResults.
 
     `ended` is None while it is under way.
@@ -326,21 +333,31 @@ class RecoveryAction(_Answer):
     result: str = ""
 
 
-class RecoveryLog(_Answer):
+class RecoveryLog(Answer):
     """The recovery actions of the last hours, newest first."""
 
     actions: tuple[RecoveryAction, ...]
 
 
-class PopSettings(_Answer):
-    """Get-PopSettings -Server."""
+class CertificateState(Answer):
+    """The certificate that the settings name, from Get-ExchangeCertificate: the one made out to it valid longest."""
+
+    name: str  #: X509CertificateName
+    found: bool
+    valid_from: Moment | None = None
+    valid_until: Moment | None = None
+
+
+class PopSettings(Answer):
+    """Get-PopSettings -Server. `certificate` None: it does not say."""
 
     server: str
     protocol_log_enabled: bool
     log_location: str
+    certificate: CertificateState | None = None
 
 
-class ProtocolLogSet(_Answer):
+class ProtocolLogSet(Answer):
     """Set-PopSettings -ProtocolLogEnabled as a compare-and-set; errors as with `Activation`."""
 
     server: str
@@ -349,7 +366,7 @@ class ProtocolLogSet(_Answer):
     changed: bool
 
 
-class ProtocolLog(_Answer):
+class ProtocolLog(Answer):
     """The lines of the POP protocol log that belong to sessions of `users` (patterns) within a span of time.
 
     `columns` are the names after `#Fields:` of the file the rows came from. `files` counts the files looked at,
@@ -360,39 +377,3 @@ class ProtocolLog(_Answer):
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     truncated: bool
-
-
-class ListedServer(_Answer):
-    """A server as Get-ExchangeServer lists it. `site` is empty for one that is in none, as an Edge server."""
-
-    name: str
-    fqdn: str
-    roles: str = ""  #: ServerRole as text
-    mailbox_role: bool
-    client_access_role: bool
-    edge_role: bool
-    version: str
-    site: str
-
-
-class ListedMailboxServer(_Answer):
-    """A server as Get-MailboxServer lists it. `dag` is empty for one in none."""
-
-    name: str
-    dag: str
-
-
-class ListedDag(_Answer):
-    """A DAG as Get-DatabaseAvailabilityGroup lists it; its members by short name."""
-
-    name: str
-    members: tuple[str, ...]
-
-
-class Organisation(_Answer):
-    """Everything that the three cmdlets list, without an identity, and their warnings."""
-
-    servers: tuple[ListedServer, ...]
-    mailbox_servers: tuple[ListedMailboxServer, ...]
-    dags: tuple[ListedDag, ...]
-    warnings: tuple[str, ...]

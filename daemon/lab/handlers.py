@@ -192,6 +192,8 @@ async def server_state(call: ScriptCall) -> Result:
     return {
         "boot_time": shown(machine, machine.boot_time),
         "restart_requested_at": shown(machine, machine.restart_requested_at),
+        "restart_comment": machine.restart_comment,
+        "restarts_readable": True,
         "services": [_service_state(machine, service) for service in found if service is not None],
         "logons": {"count": len(people := list(_people(machine))), "people": people},
         "reboot_pending": {
@@ -284,7 +286,7 @@ def _spared(call: ScriptCall, machine: Machine, *, mailbox: bool) -> None:
 
 
 async def reboot(call: ScriptCall) -> Result:
-    """Restart-Computer -Force on another server, unless an active database copy may be there."""
+    """Win32ShutdownTracker of another server by CIM, unless an active database copy may be there."""
     machine = call.target()
     if machine is call.executor:
         raise Refusal("broken", f"{machine.name} cannot report its own reboot: run this on another server.")
@@ -293,9 +295,9 @@ async def reboot(call: ScriptCall) -> Result:
     if machine.power is Power.GOING_DOWN:
         raise Lost(f"A shutdown of {machine.name} is already in progress.")
     if machine.power is not Power.UP:
-        raise Lost(f"{machine.name} cannot be reached: the RPC server is unavailable.")
+        raise Refusal("broken", f"Opening a CIM session; nothing was sent: {machine.name} cannot be reached.")
     active = [database.name for database in call.simulation.organisation.active_on(machine)]
-    call.simulation.windows.reboot(machine)
+    call.simulation.windows.reboot(machine, f"exmedic {call.step}")
     call.simulation.record.effect(
         "reboot",
         machine.name,

@@ -59,10 +59,10 @@ class Windows:
 
         self.timeline.after(_START, started)
 
-    def reboot(self, machine: Machine) -> None:
+    def reboot(self, machine: Machine, comment: str = "") -> None:
         """Begin a reboot of a server that is up: still answering, then gone, then back unless it never comes back."""
         machine.power = Power.GOING_DOWN
-        machine.restart_requested_at = self.timeline.now()
+        machine.restart_requested_at, machine.restart_comment = self.timeline.now(), comment
         self.timeline.after(_SHUTDOWN, lambda: self._switch_off(machine))
 
     def crash(self, machine: Machine) -> None:
@@ -74,7 +74,7 @@ class Windows:
         """Switch on a server that is off: it answers after a while, and then its services start one by one."""
         machine.power = Power.STARTING
         machine.boot_time = self.timeline.now()
-        machine.restart_requested_at = None
+        machine.restart_requested_at = machine.restart_comment = None
         machine.faults.pop(Fault.REBOOT_CURES, None)
         booted = machine.boot_time
         self.timeline.after(_BOOT, lambda: self._up(machine, booted))

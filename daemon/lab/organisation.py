@@ -106,6 +106,7 @@ class Machine:
     skew: timedelta
     boot_time: datetime
     restart_requested_at: datetime | None = None
+    restart_comment: str | None = None
     power: Power = Power.UP
     services: dict[str, Service] = field(default_factory=dict)
     monitors: list[Monitor] = field(default_factory=list)

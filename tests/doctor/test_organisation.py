@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from daemon.doctor.organisation import Change, compared, entry, understood
 from daemon.domain.inventory import Role, Server
-from daemon.exchange.answers import Organisation
+from daemon.exchange.listing import Organisation
 
 V15 = "Version 15.0 (Build 1497.2)"
 

@@ -57,7 +57,7 @@ def test_quotes_inside_a_field_and_empty_fields_are_kept(line: str, fields: list
 
 @pytest.mark.parametrize("folder", [FOLDER, FOLDER + "\\", r"D:\Logs (POP)\Pop3"])
 def test_a_local_folder_is_taken(folder: str) -> None:
-    assert pattern("protocol_log", "$folder -notmatch ").search(folder)
+    assert pattern("protocol_log", "$folder -cnotmatch ").search(folder)
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ def test_a_local_folder_is_taken(folder: str) -> None:
     ],
 )
 def test_anything_else_is_no_folder_to_read(folder: str) -> None:
-    assert not pattern("protocol_log", "$folder -notmatch ").search(folder)
+    assert not pattern("protocol_log", "$folder -cnotmatch ").search(folder)
 
 
 @pytest.mark.parametrize(("user", "taken"), [("HealthMailbox*", True), ("*", True), ("a[b]c", False), ("a?", False)])
 def test_patterns_of_users_have_stars_only(user: str, taken: bool) -> None:
-    assert bool(pattern("protocol_log", "([string] $user) -notmatch ").search(user)) == taken
+    assert bool(pattern("protocol_log", "([string] $user) -cnotmatch ").search(user)) == taken
 
 
 def test_a_log_that_the_service_holds_open_is_read_without_hindering_it() -> None:
@@ -98,6 +98,8 @@ def test_a_log_that_the_service_holds_open_is_read_without_hindering_it() -> Non
 def test_only_an_event_log_without_events_reads_as_nothing() -> None:
     log = text("recovery_log")
     assert log.count("catch") == 1
-    assert re.search(r"catch \{\s+if \(\$_\.FullyQualifiedErrorId -like 'NoMatchingEventsFound\*'\) \{", log)
+    assert re.search(
+        r"catch \{\s+if \(-not \$_\.FullyQualifiedErrorId\.StartsWith\('NoMatchingEventsFound'.*\s+throw", log
+    )
     for silent in ("SilentlyContinue", "'Ignore'"):
         assert silent not in log

@@ -276,9 +276,10 @@ def test_a_reboot_cuts_connections_and_the_server_comes_back_with_a_new_boot_tim
 def test_a_server_that_is_going_down_says_that_a_restart_was_requested(still_lab: Lab) -> None:
     client = Client(still_lab)
     arguments = {"server": CAS1, "mailbox": False, "not_after": in_time(still_lab, "cas2")}
-    client.call("cas2", "reboot", **arguments)
+    rebooting = client.call("cas2", "reboot", **arguments)
     state = client.call("cas1", "server_state", services=[]).result(ServerState)
     assert state.restart_requested_at == still_lab.clock.now()
+    assert state.restart_comment == f"exmedic {rebooting.envelope.step}"
 
 
 def test_a_mailbox_server_is_rebooted_only_while_activation_is_blocked_and_no_copy_there_is_active(

@@ -93,6 +93,7 @@ class Host:
     reboot_pending: bool = False
     unwell: dict[str, str] = field(default_factory=dict)  # health sets that POP depends on, and how their monitor is
     says_who: bool = True  # False: an older script, which does not tell who is logged on
+    restarts_readable: bool = True
 
 
 class World:
@@ -280,7 +281,10 @@ class World:
         ]
         people = [{"account": name, "how": "remote"} for name in host.logged_on]
         waits = {"servicing": host.reboot_pending, "windows_update": False, "file_renames": True}
-        told = {"logons": {"count": len(people), "people": people}, "reboot_pending": waits} if host.says_who else {}
+        told: dict[str, Any] = (
+            {"logons": {"count": len(people), "people": people}, "reboot_pending": waits} if host.says_who else {}
+        )
+        told["restarts_readable"] = host.restarts_readable
         return {"boot_time": timestamp((host.booted or self.clock.now()) + host.skew), "services": services, **told}
 
     def _restart(self, call: Call) -> dict[str, Any]:

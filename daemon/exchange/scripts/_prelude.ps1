@@ -1,6 +1,6 @@
 # Stands in front of every shipped script: arguments, the Exchange session, and the one line of answer.
 #
-# Windows PowerShell 5.1. A script ends with one call of Complete-Call; that writes exactly one envelope (see
+# Windows PowerShell 3.0 to 5.1. A script ends with one call of Complete-Call; that writes exactly one envelope (see
 # daemon/exchange/answers.py) and exits 0, or, when it has acted and cannot say how that ended, writes none and exits 3.
 # Arguments stay data: they are bound to parameters and never become part of a command.
 # $Secret is a SecureString, empty when there is no second logon: no command may be given its text, or logs would hold it.
@@ -11,6 +11,10 @@ $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
 $WarningPreference = 'SilentlyContinue'
 $InformationPreference = 'SilentlyContinue'
+# No text may follow the language of the server: not what is compared here, nor what Windows says.
+$english = New-Object 'System.Globalization.CultureInfo' -ArgumentList 'en-US'
+[System.Threading.Thread]::CurrentThread.CurrentCulture = $english
+[System.Threading.Thread]::CurrentThread.CurrentUICulture = $english
 # Windows PowerShell may write an array as {"value":[...],"Count":n}; without this type data it cannot.
 Remove-TypeData -TypeName 'System.Array' -ErrorAction 'SilentlyContinue'
 
@@ -21,6 +25,9 @@ $context = @{
     # Whether something may have been changed. From then on no answer may say that nothing was tried.
     acted      = $false
 }
+# Seconds that Windows may take for one answer by CIM.
+$cimSeconds = 30
+$version = $PSVersionTable.PSVersion.ToString()
 
 # Ends the script with an error kind of the contract.
 function Stop-Call {
@@ -31,12 +38,14 @@ function Stop-Call {
 }
 
 # Hides our own password. Those of others are struck out where the answer is read, and where such a value ends shows by
-# its line: so no line end is touched here.
+# its line: so no line end is touched here. What breaks lines may have broken our password as well.
 function Hide-Secret {
     param([string] $Text)
     $clean = $Text
     if ($null -ne $context.credential -and $Secret.Length -gt 0) {
-        $clean = $clean.Replace($context.credential.GetNetworkCredential().Password, '***')
+        $characters = $context.credential.GetNetworkCredential().Password.ToCharArray()
+        $pattern = @(foreach ($one in $characters) { [regex]::Escape([string] $one) }) -join '\s*'
+        $clean = [regex]::Replace($clean, $pattern, '***')
     }
     $clean = $clean.Trim()
     if ($clean.Length -gt 1000) {
@@ -78,7 +87,7 @@ function Get-Argument {
 # Several Get cmdlets answer for every object when the identity is empty or unknown, so no name passes unchecked.
 function Get-ServerArgument {
     $name = [string] (Get-Argument 'server')
-    if ($name -notmatch '\A(?=.{3,255}\z)(?!.*\.[0-9]+\z)[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9][A-Za-z0-9-]*)+\z') {
+    if ($name -cnotmatch '\A(?=.{3,255}\z)(?!.*\.[0-9]+\z)[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9][A-Za-z0-9-]*)+\z') {
         Stop-Call 'broken' "The argument 'server' is not the full name of a server."
     }
     return $name.ToLowerInvariant()
@@ -87,7 +96,7 @@ function Get-ServerArgument {
 function Get-NameArgument {
     param([string] $Name)
     $text = [string] (Get-Argument $Name)
-    if ($text -notmatch '\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\z') {
+    if ($text -cnotmatch '\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\z') {
         Stop-Call 'broken' "The argument '$Name' is not a name."
     }
     return $text
@@ -102,15 +111,22 @@ function Get-FlagArgument {
     return $value
 }
 
-# A time with its offset; ConvertFrom-Json may have made a [datetime] of it already.
+# A time with its offset; ConvertFrom-Json may have made a [datetime] of it already. Without one, versions differ in
+# what they make of it, so it is refused.
 function Get-MomentArgument {
     param([string] $Name)
     $value = Get-Argument $Name
-    if ($value -is [datetime]) {
+    if ($value -is [datetime] -and $value.Kind -ne [System.DateTimeKind]::Unspecified) {
         return [System.DateTimeOffset] $value.ToUniversalTime()
     }
-    $style = [System.Globalization.DateTimeStyles]::AssumeUniversal
-    return [System.DateTimeOffset]::Parse([string] $value, [cultureinfo]::InvariantCulture, $style)
+    $moment = [System.DateTimeOffset]::MinValue
+    $style = [System.Globalization.DateTimeStyles]::None
+    $text = [string] $value
+    if ($text -cnotmatch '\A[0-9]{4}-.*(Z|[+-][0-9]{2}:?[0-9]{2})\z' -or
+        -not [System.DateTimeOffset]::TryParse($text, [cultureinfo]::InvariantCulture, $style, [ref] $moment)) {
+        Stop-Call 'broken' "The argument '$Name' is not a time with its offset from UTC."
+    }
+    return $moment
 }
 
 # Where a step leaves on this server's disk that it was about to act.
@@ -134,7 +150,7 @@ function Save-Mark {
         }
     }
     catch {
-        Stop-Call 'denied' ('Nothing was done: the mark of the step cannot be written: ' + $_.Exception.Message)
+        Stop-Call 'denied' ('Nothing was done: the mark of the step cannot be written: ' + (Get-Reason $_.Exception))
     }
 }
 
@@ -160,6 +176,12 @@ function Invoke-Effect {
         }
         throw
     }
+}
+
+# What Windows says of this machine, or of the one that `Session` was opened to.
+function Read-Windows {
+    param([string] $Class, [hashtable] $More = @{})
+    Get-CimInstance -ClassName $Class -OperationTimeoutSec $cimSeconds @More
 }
 
 # A property that the answer depends on: its absence is an error, never a default.
@@ -258,6 +280,12 @@ function Stop-OnExchangeError {
     Stop-Call 'broken' $message
 }
 
+# Nothing at all, and a word about it: that is no answer, least of all that there is nothing.
+function Stop-OnBareWarning {
+    param([string] $Command, [string[]] $Warnings)
+    Stop-Call 'broken' ($Command + ' answered nothing but a warning: ' + $Warnings[0])
+}
+
 function Stop-OnOpenError {
     param($Record)
     $code = 0
@@ -277,12 +305,16 @@ function Stop-OnOpenError {
     if ($code -eq 5) {
         Stop-Call 'denied' $message
     }
-    Stop-Call 'broken' $message
+    # Another server may be able to.
+    Stop-Call 'no_session' $message
 }
 
 function Open-Exchange {
-    # A session that this process cannot close any more (it was killed) ends by itself after three minutes.
-    $options = New-PSSessionOption -OpenTimeout 60000 -OperationTimeout 180000 -CancelTimeout 15000 -IdleTimeout 180000
+    # Invoke-MonitoringProbe may take 300 s. A session that this process cannot close any more (it was killed) ends by
+    # itself after three minutes. Texts and numbers in English, whatever the server speaks: Microsoft,
+    # New-PSSessionOption, -Culture and -UICulture.
+    $limits = @{ OpenTimeout = 60000; OperationTimeout = 330000; CancelTimeout = 15000; IdleTimeout = 180000 }
+    $options = New-PSSessionOption -Culture 'en-US' -UICulture 'en-US' @limits
     $parameters = @{
         ConfigurationName = 'Microsoft.Exchange'
         ConnectionUri     = 'http://' + (Get-HostName) + '/PowerShell/'
@@ -301,8 +333,9 @@ function Open-Exchange {
 }
 
 # The session runs no script blocks (no-language mode): one cmdlet with its parameters, and filtering here afterwards.
+# `Warned`: a warning without an object says something, or the cmdlet answers with no object anyway.
 function Invoke-Exchange {
-    param([string] $Command, [hashtable] $Parameters)
+    param([string] $Command, [hashtable] $Parameters, [switch] $Warned)
     if ($null -eq $context.session) {
         Open-Exchange
     }
@@ -320,11 +353,13 @@ function Invoke-Exchange {
         catch {
             Stop-OnExchangeError $Command $_
         }
-        foreach ($warning in $shell.Streams.Warning) {
-            $context.warnings.Add((Hide-Secret $warning.Message))
-        }
+        $warnings = [string[]] @(foreach ($warning in $shell.Streams.Warning) { Hide-Secret $warning.Message })
+        $context.warnings.AddRange($warnings)
         if ($shell.Streams.Error.Count -gt 0) {
             Stop-OnExchangeError $Command $shell.Streams.Error[0]
+        }
+        if ($rows.Length -eq 0 -and $warnings.Length -gt 0 -and -not $Warned) {
+            Stop-OnBareWarning $Command $warnings
         }
         foreach ($row in $rows) {
             if ($null -ne $row) {
@@ -347,8 +382,8 @@ function Get-Leaf {
 function Get-One {
     param([string] $Command, [hashtable] $Parameters, [string] $Property, [string] $Server)
     $rows = @(Invoke-Exchange $Command $Parameters)
-    if ($rows.Count -ne 1) {
-        Stop-Call 'broken' "$Command answered $($rows.Count) objects about $Server."
+    if ($rows.Length -ne 1) {
+        Stop-Call 'broken' "$Command answered $($rows.Length) objects about $Server."
     }
     Assert-SameServer (Get-Leaf (Get-Text $rows[0] $Property)) $Server
     return $rows[0]
@@ -359,9 +394,14 @@ function Get-MailboxServerOf {
     return Get-One 'Get-MailboxServer' @{ Identity = $Server } 'Name' $Server
 }
 
+# The answer is out by now: whatever befalls a session that is being closed, it ends by itself.
 function Close-Exchange {
-    if ($null -ne $context.session) {
-        Remove-PSSession -Session $context.session -ErrorAction 'SilentlyContinue'
+    try {
+        if ($null -ne $context.session) {
+            Remove-PSSession -Session $context.session
+        }
+    }
+    catch {
         $context.session = $null
     }
 }
@@ -374,21 +414,29 @@ function Read-Credential {
     $context.credential = New-Object 'System.Management.Automation.PSCredential' -ArgumentList $arguments
 }
 
+# Whether an exception by itself, without those in it, says that access was denied. By type and number: the text is in
+# the server's language.
+function Test-Denied {
+    param($Exception)
+    # -2147024891 is E_ACCESSDENIED, 5 is ERROR_ACCESS_DENIED.
+    if ($Exception -is [System.UnauthorizedAccessException] -or $Exception.HResult -eq -2147024891) {
+        return $true
+    }
+    if ($Exception -is [System.ComponentModel.Win32Exception]) {
+        return $Exception.NativeErrorCode -eq 5
+    }
+    # CIM's exceptions have codes of their own: Microsoft, Microsoft.Management.Infrastructure.NativeErrorCode.
+    $code = $Exception.PSObject.Properties['NativeErrorCode']
+    return $null -ne $code -and [string] $code.Value -eq 'AccessDenied'
+}
+
 function Find-Kind {
     param($Exception)
     while ($null -ne $Exception) {
         if ($Exception.Data.Contains('exmedic')) {
             return [string] $Exception.Data['exmedic']
         }
-        # -2147024891 is E_ACCESSDENIED, 5 is ERROR_ACCESS_DENIED.
-        if ($Exception -is [System.UnauthorizedAccessException] -or $Exception.HResult -eq -2147024891) {
-            return 'denied'
-        }
-        if ($Exception -is [System.ComponentModel.Win32Exception] -and $Exception.NativeErrorCode -eq 5) {
-            return 'denied'
-        }
-        # Restart-Computer keeps of it only the text.
-        if ($Exception.Message -match '0x80070005') {
+        if (Test-Denied $Exception) {
             return 'denied'
         }
         $Exception = $Exception.InnerException
@@ -396,18 +444,49 @@ function Find-Kind {
     return 'broken'
 }
 
+# What went wrong in words, with Windows' own reason, which stands in the innermost exception.
+function Get-Reason {
+    param($Exception)
+    $told = [string] $Exception.Message
+    $inner = $Exception.InnerException
+    while ($null -ne $inner) {
+        if (-not $told.Contains($inner.Message)) {
+            $told += ' ' + $inner.Message
+        }
+        if ($inner -is [System.ComponentModel.Win32Exception]) {
+            $told += " (error $($inner.NativeErrorCode))"
+        }
+        $inner = $inner.InnerException
+    }
+    return $told
+}
+
+# What the answer tells of an error. Of one that nobody expected also where it came from, so that it can be mended.
+function ConvertTo-Problem {
+    param($Record)
+    $kind = Find-Kind $Record.Exception
+    $told = Hide-Secret (Get-Reason $Record.Exception)
+    if ($kind -eq 'broken' -and -not $Record.Exception.Data.Contains('exmedic')) {
+        $told += " ($($Call.name), line $($Record.InvocationInfo.ScriptLineNumber), PowerShell $version)"
+    }
+    return @{ kind = $kind; message = $told }
+}
+
 # Bytes, so that neither the console's encoding nor its width can change the line.
 function Write-Envelope {
     param($Result, $Problem)
     $envelope = @{
-        exmedic = 1
-        script  = [string] $Call.name
-        step    = [string] $Call.step
-        host    = Get-HostName
-        clock   = Format-Moment ([datetime]::UtcNow)
-        ok      = ($null -eq $Problem)
-        result  = $Result
-        error   = $Problem
+        exmedic    = 1
+        script     = [string] $Call.name
+        step       = [string] $Call.step
+        host       = Get-HostName
+        clock      = Format-Moment ([datetime]::UtcNow)
+        ok         = ($null -eq $Problem)
+        result     = $Result
+        error      = $Problem
+        # What Exchange warned of, and what runs this.
+        warnings   = $context.warnings.ToArray()
+        powershell = $version
     }
     $line = ConvertTo-Json -InputObject $envelope -Compress -Depth 6
     $encoding = New-Object 'System.Text.UTF8Encoding' -ArgumentList $false
@@ -422,6 +501,7 @@ function Complete-Call {
     param([string] $Script, [scriptblock] $Body)
     $result = $null
     $problem = $null
+    $ended = 0
     try {
         try {
             Read-Credential
@@ -429,23 +509,30 @@ function Complete-Call {
                 Stop-Call 'broken' 'The call names another script.'
             }
             $answers = @(& $Body)
-            if ($answers.Count -ne 1 -or $answers[0] -isnot [hashtable]) {
-                Stop-Call 'broken' "The script gave $($answers.Count) answers."
+            if ($answers.Length -ne 1 -or $answers[0] -isnot [hashtable]) {
+                Stop-Call 'broken' "The script gave $($answers.Length) answers."
             }
             $result = $answers[0]
         }
         catch {
-            $problem = @{ kind = (Find-Kind $_.Exception); message = (Hide-Secret $_.Exception.Message) }
+            $problem = ConvertTo-Problem $_
         }
         # An envelope would be taken for a no. These two know how what they did has ended.
-        if ($null -ne $problem -and $context.acted -and 'hung', 'failed' -notcontains $problem.kind) {
+        if ($null -ne $problem -and $context.acted -and 'hung', 'failed' -cnotcontains $problem.kind) {
             [System.Console]::Error.WriteLine($problem.message)
-            exit 3
+            $ended = 3
         }
-        Write-Envelope $result $problem
+        else {
+            Write-Envelope $result $problem
+        }
+    }
+    catch {
+        # Whatever this is, it must not reach stderr as it is: it may quote a password.
+        [System.Console]::Error.WriteLine('The answer could not be written: ' + $_.Exception.GetType().Name)
+        $ended = 3
     }
     finally {
         Close-Exchange
     }
-    exit 0
+    exit $ended
 }

@@ -20,25 +20,25 @@ function Find-NodeStates {
         $itself = (Get-HostName).Split('.')[0]
         if ($Members -contains $itself -and $null -ne (Get-Command 'Get-ClusterNode' -ErrorAction 'SilentlyContinue')) {
             foreach ($node in @(Get-ClusterNode)) {
-                $states[[string] $node.Name] = [string] $node.State
+                $states[([string] $node.Name).ToLowerInvariant()] = [string] $node.State
             }
             return $states
         }
         # From outside the cluster this is a second hop: Get-ClusterNode takes no credential, a CIM session does.
         $asked = @($Operational | Where-Object { -not (Test-SameServer $_ $Server) }) + @($Operational)
-        if ($asked.Count -eq 0) {
+        if ($asked.Length -eq 0) {
             return $states
         }
-        $parameters = @{ ComputerName = $asked[0]; OperationTimeoutSec = 30 }
+        $parameters = @{ ComputerName = $asked[0]; OperationTimeoutSec = $cimSeconds }
         if ($null -ne $context.credential) {
             $parameters['Credential'] = $context.credential
         }
         $session = New-CimSession @parameters
         try {
             $words = @{ '0' = 'Up'; '1' = 'Down'; '2' = 'Paused'; '3' = 'Joining' }
-            $query = @{ CimSession = $session; Namespace = 'root/MSCluster'; ClassName = 'MSCluster_Node' }
-            foreach ($node in @(Get-CimInstance @query)) {
-                $states[[string] $node.Name] = [string] $words[[string] $node.State]
+            $query = @{ CimSession = $session; Namespace = 'root/MSCluster' }
+            foreach ($node in @(Read-Windows 'MSCluster_Node' $query)) {
+                $states[([string] $node.Name).ToLowerInvariant()] = [string] $words[[string] $node.State]
             }
         }
         finally {
@@ -46,14 +46,14 @@ function Find-NodeStates {
         }
     }
     catch {
-        $context.warnings.Add((Hide-Secret $_.Exception.Message))
+        $context.warnings.Add((Hide-Secret (Get-Reason $_.Exception)))
     }
     return $states
 }
 
 function ConvertTo-NodeState {
     param([hashtable] $States, [string] $Name)
-    $state = [string] $States[$Name]
+    $state = [string] $States[$Name.ToLowerInvariant()]
     if (@('Up', 'Down', 'Paused', 'Joining') -contains $state) {
         return $state
     }
@@ -63,11 +63,14 @@ function ConvertTo-NodeState {
 function ConvertTo-Check {
     param($Row, [string] $Server)
     Assert-SameServer (Get-Leaf (Get-Text $Row 'Server')) $Server
+    # Anything else is no word of Exchange's in English: it cannot be told what it means.
+    $result = (Get-Text $Row 'Result').Trim('*')
     return @{
-        server = $Server
-        check  = Get-Text $Row 'Check'
-        passed = (Get-Text $Row 'Result') -eq 'Passed'
-        error  = Hide-Secret (Get-OptionalText $Row 'Error')
+        server   = $Server
+        check    = Get-Text $Row 'Check'
+        passed   = $result -eq 'Passed'
+        readable = 'Passed', 'Failed' -contains $result
+        error    = Hide-Secret (Get-OptionalText $Row 'Error')
     }
 }
 
@@ -83,11 +86,11 @@ Complete-Call 'dag_health' {
         return $none
     }
     $groups = @(Invoke-Exchange 'Get-DatabaseAvailabilityGroup' @{ Identity = $dag; Status = $true })
-    if ($groups.Count -ne 1 -or (Get-Text $groups[0] 'Name') -ne $dag) {
+    if ($groups.Length -ne 1 -or (Get-Text $groups[0] 'Name') -ne $dag) {
         Stop-Call 'broken' "Get-DatabaseAvailabilityGroup did not answer about $dag alone."
     }
     $names = [string[]] @(Get-Names $groups[0] 'Servers')
-    if ($names.Count -eq 0) {
+    if ($names.Length -eq 0) {
         Stop-Call 'broken' "Get-DatabaseAvailabilityGroup told no member of $dag."
     }
     $operational = [string[]] @(Get-Names $groups[0] 'OperationalServers')

@@ -5,17 +5,17 @@
 function Test-Lagged {
     param($Copy, $Database, [string] $Server)
     $status = Get-OptionalText $Copy 'ReplayLagStatus'
-    if ($status -match 'Enabled:\s*True') {
+    if ($status -cmatch '(?i)Enabled:\s*True') {
         return $true
     }
-    if ($status -match 'Configured:\s*([0-9.:]+)') {
+    if ($status -cmatch 'Configured:\s*([0-9.:]+)') {
         return $Matches[1] -ne '00:00:00'
     }
     $times = $Database.PSObject.Properties['ReplayLagTimes']
     if ($null -ne $times) {
         # As text each is "[MBX1, 00:00:00]".
         foreach ($time in @($times.Value)) {
-            if (([string] $time) -match '\A\[([^,]+),\s*([0-9.:]+)\]\z') {
+            if (([string] $time) -cmatch '\A\[([^,]+),\s*([0-9.:]+)\]\z') {
                 $lag = $Matches[2]
                 if (Test-SameServer $Matches[1] $Server) {
                     return $lag -ne '00:00:00'
@@ -36,21 +36,17 @@ function ConvertTo-Member {
 }
 
 function ConvertTo-Copy {
-    param($Row, $Database, [string] $Name)
-    $named = Get-Text $Row 'DatabaseName'
-    if ($named -ne $Name) {
-        Stop-Call 'broken' "Asked about database $Name, Exchange answered about '$named'."
-    }
-    $holder = Get-Text $Row 'MailboxServer'
+    param($Row, $Database, [string] $Holder)
     return @{
-        database             = $Name
-        server               = $holder
+        database             = Get-Text $Row 'DatabaseName'
+        server               = $Holder
         status               = Get-Text $Row 'Status'
         active               = Get-Flag $Row 'ActiveCopy'
         activation_suspended = Get-Flag $Row 'ActivationSuspended'
         copy_queue           = [int64] (Get-Text $Row 'CopyQueueLength')
+        copy_queue_stale     = (Get-OptionalText $Row 'LastLogInfoIsStale') -eq 'True'
         replay_queue         = [int64] (Get-Text $Row 'ReplayQueueLength')
-        lagged               = Test-Lagged $Row $Database $holder
+        lagged               = Test-Lagged $Row $Database $Holder
         content_index        = Get-OptionalText $Row 'ContentIndexState'
     }
 }
@@ -58,7 +54,7 @@ function ConvertTo-Copy {
 function Get-OtherMembers {
     param([string] $Dag, [string] $Server)
     $groups = @(Invoke-Exchange 'Get-DatabaseAvailabilityGroup' @{ Identity = $Dag })
-    if ($groups.Count -ne 1 -or (Get-Text $groups[0] 'Name') -ne $Dag) {
+    if ($groups.Length -ne 1 -or (Get-Text $groups[0] 'Name') -ne $Dag) {
         Stop-Call 'broken' "Get-DatabaseAvailabilityGroup did not answer about $Dag alone."
     }
     foreach ($member in @(Get-Field $groups[0] 'Servers')) {
@@ -89,12 +85,21 @@ Complete-Call 'database_copies' {
         }
     }
 
-    $databases = @(Invoke-Exchange 'Get-MailboxDatabase' @{ Server = $server })
+    # A recovery database has one copy and serves nobody.
+    $databases = @{}
+    foreach ($database in @(Invoke-Exchange 'Get-MailboxDatabase' @{ Server = $server })) {
+        if ((Get-OptionalText $database 'Recovery') -ne 'True') {
+            $databases[(Get-Text $database 'Name').ToLowerInvariant()] = $database
+        }
+    }
     $copies = New-Object 'System.Collections.Generic.List[object]'
-    foreach ($database in $databases) {
-        $name = Get-Text $database 'Name'
-        foreach ($row in @(Invoke-Exchange 'Get-MailboxDatabaseCopyStatus' @{ Identity = $name })) {
-            $copies.Add((ConvertTo-Copy $row $database $name))
+    foreach ($member in $members) {
+        foreach ($row in @(Invoke-Exchange 'Get-MailboxDatabaseCopyStatus' @{ Server = $member.server })) {
+            Assert-SameServer (Get-Text $row 'MailboxServer') $member.server
+            $database = $databases[(Get-Text $row 'DatabaseName').ToLowerInvariant()]
+            if ($null -ne $database) {
+                $copies.Add((ConvertTo-Copy $row $database (Get-Text $row 'MailboxServer')))
+            }
         }
     }
     return @{

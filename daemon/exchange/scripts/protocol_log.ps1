@@ -4,14 +4,16 @@
 $mostRows = 2000
 $mostCharacters = 1048576
 $mostFiles = 20
-$mostLines = 50000
+$mostLines = 200000
+# How a line begins that the service has written: the time in UTC, to the millisecond.
+$usual = [regex] '\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z,'
 # Lines are written when a command ends and may stand a little out of order.
 $margin = [timespan]::FromMinutes(2)
 
 function Get-FolderArgument {
     $folder = [string] (Get-Argument 'folder')
     # A local path without wildcards and without steps upwards.
-    if ($folder -notmatch '\A[A-Za-z]:(\\[A-Za-z0-9][A-Za-z0-9 ._()-]*)+\\?\z' -or $folder.Contains('..')) {
+    if ($folder -cnotmatch '\A[A-Za-z]:(\\[A-Za-z0-9][A-Za-z0-9 ._()-]*)+\\?\z' -or $folder.Contains('..')) {
         Stop-Call 'broken' "The argument 'folder' is not the full name of a local folder."
     }
     if (-not [System.IO.Directory]::Exists($folder)) {
@@ -23,11 +25,11 @@ function Get-FolderArgument {
 function Get-UsersArgument {
     $users = @(Get-Argument 'users')
     foreach ($user in $users) {
-        if (([string] $user) -notmatch '\A[A-Za-z0-9_.@*-]{1,128}\z') {
+        if (([string] $user) -cnotmatch '\A[A-Za-z0-9_.@*-]{1,128}\z') {
             Stop-Call 'broken' "The argument 'users' holds something that is not the name of a mailbox."
         }
     }
-    if ($users.Count -eq 0) {
+    if ($users.Length -eq 0) {
         Stop-Call 'broken' "The argument 'users' names nobody."
     }
     return $users
@@ -82,7 +84,7 @@ function Read-Columns {
         if ($null -eq $line -or -not $line.StartsWith('#')) {
             break
         }
-        if ($line -match '\A#Fields:\s*(.+)\z') {
+        if ($line -cmatch '\A#Fields:\s*(.+)\z') {
             $names = @($Matches[1].Split(',') | ForEach-Object -Process { $_.Trim() })
             foreach ($needed in 'dateTime', 'sessionId', 'user') {
                 if ($names -notcontains $needed) {
@@ -97,7 +99,7 @@ function Read-Columns {
 
 function Find-Column {
     param([string[]] $Columns, [string] $Name)
-    for ($number = 0; $number -lt $Columns.Count; $number++) {
+    for ($number = 0; $number -lt $Columns.Length; $number++) {
         if ($Columns[$number] -eq $Name) {
             return $number
         }
@@ -107,7 +109,7 @@ function Find-Column {
 # When a line was written; nothing for what is no line of a session.
 function Get-LineMoment {
     param([string[]] $Fields, [int] $Column)
-    if ($Fields.Count -le $Column -or $Fields[0].StartsWith('#')) {
+    if ($Fields.Length -le $Column -or $Fields[0].StartsWith('#')) {
         return $null
     }
     return ConvertTo-LineMoment $Fields[$Column]
@@ -136,53 +138,84 @@ function Find-Offset {
     return $low
 }
 
-function Test-User {
-    param([string] $User, [string[]] $Patterns)
-    $short = $User.Split('\')[-1]
-    foreach ($pattern in $Patterns) {
-        if ($User -like $pattern -or $short -like $pattern) {
-            return $true
-        }
+# The patterns as an expression for a name with its domain or without, and one for a line that may hold such a name.
+# `*` alone also means who was refused before anybody knew who he was.
+function Join-Patterns {
+    param([string[]] $Patterns)
+    $each = @(foreach ($pattern in $Patterns) { [regex]::Escape($pattern).Replace('\*', '[^,]*') }) -join '|'
+    $options = [System.Text.RegularExpressions.RegexOptions]'IgnoreCase, CultureInvariant'
+    $texts = @{ name = '\A(?:[^\\]*\\)?(?:' + $each + ')\z'; line = '(?:' + $each + ')' }
+    $found = @{}
+    foreach ($key in 'name', 'line') {
+        $found[$key] = New-Object 'System.Text.RegularExpressions.Regex' -ArgumentList @($texts[$key], $options)
     }
-    return $false
+    return $found
 }
 
-# The lines of one file within the span, each as an array of fields in the order of its own columns.
+# The columns up to the last of some as a line has them, and after them one piece that holds the rest. A line is split
+# to its end only where it must be: that costs a hundred times as much.
+function Split-Head {
+    param([string] $Line, [int] $Pieces)
+    $cells = $Line.Split(@(','), $Pieces, [System.StringSplitOptions]::None)
+    $rest = $cells[$cells.Length - 1].Length
+    if ($Line.Substring(0, $Line.Length - $rest).Contains('"')) {
+        return , (Split-Line $Line)
+    }
+    return , $cells
+}
+
+# The lines of one file within the span, unsplit, each with the session that it belongs to.
 function Read-Span {
     param([string] $Path, [datetime] $Since, [datetime] $Until)
+    $lines = New-Object 'System.Collections.Generic.List[string]'
+    $ids = New-Object 'System.Collections.Generic.List[string]'
     $stream = Open-Log $Path
     try {
         # Begun and not written to yet.
         if ($stream.Length -eq 0) {
-            return @{ columns = [string[]] @(); rows = @() }
+            return @{ columns = [string[]] @(); lines = $lines; ids = $ids }
         }
         $columns = Read-Columns $stream
         $at = Find-Column $columns 'dateTime'
+        $session = Find-Column $columns 'sessionId'
+        $pieces = [System.Math]::Max($at, $session) + 2
         $offset = Find-Offset $stream $at ($Since - $margin)
         $reader = Open-Reader $stream $offset
         if ($offset -gt 0) {
             [void] $reader.ReadLine()
         }
-        $rows = New-Object 'System.Collections.Generic.List[object]'
-        while (-not $reader.EndOfStream) {
-            $fields = Split-Line ([string] $reader.ReadLine())
-            $moment = Get-LineMoment $fields $at
-            # The service may not have finished writing the last line.
-            $unfinished = $reader.EndOfStream -and $fields.Count -lt $columns.Count
-            if ($null -eq $moment -or $moment -lt $Since -or $unfinished) {
+        $last = $Until + $margin
+        $format = 'yyyy-MM-ddTHH:mm:ss.fffZ'
+        $first = $Since.ToString($format, [cultureinfo]::InvariantCulture)
+        $plain = $at -eq 0 -and $session -eq 1
+        while ($null -ne ($line = $reader.ReadLine())) {
+            # Most lines are older than the span, and written as the service writes them: a look at the text is enough.
+            if ($plain -and $usual.IsMatch($line) -and [string]::CompareOrdinal($line, 0, $first, 0, 24) -lt 0) {
                 continue
             }
-            if ($moment -gt $Until + $margin) {
+            $cells = Split-Head $line $pieces
+            $moment = Get-LineMoment $cells $at
+            if ($null -eq $moment -or $moment -lt $Since -or $cells.Length -le $session) {
+                continue
+            }
+            if ($moment -gt $last) {
                 break
             }
             if ($moment -le $Until) {
-                $rows.Add($fields)
+                $lines.Add($line)
+                $ids.Add($cells[$session])
             }
-            if ($rows.Count -gt $mostLines) {
+            if ($lines.Count -gt $mostLines) {
                 Stop-Call 'broken' 'The protocol log has more lines for that time than can be read; ask for less time.'
             }
         }
-        return @{ columns = $columns; rows = $rows }
+        # The service may not have finished writing the last line.
+        $end = $lines.Count - 1
+        if ($null -eq $line -and $end -ge 0 -and (Split-Line $lines[$end]).Length -lt $columns.Length) {
+            $lines.RemoveAt($end)
+            $ids.RemoveAt($end)
+        }
+        return @{ columns = $columns; lines = $lines; ids = $ids }
     }
     finally {
         $stream.Dispose()
@@ -204,20 +237,30 @@ function Find-Files {
 
 function Get-Cell {
     param([string[]] $Row, $Number)
-    if ($null -eq $Number -or $Number -ge $Row.Count) {
+    if ($null -eq $Number -or $Number -ge $Row.Length) {
         return ''
     }
     return $Row[$Number]
 }
 
+# Front and back end write side by side into one folder, and both number their sessions from 1 at each start: so a
+# session is one of a series of files, which their names tell before the date.
+function Get-Series {
+    param([string] $Name)
+    return [regex]::Replace($Name.ToLowerInvariant(), '[0-9]{8,}.*\z', '')
+}
+
 function Add-Sessions {
-    param([hashtable] $Part, [string[]] $Users, $Sessions)
+    param([hashtable] $Part, [hashtable] $Users, $Sessions)
     $user = Find-Column $Part.columns 'user'
-    $session = Find-Column $Part.columns 'sessionId'
-    foreach ($row in $Part.rows) {
-        $named = Get-Cell $row $user
-        if ($named -ne '' -and (Test-User $named $Users)) {
-            [void] $Sessions.Add((Get-Cell $row $session))
+    for ($number = 0; $number -lt $Part.lines.Count; $number++) {
+        $line = $Part.lines[$number]
+        $key = $Part.series + '/' + $Part.ids[$number]
+        if ($Sessions.Contains($key) -or -not $Users.line.IsMatch($line)) {
+            continue
+        }
+        if ($Users.name.IsMatch((Get-Cell (Split-Line $line) $user))) {
+            [void] $Sessions.Add($key)
         }
     }
 }
@@ -229,25 +272,27 @@ function Select-Rows {
     $rows = New-Object 'System.Collections.Generic.List[object]'
     $characters = 0
     foreach ($part in $Parts) {
-        $session = Find-Column $part.columns 'sessionId'
-        foreach ($row in $part.rows) {
-            if (-not $Sessions.Contains((Get-Cell $row $session))) {
+        $places = $null
+        for ($number = 0; $number -lt $part.lines.Count; $number++) {
+            if (-not $Sessions.Contains($part.series + '/' + $part.ids[$number])) {
                 continue
             }
-            if ($columns.Count -eq 0) {
+            if ($columns.Length -eq 0) {
                 $columns = [string[]] $part.columns
             }
-            $cells = [string[]] @(foreach ($name in $columns) {
-                Hide-Secret (Get-Cell $row (Find-Column $part.columns $name))
-            })
-            $characters += ($cells | Measure-Object -Property 'Length' -Sum).Sum
+            if ($null -eq $places) {
+                $places = @(foreach ($name in $columns) { , (Find-Column $part.columns $name) })
+            }
+            $row = Split-Line $part.lines[$number]
+            $cells = [string[]] @(foreach ($place in $places) { Hide-Secret (Get-Cell $row $place) })
+            $characters += $part.lines[$number].Length
             if ($rows.Count -ge $mostRows -or $characters -gt $mostCharacters) {
                 return @{ columns = $columns; rows = $rows.ToArray(); truncated = $true }
             }
             $rows.Add($cells)
         }
     }
-    if ($columns.Count -eq 0 -and $Parts.Count -gt 0) {
+    if ($columns.Length -eq 0 -and $Parts.Count -gt 0) {
         $columns = [string[]] $Parts[$Parts.Count - 1].columns
     }
     return @{ columns = $columns; rows = $rows.ToArray(); truncated = $false }
@@ -260,11 +305,12 @@ Complete-Call 'protocol_log' {
     if ($since -gt $until -or ($until - $since).TotalHours -gt 24) {
         Stop-Call 'broken' "The arguments 'since' and 'until' are not a span of at most a day."
     }
-    $users = [string[]] @(Get-UsersArgument)
+    $users = Join-Patterns ([string[]] @(Get-UsersArgument))
     $parts = New-Object 'System.Collections.Generic.List[object]'
     $sessions = New-Object 'System.Collections.Generic.HashSet[string]'
     foreach ($file in @(Find-Files $folder $until)) {
         $part = Read-Span $file.FullName $since $until
+        $part.series = Get-Series $file.Name
         Add-Sessions $part $users $sessions
         # The oldest first.
         $parts.Insert(0, $part)

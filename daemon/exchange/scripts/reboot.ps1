@@ -1,4 +1,6 @@
-# Asks Windows to restart another server. Runs on a peer: a server that is going down cannot report its own reboot.
+# Asks Windows to restart another server. Runs on a peer: a server that is going down cannot report its own reboot. It
+# asks by CIM over WinRM, whose port is open anyway (Restart-Computer takes DCOM, whose firewall rule is off by default),
+# and with a comment, which Windows records with the restart (event 1074 of User32).
 # Looks itself, last of all, whether an active database copy may be there: minutes may have passed since the decision.
 
 # Statuses that only an active copy has, and those of which nothing can be concluded. Microsoft,
@@ -21,7 +23,12 @@ function Assert-NothingActive {
     if (-not (Get-Flag (Get-MailboxServerOf $Server) 'DatabaseCopyActivationDisabledAndMoveNow')) {
         Stop-Call 'conflict' "Activation is not blocked on $Server any more; nothing was done."
     }
-    $databases = @(Invoke-Exchange 'Get-MailboxDatabase' @{ Server = $Server } | ForEach-Object { Get-Text $_ 'Name' })
+    # A recovery database serves nobody, and not every version shows it as a copy.
+    $databases = @(foreach ($row in @(Invoke-Exchange 'Get-MailboxDatabase' @{ Server = $Server })) {
+        if ((Get-OptionalText $row 'Recovery') -ne 'True') {
+            Get-Text $row 'Name'
+        }
+    })
     $rows = @(Invoke-Exchange 'Get-MailboxDatabaseCopyStatus' @{ Server = $Server })
     $shown = @($rows | ForEach-Object { Assert-Passive $_ $Server })
     foreach ($name in $databases) {
@@ -38,6 +45,53 @@ function Assert-NoMailboxServer {
     }
 }
 
+# Windows' numbers for why a session was not opened stand in CIM's message id: the text is in the server's language.
+function Stop-OnSessionError {
+    param($Record)
+    $exception = $Record.Exception
+    $message = 'Opening a CIM session; nothing was sent: ' + (Get-Reason $exception)
+    $id = ''
+    if ($null -ne $exception.PSObject.Properties['MessageId']) {
+        $id = [string] $exception.MessageId
+    }
+    # 0x8007052E is a logon failure (1326), 0x80070775 a locked account (1909), 0x8009030C a refused logon.
+    $refused = $id.EndsWith('0x8007052e', [System.StringComparison]::OrdinalIgnoreCase) -or
+        $id.EndsWith('0x80070775', [System.StringComparison]::OrdinalIgnoreCase) -or
+        $id.EndsWith('0x8009030c', [System.StringComparison]::OrdinalIgnoreCase)
+    $denied = (Find-Kind $exception) -eq 'denied' -or
+        $id.EndsWith('0x80070005', [System.StringComparison]::OrdinalIgnoreCase)
+    if (($refused -or $denied) -and $null -eq $context.credential) {
+        Stop-Call 'second_hop' $message
+    }
+    if ($refused) {
+        Stop-Call 'logon' $message
+    }
+    if ($denied) {
+        Stop-Call 'denied' $message
+    }
+    # Another server may be able to.
+    Stop-Call 'no_session' $message
+}
+
+# 6 is a forced restart: Microsoft, Win32ShutdownTracker method of the Win32_OperatingSystem class. Planned, for the
+# maintenance of an application (0x80040001), so that Windows does not ask the next who logs on.
+function Restart-Windows {
+    param($System)
+    $order = @{
+        Timeout    = [uint32] 0
+        Comment    = "exmedic $($Call.step)"
+        ReasonCode = [uint32] 2147745793
+        Flags      = [int32] 6
+    }
+    $told = @(Invoke-CimMethod -InputObject $System -MethodName 'Win32ShutdownTracker' -Arguments $order)
+    $code = [int64] $told[0].ReturnValue
+    if ($code -ne 0) {
+        # A refusal (5) is one of the order itself; for anything else evidence decides.
+        $refusal = New-Object 'System.ComponentModel.Win32Exception' -ArgumentList ([int32] $code)
+        throw $refusal
+    }
+}
+
 Complete-Call 'reboot' {
     $server = Get-ServerArgument
     $mailbox = Get-FlagArgument 'mailbox'
@@ -45,26 +99,36 @@ Complete-Call 'reboot' {
     if ((Test-SameServer $server $itself) -or (Test-SameServer $itself $server)) {
         Stop-Call 'broken' "This is $server itself; its reboot must be asked for from another server."
     }
-    $parameters = @{ ComputerName = $server; Force = $true }
-    if ($null -ne $context.credential) {
-        $parameters['Credential'] = $context.credential
-    }
     if ($mailbox) {
         Assert-NothingActive $server
     }
     else {
         Assert-NoMailboxServer $server
     }
-    Assert-InTime
+    $parameters = @{ ComputerName = $server; OperationTimeoutSec = $cimSeconds }
+    if ($null -ne $context.credential) {
+        $parameters['Credential'] = $context.credential
+    }
     try {
-        Invoke-Effect { Restart-Computer @parameters }
+        $session = New-CimSession @parameters
+        $system = Read-Windows 'Win32_OperatingSystem' @{ CimSession = $session }
     }
     catch {
-        if ($null -eq $context.credential -and (Find-Kind $_.Exception) -eq 'denied') {
-            Stop-Call 'second_hop' $_.Exception.Message
+        Stop-OnSessionError $_
+    }
+    try {
+        Assert-InTime
+        # An error may come from an order that was cut off by the very reboot it asked for.
+        Invoke-Effect { Restart-Windows $system }
+    }
+    finally {
+        try {
+            Remove-CimSession -CimSession $session
         }
-        # Any other error may come from a call that was cut off by the very reboot it asked for.
-        throw
+        catch {
+            # It ends by itself, and with the server.
+            $session = $null
+        }
     }
     return @{ accepted = $true }
 }

@@ -5,22 +5,18 @@ $resultsLog = 'Microsoft-Exchange-ManagedAvailability/RecoveryActionResults'
 $startsLog = 'Microsoft-Exchange-ManagedAvailability/RecoveryActionLogs'
 $most = 2000
 
-# An empty answer means that nothing was logged. A log that cannot be read is an error.
+# An empty answer means that nothing was logged. A log that cannot be read is an error. Of more events than can be read
+# the newest are: what they show is then the least that was done.
 function Read-Log {
     param([string] $Log, [datetime] $Since)
     try {
-        $events = @(Get-WinEvent -FilterHashtable @{ LogName = $Log; StartTime = $Since } -MaxEvents $most)
+        Get-WinEvent -FilterHashtable @{ LogName = $Log; StartTime = $Since } -MaxEvents $most
     }
     catch {
-        if ($_.FullyQualifiedErrorId -like 'NoMatchingEventsFound*') {
-            return
+        if (-not $_.FullyQualifiedErrorId.StartsWith('NoMatchingEventsFound', [System.StringComparison]::Ordinal)) {
+            throw
         }
-        throw
     }
-    if ($events.Count -ge $most) {
-        Stop-Call 'broken' "The log $Log has more than $most events for these hours."
-    }
-    $events
 }
 
 # The fields of an event by name, whatever the namespace.
@@ -70,11 +66,13 @@ function ConvertTo-Action {
         Stop-Call 'broken' "An event of $resultsLog has begun at no time."
     }
     return @{
-        action   = Get-EventField $Fields 'Id'
-        resource = [string] $Fields['ResourceName']
-        started  = $start
-        ended    = $end
-        result   = Hide-Secret ([string] $Fields['Result'])
+        action       = Get-EventField $Fields 'Id'
+        resource     = [string] $Fields['ResourceName']
+        started      = $start
+        # Of one that has only begun the end that was expected.
+        expected_end = ConvertTo-EventMoment ([string] $Fields['EndTime'])
+        ended        = $end
+        result       = Hide-Secret ([string] $Fields['Result'])
     }
 }
 
@@ -94,12 +92,15 @@ Complete-Call 'recovery_log' {
         Stop-Call 'broken' "The argument 'hours' is not between 0 and 720."
     }
     $since = [datetime]::UtcNow.AddHours(-$hours)
-    $system = Get-CimInstance -ClassName 'Win32_OperatingSystem'
+    $system = Read-Windows 'Win32_OperatingSystem'
     $booted = Format-Moment $system.LastBootUpTime
     $ended = @{}
     $begun = @{}
+    $truncated = $false
     foreach ($log in $resultsLog, $startsLog) {
-        foreach ($entry in @(Read-Log $log $since.ToLocalTime())) {
+        $entries = @(Read-Log $log $since.ToLocalTime())
+        $truncated = $truncated -or $entries.Length -ge $most
+        foreach ($entry in $entries) {
             $fields = ConvertTo-Fields $entry
             # The second log holds events of other shapes as well; in the first, every one is an action.
             if ($log -eq $startsLog -and ([string] $fields['State'] -eq '' -or [string] $fields['Id'] -eq '')) {
@@ -133,5 +134,5 @@ Complete-Call 'recovery_log' {
         }
     }
     $newest = @($actions.ToArray() | Sort-Object -Property { $_.started } -Descending)
-    return @{ actions = $newest }
+    return @{ actions = $newest; truncated = $truncated }
 }

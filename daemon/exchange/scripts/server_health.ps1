@@ -3,11 +3,11 @@
 function Get-HealthSetsArgument {
     $wanted = @(Get-Argument 'health_sets')
     foreach ($one in $wanted) {
-        if ($one -isnot [string] -or $one -notmatch '\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\*?\z') {
+        if ($one -isnot [string] -or $one -cnotmatch '\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\*?\z') {
             Stop-Call 'broken' "The argument 'health_sets' holds something that is not the name of a health set."
         }
     }
-    if ($wanted.Count -eq 0) {
+    if ($wanted.Length -eq 0) {
         Stop-Call 'broken' "The argument 'health_sets' names none."
     }
     return $wanted
@@ -29,7 +29,7 @@ Complete-Call 'server_health' {
     $server = Get-ServerArgument
     $wanted = [string[]] @(Get-HealthSetsArgument)
     # -HealthSet takes one whole name; otherwise the rows are chosen here, as the page does with -like.
-    $single = $wanted.Count -eq 1 -and -not $wanted[0].EndsWith('*')
+    $single = $wanted.Length -eq 1 -and -not $wanted[0].EndsWith('*')
     $parameters = @{ Identity = $server }
     if ($single) {
         $parameters['HealthSet'] = $wanted[0]

@@ -1,21 +1,41 @@
 # The Windows side of this server: boot time, a restart that was asked for since, services, who is logged on, whether
 # a reboot is pending. Changes nothing.
-# A service that is not installed is left out of the answer.
+# A service that is not installed is left out of the answer. What else cannot be read is told as null: one of these facts
+# must not cost the others.
 
-# Event 1074 of User32: somebody asked for a restart or a shutdown.
-function Find-RestartRequest {
-    param([datetime] $Since)
-    $filter = @{ LogName = 'System'; ProviderName = 'User32'; Id = 1074; StartTime = $Since }
+# What a part of the answer is, or null where it cannot be read; why not is among the warnings.
+function Get-Readable {
+    param([scriptblock] $Part)
     try {
-        $events = @(Get-WinEvent -FilterHashtable $filter -MaxEvents 1)
+        return & $Part
     }
     catch {
-        if ($_.FullyQualifiedErrorId -like 'NoMatchingEventsFound*') {
-            return $null
+        $context.warnings.Add((Hide-Secret (Get-Reason $_.Exception)))
+        return $null
+    }
+}
+
+# Event 1074 of User32: somebody asked for a restart or a shutdown. Without the name of the provider in the filter, which
+# would load that provider's own texts.
+function Find-RestartRequest {
+    param([datetime] $Since)
+    $none = @{ at = $null; comment = $null }
+    try {
+        $events = @(Get-WinEvent -FilterHashtable @{ LogName = 'System'; Id = 1074; StartTime = $Since } -MaxEvents 20)
+    }
+    catch {
+        if ($_.FullyQualifiedErrorId.StartsWith('NoMatchingEventsFound', [System.StringComparison]::Ordinal)) {
+            return $none
         }
         throw
     }
-    return Format-Moment $events[0].TimeCreated
+    $asked = @($events | Where-Object -Property 'ProviderName' -EQ -Value 'User32')
+    if ($asked.Length -eq 0) {
+        return $none
+    }
+    # Its sixth text is the comment: Microsoft, event 1074 in "Understanding shutdown events".
+    $comment = Get-Readable { ([xml] $asked[0].ToXml()).SelectNodes("//*[local-name()='Data']").Item(5).InnerText }
+    return @{ at = Format-Moment $asked[0].TimeCreated; comment = Hide-Secret ([string] $comment) }
 }
 
 function ConvertTo-Service {
@@ -47,16 +67,16 @@ function ConvertTo-Service {
 function Get-Logons {
     $how = @{ 2 = 'console'; 10 = 'remote'; 11 = 'console'; 12 = 'remote' }
     $names = @{}
-    foreach ($link in @(Get-CimInstance -ClassName 'Win32_LoggedOnUser')) {
+    foreach ($link in @(Read-Windows 'Win32_LoggedOnUser')) {
         $names[[string] $link.Dependent.LogonId] = [string] $link.Antecedent.Domain + '\' + [string] $link.Antecedent.Name
     }
     $alive = @{}
-    foreach ($link in @(Get-CimInstance -ClassName 'Win32_SessionProcess')) {
+    foreach ($link in @(Read-Windows 'Win32_SessionProcess')) {
         $alive[[string] $link.Antecedent.LogonId] = $true
     }
     $sees = $false
     $found = New-Object 'System.Collections.Generic.List[object]'
-    foreach ($session in @(Get-CimInstance -ClassName 'Win32_LogonSession')) {
+    foreach ($session in @(Read-Windows 'Win32_LogonSession')) {
         $kind = [int] $session.LogonType
         $id = [string] $session.LogonId
         if (-not $how.ContainsKey($kind)) {
@@ -64,7 +84,7 @@ function Get-Logons {
         }
         $account = [string] $names[$id]
         # Windows draws windows and fonts as these.
-        if ($account -match '\\(DWM|UMFD)-[0-9]+\z') {
+        if ($account -cmatch '\\(DWM|UMFD)-[0-9]+\z') {
             $sees = $sees -or $alive.ContainsKey($id)
             continue
         }
@@ -81,9 +101,10 @@ function Get-Logons {
             continue
         }
         # One logon of an administrator makes two sessions.
-        $known = $people[$one.account]
+        $person = $one.account.ToLowerInvariant()
+        $known = $people[$person]
         if ($null -eq $known -or ($null -ne $one.since -and $one.since -lt $known.since)) {
-            $people[$one.account] = $one
+            $people[$person] = $one
         }
     }
     $answer = New-Object 'System.Collections.Generic.List[object]'
@@ -119,31 +140,82 @@ function Get-RebootPending {
     return @{
         servicing      = Test-Key "$root\Component Based Servicing\RebootPending"
         windows_update = Test-Key "$root\WindowsUpdate\Auto Update\RebootRequired"
-        file_renames   = @($renames | Where-Object { $_ }).Count -gt 0
+        file_renames   = @($renames | Where-Object { $_ }).Length -gt 0
     }
+}
+
+# One value of a component's key: a number, the state and the time in ticks. What is written otherwise is unreadable.
+function ConvertTo-Request {
+    param([string] $Requester, [string] $Value)
+    $request = @{ requester = $Requester; state = 'unreadable'; at = $null }
+    $parts = $Value.Split(':')
+    $states = @{ '0' = 'Inactive'; '1' = 'Active'; '2' = 'Draining' }
+    $ticks = [int64] 0
+    if ($parts.Length -ne 3 -or -not [int64]::TryParse($parts[2], [ref] $ticks)) {
+        return $request
+    }
+    if ('Active', 'Inactive', 'Draining' -contains $parts[1]) {
+        $request.state = $parts[1]
+    }
+    elseif ($states.ContainsKey($parts[1])) {
+        $request.state = $states[$parts[1]]
+    }
+    if ($ticks -gt 0 -and $ticks -lt [datetime]::MaxValue.Ticks) {
+        $request.at = Format-Moment (New-Object 'System.DateTime' -ArgumentList @($ticks, [System.DateTimeKind]::Utc))
+    }
+    return $request
+}
+
+# Who asked for which state of a component, as this server has it: the parts do not survive a session. The Exchange
+# team's "Server Component States in Exchange 2013" has the place.
+function Get-ComponentRequests {
+    $path = 'SOFTWARE\Microsoft\ExchangeServer\v15\ServerComponentStates'
+    $root = [Microsoft.Win32.Registry]::LocalMachine.OpenSubKey($path)
+    if ($null -eq $root) {
+        return $null
+    }
+    $found = @{}
+    foreach ($component in $root.GetSubKeyNames()) {
+        $key = $root.OpenSubKey($component)
+        $requests = New-Object 'System.Collections.Generic.List[object]'
+        foreach ($requester in $key.GetValueNames()) {
+            $requests.Add((ConvertTo-Request $requester ([string] $key.GetValue($requester))))
+        }
+        $key.Close()
+        $found[$component] = $requests.ToArray()
+    }
+    $root.Close()
+    return $found
 }
 
 Complete-Call 'server_state' {
     $wanted = @(Get-Argument 'services')
     foreach ($name in $wanted) {
-        if (([string] $name) -notmatch '\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\z') {
+        if (([string] $name) -cnotmatch '\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\z') {
             Stop-Call 'broken' "The argument 'services' holds something that is not a name."
         }
     }
-    $system = Get-CimInstance -ClassName 'Win32_OperatingSystem'
-    $requested = Find-RestartRequest $system.LastBootUpTime
-    $processes = @(Get-CimInstance -ClassName 'Win32_Process')
+    $system = Read-Windows 'Win32_OperatingSystem'
+    $requested = Get-Readable { Find-RestartRequest $system.LastBootUpTime }
+    $readable = $null -ne $requested
+    if (-not $readable) {
+        $requested = @{ at = $null; comment = $null }
+    }
+    $processes = @(Read-Windows 'Win32_Process')
     $answer = New-Object 'System.Collections.Generic.List[object]'
-    foreach ($service in @(Get-CimInstance -ClassName 'Win32_Service')) {
+    foreach ($service in @(Read-Windows 'Win32_Service')) {
         if ($wanted -contains $service.Name) {
             $answer.Add((ConvertTo-Service $service $processes))
         }
     }
     return @{
         boot_time            = Format-Moment $system.LastBootUpTime
-        restart_requested_at = $requested
+        restart_requested_at = $requested.at
+        restart_comment      = $requested.comment
+        restarts_readable    = $readable
         services             = $answer.ToArray()
-        logons               = Get-Logons
-        reboot_pending       = Get-RebootPending
+        logons               = Get-Readable { Get-Logons }
+        reboot_pending       = Get-Readable { Get-RebootPending }
+        component_requests   = Get-Readable { Get-ComponentRequests }
     }
 }

@@ -13,7 +13,7 @@ Complete-Call 'set_activation' {
     $change = @{ Identity = $server; DatabaseCopyActivationDisabledAndMoveNow = $value; Confirm = $false }
     Save-Mark
     Assert-InTime
-    Invoke-Effect { Invoke-Exchange 'Set-MailboxServer' $change }
+    Invoke-Effect { Invoke-Exchange 'Set-MailboxServer' $change -Warned }
     $after = Get-Flag (Get-MailboxServerOf $server) 'DatabaseCopyActivationDisabledAndMoveNow'
     return @{ server = $server; before = $before; after = $after; changed = $true }
 }

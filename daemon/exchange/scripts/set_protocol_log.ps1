@@ -13,7 +13,7 @@ Complete-Call 'set_protocol_log' {
     }
     $change = @{ Server = $server; ProtocolLogEnabled = $value; Confirm = $false }
     Assert-InTime
-    Invoke-Effect { Invoke-Exchange 'Set-PopSettings' $change }
+    Invoke-Effect { Invoke-Exchange 'Set-PopSettings' $change -Warned }
     $after = Get-Flag (Get-One 'Get-PopSettings' @{ Server = $server } 'Server' $server) 'ProtocolLogEnabled'
     return @{ server = $server; before = $before; after = $after; changed = $true }
 }

@@ -76,9 +76,12 @@ class Reboot:
             return _rebooting(step, f"{step.server} booted at {heard.answer.boot_time:%H:%M:%S}, after the intent")
         requested = heard.answer.restart_requested_at
         if requested is not None and requested > since:
-            return _rebooting(step, f"{step.server} recorded a requested restart at {requested:%H:%M:%S}")
+            said = f", with the comment {heard.answer.restart_comment!r}" if heard.answer.restart_comment else ""
+            return _rebooting(step, f"{step.server} recorded a requested restart at {requested:%H:%M:%S}{said}")
         if possible:
             return Again(after=15.0, detail=possible)
+        if not heard.answer.restarts_readable:
+            return Again(after=15.0, detail=f"{step.server} does not say whether a restart was asked for")
         if abs(heard.answer.boot_time - moment(str(step.baseline["boot_time"]))) > BOOT_DRIFT:
             # Another boot time that is not later than the intent: the server's clock was set.
             return Again(after=15.0, detail=f"cannot tell whether the boot of {step.server} is a new one")

@@ -93,3 +93,13 @@ async def test_only_the_same_boot_time_disproves_a_reboot(moved: timedelta, expe
     host.booted += moved
     baseline = {"boot_time": timestamp(before), "since": timestamp(world.world.local(MBX1) - HOUR)}
     assert isinstance(await settled(world, Reboot(), MBX2, baseline), expected)
+
+
+async def test_a_server_that_does_not_say_whether_a_restart_was_asked_for_disproves_none() -> None:
+    world = bench()
+    host = world.world.hosts[MBX1]
+    assert host.booted is not None
+    host.restarts_readable = False
+    since = timestamp(world.world.local(MBX1) - HOUR)
+    baseline = {"boot_time": timestamp(host.booted + host.skew), "since": since}
+    assert isinstance(await settled(world, Reboot(), MBX2, baseline), Again)

@@ -133,8 +133,8 @@ def incomplete(facts: DatabaseCopies) -> str:
 def refuges(facts: DatabaseCopies, database: str) -> list[str]:
     """The other servers that could take over a database now.
 
-    A copy there is Healthy, not lagged, not suspended, its queues short, on a server that is neither flagged nor
-    Blocked.
+    A copy there is Healthy, not lagged, not suspended, its queues known to be short, on a server that is neither
+    flagged nor Blocked.
     """
     return [
         copy.server
@@ -143,7 +143,8 @@ def refuges(facts: DatabaseCopies, database: str) -> list[str]:
         and not same_server(copy.server, facts.server)
         and _open(member(facts, copy.server))
         if copy.status.lower() == "healthy" and not copy.lagged and not copy.activation_suspended
-        if copy.copy_queue < COPY_QUEUE_LIMIT and copy.replay_queue < REPLAY_QUEUE_LIMIT
+        if not copy.copy_queue_stale and copy.copy_queue < COPY_QUEUE_LIMIT
+        if copy.replay_queue < REPLAY_QUEUE_LIMIT
     ]
 
 

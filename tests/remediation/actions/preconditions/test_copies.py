@@ -28,6 +28,7 @@ def test_a_move_is_allowed_when_each_active_database_has_a_good_copy_elsewhere()
         {"lagged": True},
         {"activation_suspended": True},
         {"copy_queue": 10},
+        {"copy_queue_stale": True},
         {"replay_queue": 50},
         {"status": "Resynchronizing"},
     ],
