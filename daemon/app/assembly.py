@@ -18,6 +18,7 @@ from daemon.domain.inventory import Inventory
 from daemon.domain.ports import AuditSink, Bus, Clock, KillSwitch, Notifier, Outside, Shell
 from daemon.domain.store import Store
 from daemon.exchange.logons import Logons
+from daemon.exchange.sessions import BoundedShell
 from daemon.exchange.silences import AttentiveShell
 from daemon.operators.commands import Operators
 from daemon.operators.remote_pause import RemotePause
@@ -72,7 +73,7 @@ def assemble(
 
     parts = Services(
         store=store,
-        shell=AttentiveShell(outer.shell, clock),
+        shell=AttentiveShell(BoundedShell(outer.shell), clock),
         clock=clock,
         inventory=inventory,
         ladders=ladders,

@@ -32,6 +32,7 @@ from daemon.exchange.answers import (
     same_server,
 )
 from daemon.exchange.client import PEERS_ASKED, Unheard, understand
+from daemon.exchange.opening import unopened
 from daemon.remediation.actions.backends import MONITORING_USERS
 from daemon.remediation.actions.heal import POP
 from daemon.remediation.actions.preconditions.dependencies import dependency
@@ -211,7 +212,7 @@ class Examiner:
         asked: Asked[T] = self._alone(server, script)
         for peer in self.inventory.peers(server)[:PEERS_ASKED]:
             asked = await self._ask(peer.name, script, {"server": server.name, **args}, model)
-            if asked.ran and asked.error != "broken":
+            if asked.ran and asked.error != "broken" and not unopened(asked.error, asked.why):
                 break
         return asked
 

@@ -1,5 +1,6 @@
 """The servers that may be contacted, and what an incident claims of them."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,9 +52,22 @@ class Inventory:
         return self._by_name.get(folded) or self._by_short_name.get(folded)
 
     def peers(self, server: Server) -> tuple[Server, ...]:
-        """The other servers, those of the same site first: who may answer for `server`."""
+        """The other servers, the best first: who may answer for `server`. Always the same for one server.
+
+        Mailbox servers of its DAG, other members, Mailbox servers; of each those of its site first. Which one of equals
+        comes first depends on `server`, so that not all of a site is asked through one of its servers.
+        """
         others = [other for other in self.servers if other.name != server.name]
-        return tuple(sorted(others, key=lambda other: (other.site != server.site, other.name)))
+        return tuple(sorted(others, key=lambda other: (*_distance(server, other), _lot(server, other))))
+
+
+def _distance(server: Server, other: Server) -> tuple[bool, bool, bool]:
+    member = server.dag is not None and other.dag is not None and server.dag.lower() == other.dag.lower()
+    return not member, Role.MAILBOX not in other.roles, other.site != server.site
+
+
+def _lot(server: Server, other: Server) -> bytes:
+    return hashlib.sha256(f"{server.name} {other.name}".encode()).digest()
 
 
 def scopes(server: Server, *, dag_wide: bool) -> tuple[str, ...]:

@@ -102,9 +102,7 @@ class Reply:
 
     kind: ReplyKind
     result: Json
-    error: str = (
-        ""  #: the script's error kind: expired, conflict, not_found, denied, second_hop, hung, failed; or `LOGON`
-    )
+    error: str = ""  #: the script's error kind (`daemon.exchange.answers.ErrorKind`), or `LOGON`
     detail: str = ""
     host: str = ""
     clock: datetime | None = None

@@ -31,16 +31,16 @@ more, a copy there is active, or no row tells of one. `mailbox` false: Exchange 
 all. When it cannot look it is `broken`.
 
 What an error may mean follows from one flag in the prelude, set directly before the first change. Not set: nothing was
-tried, and an error that nobody expected is `broken`. Set: there is no answer at all (exit code 3), so that evidence
-decides; but for `hung` and `failed`, which say for certain how it ended, and for a first change that was itself refused
-because a right is missing, which takes the flag back.
+tried, and what nobody expected is `broken`. Set: no answer at all (exit code 3), so that evidence decides; but for
+`hung` and `failed`, which say how it ended, and a first change refused for want of a right, which takes the flag back.
 
 One of `health_sets` that ends in `*` means every health set whose name begins so, as the page's `-like "POP*"`.
 
 "A peer" is another server than the one the script is about: Exchange answers for every server, and a server that is
 going down cannot report its own reboot. When no credential travels on stdin, scripts that need a second hop (all that
 run on a peer) work only under CredSSP or Kerberos delegation; otherwise they answer with the error kind `second_hop`,
-and `logon` when Exchange refuses the password that they were given.
+and `logon` when Exchange refuses the password that they were given. Where the session fails for any other reason it is
+`no_session`: nothing was tried.
 """
 
 from datetime import datetime
@@ -79,7 +79,7 @@ class Answer(BaseModel):
 class ScriptError(Answer):
     """Why a script said no. It changed nothing, unless the kind is `hung` or `failed`: then it tried in vain.
 
-    `broken`: an error of the script's own. It says nothing about the server.
+    `broken` and `no_session` say nothing about the server asked about.
     """
 
     kind: ErrorKind

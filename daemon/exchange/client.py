@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from daemon.domain.inventory import Inventory, Server
 from daemon.domain.ports import LOGON, Call, Clock, Reply, ReplyKind, Shell
 from daemon.domain.values import Json
+from daemon.exchange.opening import unopened
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -69,7 +70,7 @@ class Asker:
         return server.name in self.avoid or server.name in self.silent()
 
     async def about(self, server: Server, script: str, args: Json, model: type[T], step_id: str) -> Heard[T] | Unheard:
-        """Ask another server about `server`; the first two that may answer are tried."""
+        """Ask another server about `server`, and a second one when the first says nothing about it."""
         peers = sorted(self.inventory.peers(server), key=lambda peer: (peer.name != self.first, self.unreliable(peer)))
         answer: Heard[T] | Unheard = Unheard(
             kind=ReplyKind.UNREACHABLE, detail=f"the inventory has no other server to ask about {server.name}"
@@ -85,8 +86,9 @@ def understand(reply: Reply, executor: str, script: str, model: type[T], heard_a
     """A reply as an answer of the expected shape; what does not fit is not understood."""
     if reply.kind is not ReplyKind.OK:
         told, about = reply.detail or reply.kind.value, f"{script} on {executor}"
-        # An error of the script's own is no answer about the server: another one may give it.
-        kind = ReplyKind.UNKNOWN if reply.error == "broken" else reply.kind
+        # An error of the script's own, or on the way to Exchange, is no answer about the server: another may give it.
+        nothing_said = reply.error == "broken" or unopened(reply.error, reply.detail)
+        kind = ReplyKind.UNKNOWN if nothing_said else reply.kind
         # What the shell says names the call itself; what a script says does not.
         detail = told if told.startswith(about) else f"{about}: {told}"
         return Unheard(kind=kind, detail=detail, refused=reply.error == LOGON)

@@ -1,8 +1,14 @@
-"""Which servers did not answer lately: they are asked about others last. Kept in memory only; a restart asks afresh."""
+"""Which servers did not answer lately: they are asked about others last. Kept in memory only; a restart asks afresh.
+
+A server may answer and still be no use to others: one whose Exchange opens no session says no each time. What needs no
+session works there all the same, so such an answer does not end that.
+"""
 
 from datetime import datetime, timedelta
 
 from daemon.domain.ports import LOGON, Call, Clock, Permit, Reply, ReplyKind, Shell
+from daemon.exchange.launch import ON_THEIR_OWN
+from daemon.exchange.opening import unopened
 
 LASTS = timedelta(minutes=5)  #: about as long as a server takes to boot; an answer of its own ends it sooner
 
@@ -14,12 +20,15 @@ class AttentiveShell:
         self._shell = shell
         self._clock = clock
         self._silent: dict[str, datetime] = {}  #: since when
+        self._useless: dict[str, datetime] = {}  #: answers, but not about others
 
     async def run(self, call: Call, permit: Permit | None = None) -> Reply:
         """See `ports.Shell.run`."""
         reply = await self._shell.run(call, permit)
         if reply.kind in (ReplyKind.OK, ReplyKind.FAILED):
             self._silent.pop(call.executor, None)
+            if call.script not in ON_THEIR_OWN and reply.error != LOGON:
+                self._note_about_others(call.executor, reply)
         elif reply.kind is not ReplyKind.WITHHELD and reply.error != LOGON:  # those are our own doing
             self._silent[call.executor] = self._clock.now()
         return reply
@@ -29,6 +38,13 @@ class AttentiveShell:
         await self._shell.close()
 
     def silent(self) -> frozenset[str]:
-        """The servers whose last answer failed to come within the last minutes."""
+        """The servers whose last answer, or last answer about another, failed to come within the last minutes."""
         now = self._clock.now()
-        return frozenset(name for name, at in self._silent.items() if timedelta(0) <= now - at < LASTS)
+        known = (*self._silent.items(), *self._useless.items())
+        return frozenset(name for name, at in known if timedelta(0) <= now - at < LASTS)
+
+    def _note_about_others(self, executor: str, reply: Reply) -> None:
+        if reply.error == "broken" or unopened(reply.error, reply.detail):
+            self._useless[executor] = self._clock.now()
+        else:
+            self._useless.pop(executor, None)

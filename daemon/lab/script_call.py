@@ -67,7 +67,7 @@ class ScriptCall:
         if self.exchange is not None:
             raise self.exchange
         if not self.executor.runs(TOPOLOGY):
-            raise Refusal("broken", f"The Exchange session on {self.executor.name} could not be opened.")
+            raise Refusal("no_session", f"The Exchange session on {self.executor.name} could not be opened.")
         found = self.simulation.organisation.find(name)
         if found is None:
             raise Refusal("not_found", f"There is no server {name}.")

@@ -7,6 +7,8 @@ import pytest
 from daemon.domain.ports import Reply, ReplyKind
 from daemon.exchange.answers import StepRunning
 from daemon.exchange.client import Unheard, understand
+from daemon.exchange.launch import load
+from daemon.exchange.opening import OPENING
 
 
 @pytest.mark.parametrize(
@@ -33,9 +35,25 @@ def test_an_answer_of_another_shape_names_the_field() -> None:
     assert heard.detail == "step_running on mbx1: answer not understood: looked_at: Field required"
 
 
-def test_an_error_of_a_scripts_own_is_no_answer_about_the_server() -> None:
-    for error, kind in (("broken", ReplyKind.UNKNOWN), ("not_found", ReplyKind.FAILED)):
-        reply = Reply(kind=ReplyKind.FAILED, result={}, error=error, detail="no")
-        heard = understand(reply, "mbx1", "step_running", StepRunning, 0.0)
-        assert isinstance(heard, Unheard)
-        assert (heard.kind, heard.outcome) == (kind, "unknown")
+@pytest.mark.parametrize(
+    ("error", "detail", "kind"),
+    [
+        ("broken", "no", ReplyKind.UNKNOWN),
+        ("no_session", "no", ReplyKind.UNKNOWN),
+        ("second_hop", "no", ReplyKind.UNKNOWN),
+        ("denied", f"{OPENING}: Access is denied.", ReplyKind.UNKNOWN),
+        ("denied", "Get-ServerHealth: Access is denied.", ReplyKind.FAILED),
+        ("not_found", "no", ReplyKind.FAILED),
+    ],
+)
+def test_an_error_on_the_way_to_exchange_is_no_answer_about_the_server(
+    error: str, detail: str, kind: ReplyKind
+) -> None:
+    reply = Reply(kind=ReplyKind.FAILED, result={}, error=error, detail=detail)
+    heard = understand(reply, "mbx1", "step_running", StepRunning, 0.0)
+    assert isinstance(heard, Unheard)
+    assert (heard.kind, heard.outcome) == (kind, "unknown")
+
+
+def test_the_prelude_begins_the_message_of_a_session_that_does_not_open_as_we_know_it_by() -> None:
+    assert f"'{OPENING}: '" in load("server_health").text

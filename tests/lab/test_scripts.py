@@ -305,14 +305,14 @@ def test_a_mailbox_server_is_rebooted_only_while_activation_is_blocked_and_no_co
     assert [effect.effect for effect in lab.effects()] == ["reboot"]
 
 
-def test_a_reboot_without_an_exchange_session_to_look_through_is_broken_and_does_nothing(
+def test_a_reboot_without_an_exchange_session_to_look_through_says_so_and_does_nothing(
     lab: Lab, client: Client
 ) -> None:
     windows, machine = lab.simulation.windows, machine_of(lab, "cas2")
     windows.stop_service(machine, machine.services["MSExchangeADTopology"])
     wait_until(lab, lambda: not machine.runs("MSExchangeADTopology"))
     arguments = {"server": CAS1, "mailbox": False, "not_after": in_time(lab, "cas2")}
-    assert client.call("cas2", "reboot", **arguments).error_kind == "broken"
+    assert client.call("cas2", "reboot", **arguments).error_kind == "no_session"
     assert lab.effects() == ()
 
 

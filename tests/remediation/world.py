@@ -24,6 +24,7 @@ from daemon.domain.inventory import Inventory, Role, Server
 from daemon.domain.ports import Call, Permit, Reply, ReplyKind
 from daemon.domain.values import moment, timestamp
 from daemon.domain.windows import Window
+from daemon.exchange.launch import ON_THEIR_OWN
 from daemon.exchange.silences import AttentiveShell
 from daemon.operators.commands import Operators
 from daemon.remediation.incidents.engine import Engine
@@ -92,6 +93,7 @@ class Host:
     logged_on: tuple[str, ...] = ()
     reboot_pending: bool = False
     unwell: dict[str, str] = field(default_factory=dict)  # health sets that POP depends on, and how their monitor is
+    opens: tuple[str, str] = ("", "")  # the error kind and words with which it opens no Exchange session
     says_who: bool = True  # False: an older script, which does not tell who is logged on
     restarts_readable: bool = True
 
@@ -139,8 +141,8 @@ class World:
             with permit() as allowed:
                 if not allowed:
                     return Reply(kind=ReplyKind.WITHHELD, result={}, detail="withheld")
-        if mishap in _NOES:
-            error, words = _NOES[mishap]
+        error, words = self._no(call, mishap)
+        if error:
             return Reply(kind=ReplyKind.FAILED, result={}, error=error, detail=words)
         if mishap is Mishap.VANISHED:
             self.marks.add((call.executor, call.step_id))  # it began, and its client was gone before Exchange did it
@@ -153,6 +155,10 @@ class World:
         if mishap is Mishap.GARBAGE:
             return Reply(kind=ReplyKind.OK, result={"what": "?"}, clock=reply.clock)
         return reply
+
+    def _no(self, call: Call, mishap: Mishap | None) -> tuple[str, str]:
+        opens = ("", "") if call.script in ON_THEIR_OWN else self.hosts[call.executor].opens
+        return opens if mishap is None or any(opens) else _NOES.get(mishap, opens)
 
     async def close(self) -> None:
         """Nothing to close."""

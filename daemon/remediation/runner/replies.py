@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from daemon.domain.incidents import Step
 from daemon.domain.ports import LOGON, Reply, ReplyKind
+from daemon.exchange.opening import unopened
 from daemon.remediation.actions.contract import Again, Done, EffectAction
 from statemachines.table import BROKEN
 
@@ -19,8 +20,11 @@ class NotTried:
 
 
 #: What follows at the state's deadline, by the error kind of a script that has tried nothing. `broken` is none of a
-#: runbook's outcomes: an error of ours says nothing about the server, so no ladder goes up on it.
-NOT_TRIED: Mapping[str, str] = MappingProxyType({"expired": "unreachable", LOGON: "unreachable", "broken": BROKEN})
+#: runbook's outcomes: an error of ours says nothing about the server, so no ladder goes up on it. Without
+#: a session on one executor, the next try goes to another one.
+NOT_TRIED: Mapping[str, str] = MappingProxyType(
+    {"expired": "unreachable", LOGON: "unreachable", "broken": BROKEN, "no_session": BROKEN, "second_hop": "refused"}
+)
 #: The outcome, by the error kind of a script that says no. Not allowed, not there or not as expected: nothing was
 #: tried, so no harsher step may follow from it.
 SAID_NO: Mapping[str, str] = MappingProxyType(
@@ -28,7 +32,6 @@ SAID_NO: Mapping[str, str] = MappingProxyType(
         "denied": "refused",
         "not_found": "refused",
         "conflict": "refused",
-        "second_hop": "refused",
         "hung": "failed",
         "failed": "failed",
     }
@@ -41,9 +44,10 @@ def meaning(action: EffectAction, step: Step, script: str, reply: Reply) -> NotT
         return NotTried(detail="paused before it was sent", if_late="unreachable")
     if reply.kind is ReplyKind.UNREACHABLE:
         return NotTried(detail=reply.detail, if_late="unreachable")
-    if reply.kind is ReplyKind.FAILED and reply.error in NOT_TRIED:
-        what = "failed before it did anything" if reply.error == "broken" else "did nothing"
-        return NotTried(detail=f"{script} on {step.executor} {what}: {reply.detail}", if_late=NOT_TRIED[reply.error])
+    if reply.kind is ReplyKind.FAILED and (reply.error in NOT_TRIED or unopened(reply.error, reply.detail)):
+        if_late = NOT_TRIED.get(reply.error, "refused")
+        what = "failed before it did anything" if if_late == BROKEN else "did nothing"
+        return NotTried(detail=f"{script} on {step.executor} {what}: {reply.detail}", if_late=if_late)
     if reply.kind is ReplyKind.FAILED and reply.error in SAID_NO:
         return Done(outcome=SAID_NO[reply.error], detail=reply.detail)
     if reply.kind is ReplyKind.OK:

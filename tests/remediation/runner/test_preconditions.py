@@ -225,6 +225,7 @@ async def test_facts_that_took_too_long_to_gather_are_not_acted_on(daemon: Daemo
     assert done(daemon) == []
 
 
+@pytest.mark.usefixtures("alone_is_asked_first")
 async def test_all_facts_come_from_a_peer_that_answers_and_the_dag_from_one_of_its_members(daemon: Daemon) -> None:
     await sick_mailbox(daemon)
     await daemon.drive(lambda incident: at(incident, "restart"))
@@ -232,7 +233,7 @@ async def test_all_facts_come_from_a_peer_that_answers_and_the_dag_from_one_of_i
     assert (await daemon.drive()).status is IncidentStatus.RESOLVED
     asked = {(call.script, call.executor) for call in daemon.world.calls}
     assert ("exchange_server", ALONE) in asked
-    assert ("exchange_server", CAS1) in asked
+    assert {executor for script, executor in asked if script == "exchange_server"} > {ALONE}
     prepared = [call for call in daemon.world.calls if call.script == "dag_health"]
     assert {call.executor for call in prepared} <= set(DAG) - {MBX1}
 
