@@ -30,7 +30,6 @@ from statemachines.compiler import Ladder
 BATCH = 200  #: alerts of one key among them are one commit
 ROUNDS = 100  #: how often alerts are routed anew because something else was committed first
 
-JOINED = ".joined"  #: among an incident's facts, where no state can be called so: how many alerts joined it
 
 _log = structlog.get_logger("exmedic.dispatch")
 
@@ -214,8 +213,7 @@ def _join(joining: Sequence[tuple[StoredAlert, Join]], now: datetime) -> Commit:
     if any(join.verify for _, join in joining):
         waits = incident.waiting_since is not None or incident.status is not IncidentStatus.OPEN
         incident = replace(incident, verify_requested=True, due_at=now if waits else incident.due_at)
-    joined = int(incident.facts.get(JOINED, {}).get("count", 0))
-    incident = replace(incident, facts={**incident.facts, JOINED: {"count": joined + len(joining)}})
+    incident = replace(incident, joined=before.joined + len(joining))
     return Commit(
         at=now,
         # Whatever else changes, its version counts up, so a verification that began before these alerts cannot end the
@@ -224,16 +222,14 @@ def _join(joining: Sequence[tuple[StoredAlert, Join]], now: datetime) -> Commit:
         routing=Routing(
             alert_ids=tuple(row.id for row, _ in joining), status=AlertStatus.JOINED, incident_id=incident.id
         ),
-        audit=tuple(_noted(joining, before, joined, now)),
+        audit=tuple(_noted(joining, before, now)),
     )
 
 
-def _noted(
-    joining: Sequence[tuple[StoredAlert, Join]], incident: Incident, joined: int, now: datetime
-) -> Iterator[AuditEntry]:
+def _noted(joining: Sequence[tuple[StoredAlert, Join]], incident: Incident, now: datetime) -> Iterator[AuditEntry]:
     """The joins worth an audit row: the first ones, every tenfold, and the one that lets the incident look again."""
     looks_again = incident.verify_requested
-    for number, (row, join) in enumerate(joining, start=joined + 1):
+    for number, (row, join) in enumerate(joining, start=incident.joined + 1):
         if on_record(number) or (join.verify and not looks_again):
             message = f"alert {row.id} joined: {_understood(row).summary}"
             fields = {"alert": row.id, "joined": number}

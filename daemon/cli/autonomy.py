@@ -13,7 +13,6 @@ from rich.table import Table
 from daemon.app.offline import clock_of, reading
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
 from daemon.config.settings import Settings
-from daemon.remediation.incidents.snapshot import WOULD
 from daemon.reports.autonomy import How, Judged, Rung, judged, rungs
 
 
@@ -42,7 +41,7 @@ async def _judged(settings: Settings, span: timedelta) -> list[Judged]:
     found: list[Judged] = []
     async with reading(settings) as store:
         for incident in await store.incidents(None, sys.maxsize):
-            if incident.opened_at > after and WOULD in incident.facts:
+            if incident.opened_at > after and incident.recommended:
                 found += judged(incident, await store.steps(incident.id))
     return found
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from daemon.domain.kept import Approval, LastLook, OrderedUndo, Question, Recommendation
 from daemon.domain.values import Json
 from daemon.domain.verdicts import HoldKind
 from statemachines.actions import Effect
@@ -56,7 +57,7 @@ class Key:
 class Incident:
     """The case for one key. `version` counts its commits; a commit against an older version conflicts.
 
-    `facts` holds what states produced, by state then field. `latched` keeps the key taken after escalation.
+    `produced` holds what states produced, by state then field. `latched` keeps the key taken after escalation.
     `due_at` is its one durable timer; None when nothing is waited for. `waiting_since` is when its current hold
     began. `verify_requested`: somebody said it is over, so verify before the next effect.
     """
@@ -69,7 +70,14 @@ class Incident:
     state: str
     runbook: str = ""  #: empty: no runbook handles the monitor
     runbook_hash: str = ""
-    facts: Mapping[str, Json] = field(default_factory=dict)
+    produced: Mapping[str, Json] = field(default_factory=dict)
+    question: Question | None = None  #: what it asks of an operator ...
+    approval: Approval | None = None  #: ... and what he answered
+    recommended: tuple[Recommendation, ...] = ()  #: what modes kept from being done, by the name of the state
+    last_look: LastLook | None = None  #: None: nothing was kept from being done, or it is not healthy yet
+    watched: Json | None = None  #: what the next look at a latched one must know; empty once a look decided
+    joined: int = 0  #: alerts that joined it
+    ordered_undo: OrderedUndo | None = None
     opened_at: datetime
     due_at: datetime | None = None
     waiting_since: datetime | None = None
@@ -90,6 +98,11 @@ class Incident:
     def server(self) -> str:
         """The server's name as the inventory has it."""
         return self.key.server
+
+    @property
+    def frees_key(self) -> bool:
+        """Whether an operator has something put back of one that had let go of its key before."""
+        return bool(self.undo_by) and self.ordered_undo is not None and not self.ordered_undo.latched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from daemon.domain.commits import Channel, Commit
 from daemon.domain.errors import Conflict, OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus, UndoItem, UndoStatus
 from daemon.domain.inventory import Inventory
+from daemon.domain.kept import OrderedUndo
 from daemon.domain.ports import EVERYTHING, Bus, Clock, KillSwitch
 from daemon.domain.store import Store
 from daemon.domain.values import timestamp
@@ -35,7 +36,7 @@ from daemon.operators.requests import (
 )
 from daemon.operators.windows import WindowOrders
 from daemon.remediation.guardrails import approvals, causes
-from daemon.remediation.incidents.snapshot import ORDERED_UNDO, about
+from daemon.remediation.incidents.snapshot import about
 from statemachines.table import End
 
 ROUNDS = 100  #: how often an order is tried anew because the incident moved on between the look and the commit
@@ -199,8 +200,8 @@ class Operators:
                 await self.store.commit(commit)
             except Conflict:
                 continue  # it moved on while we looked; look again
-            asked = incident.facts[approvals.ASKED]
-            return {"incident": incident_id, "state": asked["state"], "what": asked["what"]}
+            asked = approvals.question(incident, order.state)
+            return {"incident": incident_id, "state": asked.state, "what": asked.what}
         raise _restless(incident_id)
 
     async def _closed(self, incident: Incident, user: str) -> dict[str, Any]:
@@ -235,7 +236,7 @@ class Operators:
                 held_by=None,
                 held_since=None,
                 undo_by=user,
-                facts={**incident.facts, ORDERED_UNDO: {"latched": incident.latched}},
+                ordered_undo=OrderedUndo(incident.latched),
             )
             what = ", ".join(item.setting for item in left)
             entry = about(AuditKind.DECISION, incident, now, f"{user} orders to put back: {what}", {"user": user})

@@ -7,6 +7,7 @@ from datetime import datetime
 from daemon.domain.causes import Cause, CauseKind
 from daemon.domain.commits import Channel, Outgoing, PageKind
 from daemon.domain.incidents import Incident, Step, UndoItem
+from daemon.domain.kept import Question
 from daemon.domain.ledger import Mismatch
 from daemon.domain.values import Json, timestamp
 
@@ -44,24 +45,23 @@ def event_message(prefix: str, incident: Incident, now: datetime, event: Json) -
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What an incident asks of an operator, in which state, and why it asks. `note`: about an earlier answer."""
+class Asking:
+    """A question of an incident, and why it asks. `note`: about an earlier answer."""
 
     incident: Incident
-    state: str
-    what: str
+    question: Question
     why: str
     note: str = ""
 
 
-def question_message(question: Question, until: datetime) -> Outgoing:
+def question_message(asking: Asking, until: datetime) -> Outgoing:
     """A question, as text to the notification channels. Nobody can answer it over the bus."""
-    incident, name = question.incident, question.incident.id
+    incident, name, question = asking.incident, asking.incident.id, asking.question
     lines = [
         f"exmedic asks for your approval to {question.what} on {incident.server}.",
-        f"Why: {incident.monitor or incident.health_set} ({incident.health_set}) is unhealthy; {question.why}",
+        f"Why: {incident.monitor or incident.health_set} ({incident.health_set}) is unhealthy; {asking.why}",
         f"Since: {incident.opened_at:%Y-%m-%d %H:%M} UTC, incident {name}",
-        *([f"Note: {question.note}"] if question.note else []),
+        *([f"Note: {asking.note}"] if asking.note else []),
         f"Unanswered: at the latest at {until:%Y-%m-%d %H:%M} UTC it escalates; healthy by itself, it ends",
         "",
         "Next:",

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus
+from daemon.domain.kept import LastLook, Recommendation
 from daemon.domain.values import Json, moment
-from daemon.remediation.guardrails.recommendations import LOOK, proven_healthy
-from daemon.remediation.incidents.snapshot import VERIFYING, WOULD
+from daemon.remediation.guardrails.recommendations import proven_healthy
+from daemon.remediation.incidents.snapshot import VERIFYING
 from statemachines.actions import Effect
 
 _DRIFT = timedelta(minutes=1)  #: Windows reckons its boot time from its clock, so it moves a little with it
@@ -24,6 +25,9 @@ class How(StrEnum):
     IN_VAIN = "approved, not healthy"
     UNKNOWN = "not known"
     OPEN = "still open"
+
+
+_UNSEEN = (How.UNKNOWN, "nothing shows whether somebody did it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +58,9 @@ class Rung:
 def judged(incident: Incident, steps: Sequence[Step]) -> list[Judged]:
     """How each rung of an incident that would have been done, or was done because it was approved, turned out."""
     found = []
-    for state, would in incident.facts.get(WOULD, {}).items():
+    for would in incident.recommended:
         how, why = _judge(incident, steps, would)
-        about = {"runbook": incident.runbook, "state": state, "what": would["what"], "mode": would["mode"]}
+        about = {"runbook": incident.runbook, "state": would.state, "what": would.what, "mode": would.mode.value}
         found.append(Judged(incident=incident.id, server=incident.server, how=how, why=why, **about))
     return found
 
@@ -72,17 +76,17 @@ def rungs(found: Iterable[Judged]) -> list[Rung]:
     ]
 
 
-def _judge(incident: Incident, steps: Sequence[Step], would: Json) -> tuple[How, str]:
-    if "approval" in would:
-        return _of_approved(incident, steps, str(would["approval"]["step"]))
+def _judge(incident: Incident, steps: Sequence[Step], would: Recommendation) -> tuple[How, str]:
+    if would.carried_out is not None:
+        return _of_approved(incident, steps, would.carried_out.step)
     if incident.status is IncidentStatus.OPEN:
         return How.OPEN, f"it is in {incident.state}"
     if not proven_healthy(incident):
         return How.UNKNOWN, f"it is {incident.status.value}, and not found healthy since"
-    own = [step for step in steps if _sent(step) and step.started_at > moment(str(would["first"]))]
+    own = [step for step in steps if _sent(step) and step.started_at > would.first]
     if own:
         return How.UNKNOWN, f"exmedic itself did something afterwards: {own[0].action}"
-    return _by_evidence(would, incident.facts.get(LOOK, {}))
+    return _UNSEEN if incident.last_look is None else _by_evidence(would, incident.last_look)
 
 
 def _sent(step: Step) -> bool:
@@ -110,33 +114,32 @@ def _of_approved(incident: Incident, steps: Sequence[Step], step_id: str) -> tup
     return (How.APPROVED if resolved else How.IN_VAIN), f"the incident is {incident.status.value}"
 
 
-def _by_evidence(would: Json, look: Json) -> tuple[How, str]:
+def _by_evidence(would: Recommendation, look: LastLook) -> tuple[How, str]:
     """What had changed on the server when it was healthy again, all on its own clock."""
-    baseline = would["baseline"]
-    match would["class"]:
-        case "restart" if "boot_time" in look:
-            return _service(str(would["service"]), baseline, look)
-        case "reboot" if "boot_time" in look:
-            before, after = moment(str(baseline["boot_time"])), moment(str(look["boot_time"]))
+    baseline = would.baseline
+    match would.action_class:
+        case "restart" if look.boot_time is not None:
+            return _service(would.service, baseline, look, look.boot_time)
+        case "reboot" if look.boot_time is not None:
+            before, after = moment(str(baseline["boot_time"])), look.boot_time
             told = f"it booted at {before:%Y-%m-%d %H:%M} before, and at {after:%Y-%m-%d %H:%M} afterwards"
             return (How.SAME if after > before + _DRIFT else How.WITHOUT), told
-        case "move" if "active" in look and baseline["databases"]:
-            left = sorted(set(baseline["databases"]) & set(look["active"]))
+        case "move" if look.active is not None and baseline["databases"]:
+            left = sorted(set(baseline["databases"]) & set(look.active))
             told = f"of {len(baseline['databases'])} databases that were active there {len(left)} are afterwards"
             return (How.WITHOUT if left else How.SAME), told
         case _:
-            return How.UNKNOWN, "nothing shows whether somebody did it"
+            return _UNSEEN
 
 
-def _service(name: str, baseline: Json, look: Json) -> tuple[How, str]:
+def _service(name: str, baseline: Json, look: LastLook, booted: datetime) -> tuple[How, str]:
     before = moment(str(baseline["started_at"] or baseline["clock"]))
-    services = {known.lower(): at for known, at in look["services"].items()}
-    started = services.get(name.lower())
-    if started is None:
+    services = {one.service.lower(): one.since for one in look.services or ()}
+    after = services.get(name.lower())
+    if after is None:
         return How.UNKNOWN, f"{name} did not run, or its start could not be read"
-    if moment(str(look["boot_time"])) > moment(str(baseline["clock"])):
+    if booted > moment(str(baseline["clock"])):
         # More than would have been done: whether the restart alone had helped, nobody knows.
         return How.UNKNOWN, "the server was rebooted meanwhile, not by exmedic"
-    after = moment(str(started))
     told = f"{name} ran since {before:%Y-%m-%d %H:%M} before, and since {after:%Y-%m-%d %H:%M} afterwards"
     return (How.SAME if after > before else How.WITHOUT), told

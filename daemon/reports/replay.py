@@ -119,7 +119,7 @@ class _Walk:
     recorded: Recorded
     old: Ladder
     new: Ladder
-    facts: dict[str, Json] = field(default_factory=dict)  #: what was found, by the new ladder's states
+    produced: dict[str, Json] = field(default_factory=dict)  #: what was found, by the new ladder's states
     ended: list[Step] = field(default_factory=list)
 
     def walk(self) -> Replayed:
@@ -137,7 +137,7 @@ class _Walk:
                 return found
             if hop.step is not None:
                 self.ended.append(hop.step)
-                self.facts[new] = hop.step.result
+                self.produced[new] = hop.step.result
             new = self.new.next(new, hop.outcome)
             old = hop.target
             found = self._puts_back_otherwise(hop, new)
@@ -172,8 +172,8 @@ class _Walk:
         return state.action.name, self._params(ladder, name), handled.probe if handled and probed else None
 
     def _params(self, ladder: Ladder, name: str) -> Mapping[str, object]:
-        facts = self.recorded.incident.facts if ladder is self.old else self.facts
-        return {param: _value(given, facts) for param, given in ladder.states[name].params.items()}
+        produced = self.recorded.incident.produced if ladder is self.old else self.produced
+        return {param: _value(given, produced) for param, given in ladder.states[name].params.items()}
 
     def _would(self, new: str, old: str) -> str:
         then = _PAST[_WAYS[old]] if old in _WAYS else f"went on to {self._say(self.old, old)}"
@@ -253,11 +253,11 @@ def as_before(recorded: Recorded) -> str:
     return f"as before, {incident.status.value}{after}"
 
 
-def _value(given: object, facts: Mapping[str, Json]) -> object:
+def _value(given: object, produced: Mapping[str, Json]) -> object:
     if not isinstance(given, str) or not given.startswith("$"):
         return given
     state, _, name = given[1:].rpartition(".")
-    return facts.get(state, {}).get(name)
+    return produced.get(state, {}).get(name)
 
 
 def _told(state: LadderState, params: Mapping[str, object]) -> str:

@@ -3,7 +3,6 @@
 from daemon.domain.audit import AuditEntry
 from daemon.domain.incidents import IncidentStatus, Step
 from daemon.domain.values import moment
-from daemon.remediation.guardrails.approvals import ASKED
 from daemon.testing.memory_state import State
 from statemachines.actions import ACTIONS, Effect
 
@@ -11,7 +10,7 @@ from statemachines.actions import ACTIONS, Effect
 def asking_now(state: State) -> list[str]:
     """The incidents that ask something, or else all that are open: some operators answer before they are asked."""
     still = [incident for incident in state.incidents.values() if incident.status is IncidentStatus.OPEN]
-    return [incident.id for incident in still if ASKED in incident.facts] or [incident.id for incident in still]
+    return [incident.id for incident in still if incident.question is not None] or [incident.id for incident in still]
 
 
 def first_question(state: State, incident_id: str) -> str:

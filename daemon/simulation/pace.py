@@ -1,6 +1,5 @@
 """Nothing spins: a ladder asks, waits and asks again, it does not hammer a server."""
 
-from daemon.alerts.routing import JOINED
 from daemon.domain.incidents import Incident
 
 _MINUTE = 60.0
@@ -17,9 +16,8 @@ class Pace:
     def spins(self, incident: Incident, now: float) -> bool:
         """Whether an incident was committed too often since about a minute ago. Asked after each commit."""
         since, version = self._since.get(incident.id, (now, incident.version))
-        joined = int(incident.facts.get(JOINED, {}).get("count", 0))
-        version += joined != self._joined.get(incident.id, 0)  # however many joined, that was one commit
-        self._joined[incident.id] = joined
+        version += incident.joined != self._joined.get(incident.id, 0)  # however many joined, that was one commit
+        self._joined[incident.id] = incident.joined
         passed = now - since > _MINUTE
         self._since[incident.id] = (now, incident.version) if passed else (since, version)
         return not passed and incident.version - version > _A_MINUTE

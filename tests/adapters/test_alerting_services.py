@@ -19,6 +19,7 @@ from daemon.domain.causes import Cause, CauseKind
 from daemon.domain.commits import Channel, Commit, Outgoing, PageKind
 from daemon.domain.errors import ConfigError
 from daemon.domain.incidents import Incident, IncidentStatus, Key
+from daemon.domain.kept import Question
 from daemon.domain.ledger import Mismatch
 from daemon.outgoing import messages
 from daemon.outgoing.outbox import Outbox
@@ -37,7 +38,11 @@ INCIDENT = Incident(
     reason="a reboot did not help",
 )
 CAUSE = Cause(id="c-1", kind=CauseKind.MONITOR, what="POP", since=NOW, servers=("mbx1", "mbx2", "mbx3"))
-QUESTION = messages.Question(incident=INCIDENT, state="reboot", what="reboot it", why="a restart did not help")
+QUESTION = messages.Asking(
+    incident=INCIDENT,
+    question=Question(state="reboot", what="reboot it", since=NOW),
+    why="a restart did not help",
+)
 NEED_A_HUMAN = {
     "an escalation": messages.escalation_messages("exmedic", messages.Story(incident=INCIDENT), NOW),
     "a shared cause": messages.cause_messages("exmedic", CAUSE, "3 servers within 15 minutes", NOW),

@@ -11,28 +11,31 @@ import pytest
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.app.offline import DATABASE
 from daemon.domain.incidents import IncidentStatus
+from daemon.domain.kept import LastLook, Recommendation, Running
 from daemon.domain.values import timestamp
-from daemon.remediation.guardrails.recommendations import LOOK
-from daemon.remediation.incidents.snapshot import WOULD
+from daemon.domain.verdicts import Mode
 from tests.adapters.sqlite import samples
 from tests.cli.conftest import Exmedic
 
 START = datetime(2026, 11, 2, 3, 0, tzinfo=UTC)
 
 
-def facts(*, restarted: bool) -> dict[str, object]:
-    would = {
-        "action": "restart_service",
-        "class": "restart",
-        "what": "restart the Windows service MSExchangePOP3BE",
-        "service": "MSExchangePOP3BE",
-        "mode": "observe",
-        "first": timestamp(START),
-        "baseline": {"pid": 1, "started_at": timestamp(START - timedelta(days=3)), "clock": timestamp(START)},
-    }
+WOULD = Recommendation(
+    state="restart",
+    action="restart_service",
+    action_class="restart",
+    what="restart the Windows service MSExchangePOP3BE",
+    service="MSExchangePOP3BE",
+    mode=Mode.OBSERVE,
+    first=START,
+    baseline={"pid": 1, "started_at": timestamp(START - timedelta(days=3)), "clock": timestamp(START)},
+)
+
+
+def look(*, restarted: bool) -> LastLook:
     started = START + timedelta(hours=1) if restarted else START - timedelta(days=3)
-    look = {"boot_time": timestamp(START - timedelta(days=9)), "services": {"MSExchangePOP3BE": timestamp(started)}}
-    return {WOULD: {"restart": would}, LOOK: look}
+    running = Running(service="MSExchangePOP3BE", since=started)
+    return LastLook(at=started, boot_time=START - timedelta(days=9), services=(running,))
 
 
 @pytest.fixture
@@ -45,7 +48,9 @@ def stored(config: Path) -> Path:
         now = datetime.now(UTC)
         for number, restarted, opened in ((1, True, now), (2, False, now), (3, True, now - timedelta(days=400))):
             ended = replace(
-                samples.on(f"mbx{number}.contoso.lab", f"i{number}", facts=facts(restarted=restarted)),
+                samples.on(f"mbx{number}.contoso.lab", f"i{number}"),
+                recommended=(WOULD,),
+                last_look=look(restarted=restarted),
                 status=IncidentStatus.RESOLVED,
                 runbook="pop-mailbox",
                 opened_at=opened,

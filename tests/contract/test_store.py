@@ -113,7 +113,7 @@ class TestIngest:
         [stored] = await store.ingest([samples.received("k1", alert=samples.alert(summary=lone, source_id=lone))])
         assert stored.alert is not None
         assert stored.alert.summary == "?"
-        await put(store, samples.incident(reason=lone, facts={lone: {"x": [lone]}}))
+        await put(store, samples.incident(reason=lone, produced={lone: {"x": [lone]}}))
         await store.commit(work(audit=(samples.entry(lone),)))
         assert [row.entry.message for row in await store.audit_of("i1")] == ["?"]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from daemon.adapters.sqlite import kept
 from daemon.domain import values
 from daemon.domain.alerts import Alert, AlertStatus, Received, Source, StoredAlert
 from daemon.domain.audit import AuditEntry, AuditKind, AuditRow
@@ -100,7 +101,7 @@ def incident_row(incident: Incident) -> Row:
         "state": incident.state,
         "runbook": incident.runbook,
         "runbook_hash": incident.runbook_hash or None,
-        "facts": canonical(incident.facts),
+        "facts": canonical(kept.facts(incident)),
         "opened_at": timestamp(incident.opened_at),
         "due_at": _when(incident.due_at),
         "waiting_since": _when(incident.waiting_since),
@@ -121,6 +122,7 @@ def incident_row(incident: Incident) -> Row:
 
 def incident(row: sqlite3.Row) -> Incident:
     """A row of incidents."""
+    facts: kept.Facts = json.loads(row["facts"])
     return Incident(
         id=row["id"],
         key=Key(row["server"], row["health_set_key"], row["monitor_key"]),
@@ -130,7 +132,14 @@ def incident(row: sqlite3.Row) -> Incident:
         state=row["state"],
         runbook=row["runbook"],
         runbook_hash=row["runbook_hash"] or "",
-        facts=json.loads(row["facts"]),
+        produced=kept.produced(facts),
+        question=kept.question(facts),
+        approval=kept.approval(facts),
+        recommended=kept.recommended(facts),
+        last_look=kept.last_look(facts),
+        watched=kept.watched(facts),
+        joined=kept.joined(facts),
+        ordered_undo=kept.ordered_undo(facts),
         opened_at=moment(row["opened_at"]),
         due_at=_then(row["due_at"]),
         waiting_since=_then(row["waiting_since"]),

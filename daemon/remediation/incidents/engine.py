@@ -30,7 +30,7 @@ from daemon.remediation.incidents.ending import (
     quarantine_for,
     undoes,
 )
-from daemon.remediation.incidents.snapshot import ORDERED_UNDO, WOULD, Case
+from daemon.remediation.incidents.snapshot import Case
 from statemachines.table import CLOSE, FLAPPING, HELD, RECHECK, End
 
 _KINDS = {
@@ -154,7 +154,7 @@ class Engine:
         """When a hold that began then, after others since `first`, has waited long enough."""
         # Each kind of hold has its own time, and all of them together have that of the longest: none waits for ever.
         # What a window forbade anyway was no wait: its time does not count.
-        watched = self._timing.observe_deadline if WOULD in case.incident.facts else 0.0
+        watched = self._timing.observe_deadline if case.incident.recommended else 0.0
         longest = max(hold.deadline, timedelta(seconds=max(self._timing.hold_deadline, watched)))
         return min(passed(began, hold.deadline, case.closed), passed(first, longest, case.closed))
 
@@ -188,7 +188,7 @@ class Engine:
         # Refused means that nothing was changed: then nothing is to be put back.
         unchanged = never_changed(case.undo, step) if done.outcome == "refused" else ()
         case = replace(case, undo=merged(unchanged, case.undo))
-        incident = replace(case.incident, facts={**case.incident.facts, step.state: done.result})
+        incident = replace(case.incident, produced={**case.incident.produced, step.state: done.result})
         steps = (*(known for known in case.steps if known.id != step.id), closed)
         case = replace(case, incident=incident, steps=steps)
         fields = {"step": step.id, "action": step.action, "executor": step.executor, "outcome": done.outcome}
@@ -278,8 +278,7 @@ class Engine:
     ) -> Commit:
         escalated = end is End.ESCALATED
         # One that an operator had closed does not take its key again because he has something put back.
-        ordered = case.incident.facts.get(ORDERED_UNDO, {}) if case.incident.undo_by else {}
-        latched = escalated and bool(ordered.get("latched", True))
+        latched = escalated and not case.incident.frees_key
         last = case.steps[-1].detail if case.steps else ""
         incident = replace(
             case.incident,

@@ -15,7 +15,7 @@ from daemon.domain.values import Json
 from daemon.outgoing.messages import Story, escalation_messages, event_message, state_message
 from daemon.remediation.actions.contract import Sick
 from daemon.remediation.incidents.ladders import Ladders, stored
-from daemon.remediation.incidents.snapshot import ORDERED_UNDO, about
+from daemon.remediation.incidents.snapshot import about
 from statemachines.compiler import Ladder
 from statemachines.table import End
 
@@ -90,8 +90,7 @@ def lets_go(incident: Incident) -> bool:
 
     An operator has closed it, or has ordered an undo of one that was closed before.
     """
-    ordered = incident.facts.get(ORDERED_UNDO, {}) if incident.undo_by else {}
-    return incident.status is IncidentStatus.OPEN and (bool(incident.close_by) or ordered.get("latched") is False)
+    return incident.status is IncidentStatus.OPEN and (bool(incident.close_by) or incident.frees_key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,6 @@ from statemachines.actions import ACTIONS
 from statemachines.compiler import Ladder
 from statemachines.table import LadderState
 
-#: In an incident's facts: how it stood when an operator ordered to put back what it left.
-ORDERED_UNDO = "ordered undo"
-
-
 #: The actions that look at the incident's own monitor to the end.
 VERIFYING = frozenset(spec.name for spec in ACTIONS.values() if spec.of_monitor)
 
@@ -83,7 +79,7 @@ class Case:
         if not isinstance(given, str) or not given.startswith("$"):
             return given
         state, _, name = given[1:].rpartition(".")
-        return self.incident.facts[state][name]
+        return self.incident.produced[state][name]
 
     def step(self, executor: str = "", baseline: Json | None = None) -> Step:
         """The next step, of the current state's action."""
@@ -107,6 +103,3 @@ class Case:
     def entry(self, kind: AuditKind, message: str, fields: Json) -> AuditEntry:
         """An audit entry about it, with the state it is in."""
         return about(kind, self.incident, self.now, message, {"state": self.incident.state, **fields})
-
-
-WOULD = ".would"  #: among an incident's facts: what would be done, by the state that would do it

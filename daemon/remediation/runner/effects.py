@@ -13,15 +13,14 @@ import structlog
 
 from daemon.domain.commits import Commit
 from daemon.domain.errors import Conflict, StoreError
-from daemon.domain.incidents import Incident, Step
+from daemon.domain.incidents import Step
 from daemon.domain.inventory import scopes
 from daemon.domain.ports import Call, Reply, ReplyKind
-from daemon.domain.values import Json
 from daemon.domain.verdicts import Hold, Mode, Refuse
 from daemon.remediation.actions import EFFECTS
 from daemon.remediation.actions.contract import Done, Prepared, Unready, Withdrawn
 from daemon.remediation.guardrails import approvals, causes, modes, recommendations, shared_cause
-from daemon.remediation.guardrails.approvals import ANSWER, approved_at, used
+from daemon.remediation.guardrails.approvals import approved_at, used
 from daemon.remediation.guardrails.budgets import beside_others, reserved
 from daemon.remediation.guardrails.chain import RETRY, at_last, objection
 from daemon.remediation.guardrails.modes import mode_for
@@ -199,6 +198,5 @@ def _intended(case: Case, commit: Commit) -> Commit:
     incident, step = commit.incident, commit.step
     if incident is None or step is None:
         return commit
-    answer: Json = incident.facts.get(ANSWER, {})
-    done: Incident = recommendations.acted(incident, case.incident.state, step.id, answer)
+    done = recommendations.acted(incident, case.incident.state, step.id)
     return replace(commit, incident=used(done))

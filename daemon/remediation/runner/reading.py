@@ -18,7 +18,6 @@ from daemon.remediation.incidents.opening import UNHANDLED_LATCH
 from daemon.remediation.incidents.snapshot import Case, about
 from daemon.remediation.runner.session import Session
 
-WATCHED = ".watched"  #: among an incident's facts, where no state can be called so: the last look of a latched one
 READ_AGAIN = 3  #: how often alerts that join during a verification make it look again
 
 _log = structlog.get_logger("exmedic.turn")
@@ -82,8 +81,8 @@ async def watch(session: Session) -> None:
     over, seen = await _over_by_itself(session)
     audit = (about(AuditKind.LATCH_LIFTED, incident, now, f"latch lifted: {over}", {}),) if over else ()
     later = now + timedelta(seconds=session.services.settings.timing.latch_recheck)
-    fresh = replace(incident, latched=not over, due_at=None if over else later, verify_requested=False)
-    fresh = replace(fresh, facts={**incident.facts, WATCHED: seen})
+    due = None if over else later
+    fresh = replace(incident, latched=not over, due_at=due, verify_requested=False, watched=seen)
     try:
         await session.services.store.commit(Commit(at=now, incident=fresh, audit=audit))
     except Conflict:
@@ -101,8 +100,7 @@ async def _over_by_itself(session: Session) -> tuple[str, Json]:
     case = await session.case()
     await _settle_quarantine(session, case)
     look = READS["verify" if incident.monitor else "triage"]
-    memo = incident.facts.get(WATCHED, {})
-    seen = await look.poll(await session.context(case, f"{incident.id}-watch", {}), memo)
+    seen = await look.poll(await session.context(case, f"{incident.id}-watch", {}), incident.watched or {})
     if isinstance(seen, Done):
         return (seen.detail if seen.outcome == "healthy" else ""), {}
     return "", seen.memo

@@ -6,7 +6,6 @@
 from daemon.domain.incidents import Incident, IncidentStatus, Step
 from daemon.remediation.actions.contract import Done
 from daemon.remediation.guardrails import recommendations
-from daemon.remediation.incidents.snapshot import WOULD
 from daemon.remediation.runner import effects, reading
 from daemon.remediation.runner.services import Services
 from daemon.remediation.runner.session import Session
@@ -24,7 +23,7 @@ class Turn:
         """Do what the incident's state asks for."""
         services, before = self._session.services, self._session.incident
         await self._take()
-        if WOULD in before.facts:
+        if before.recommended:
             await recommendations.look(services, await services.asker(before.server, []), before)
 
     async def _take(self) -> None:

@@ -64,7 +64,7 @@ def incident(incident_id: str = "i1", **changes: Any) -> Incident:
         monitor=MONITOR,
         status=IncidentStatus.OPEN,
         state="verify",
-        facts={"verify": {"probe": {"at": 1.5, "tags": ["a", "b"], "ok": True, "none": None}}},
+        produced={"verify": {"probe": {"at": 1.5, "tags": ["a", "b"], "ok": True, "none": None}}},
         opened_at=NOW,
         due_at=NOW,
     )

@@ -18,7 +18,9 @@ from daemon.domain.audit import chain_hash
 from daemon.domain.commits import Channel, Commit, Routing
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, StepStatus, UndoStatus
+from daemon.domain.kept import Approval, CarriedOut, LastLook, OrderedUndo, Question, Recommendation, Running
 from daemon.domain.store import Store
+from daemon.domain.verdicts import Mode
 from daemon.domain.windows import Span, WindowKind
 from daemon.testing.memory_store import MemoryStore
 from statemachines.actions import Effect
@@ -39,6 +41,24 @@ def sometimes(strategy: st.SearchStrategy[T]) -> st.SearchStrategy[T | None]:
     return st.one_of(st.none(), st.none(), strategy)
 
 
+names = st.sampled_from(["restart", "étape"])
+carried_out = st.builds(CarriedOut, step=names, by=names, at=times)
+
+
+def recommendation(first: datetime, done: CarriedOut | None) -> Recommendation:
+    return Recommendation(
+        state="restart",
+        action="restart_service",
+        action_class="restart",
+        what="restart POP3",
+        service="POP3",
+        mode=Mode.OBSERVE,
+        first=first,
+        baseline={"pid": 1},
+        carried_out=done,
+    )
+
+
 incidents = st.builds(
     samples.on,
     servers,
@@ -49,7 +69,26 @@ incidents = st.builds(
     runbook_hash=st.sampled_from(["", "", "abc"]),
     close_by=st.sampled_from(["", "anna"]),
     transient=st.booleans(),
-    facts=st.dictionaries(st.sampled_from(["verify", "é"]), st.just({"x": [1, "ü", 2.5, None]})),
+    produced=st.dictionaries(st.sampled_from(["verify", "é"]), st.just({"x": [1, "ü", 2.5, None]})),
+    question=sometimes(st.builds(Question, state=names, what=names, since=times)),
+    approval=sometimes(
+        st.builds(
+            Approval, approved=st.booleans(), state=names, what=names, by=names, why=names, at=times, expires=times
+        )
+    ),
+    recommended=st.just(()) | st.builds(recommendation, times, sometimes(carried_out)).map(lambda would: (would,)),
+    last_look=sometimes(
+        st.builds(
+            LastLook,
+            at=times,
+            boot_time=st.none() | times,
+            services=st.none() | st.builds(Running, service=names, since=st.none() | times).map(lambda one: (one,)),
+            active=st.sampled_from([None, (), ("DB1", "DB2")]),
+        )
+    ),
+    watched=st.sampled_from([None, {}, {"healthy": 1}]),
+    joined=st.integers(0, 2),
+    ordered_undo=sometimes(st.builds(OrderedUndo, st.booleans())),
 )
 steps = st.builds(
     samples.step,

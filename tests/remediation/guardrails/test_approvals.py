@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon.alerts.routing import JOINED
 from daemon.config.guardrails import ActionClass, ModeRule, Safety
 from daemon.domain.commits import Channel
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.domain.verdicts import Mode
-from daemon.remediation.guardrails.approvals import ANSWER, ASKED
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.remediation.world import MBX1, MBX2, Daemon, Mishap, World, inventory
@@ -53,7 +51,7 @@ async def careful(tmp_path: Path) -> AsyncIterator[Daemon]:
 
 
 def asks(incident: Incident) -> bool:
-    return ASKED in incident.facts
+    return incident.question is not None
 
 
 async def order(daemon: Daemon, command: str, **more: str) -> dict[str, object]:
@@ -141,7 +139,7 @@ async def test_an_approval_expires_unused_and_then_it_asks_once_more(asking: Dae
     while asking.clock.now() < granted + timedelta(hours=1):
         await asking.turn()
     asking.pause.resume()
-    await asking.drive(lambda incident: ANSWER not in incident.facts)
+    await asking.drive(lambda incident: incident.approval is None)
     assert asking.world.effects == []
     first, second = await pages(asking)
     assert "Note: the approval of ada expired unused at" in second
@@ -153,7 +151,7 @@ async def test_an_approval_expires_unused_and_then_it_asks_once_more(asking: Dae
 async def test_an_approval_is_good_for_one_intent_even_if_nothing_was_sent_by_it(asking: Daemon) -> None:
     asking.world.befall("restart_service", Mishap.UNREACHABLE)
     await order(asking, "approve")
-    await asking.drive(lambda incident: asks(incident) and ANSWER not in incident.facts)
+    await asking.drive(lambda incident: asks(incident) and incident.approval is None)
     assert asking.world.effects == []
     assert len(await pages(asking)) == 2
     await order(asking, "approve")
@@ -222,6 +220,6 @@ async def test_nobody_can_approve_over_the_bus(asking: Daemon) -> None:
     before = await asking.incident()
     await asking.alert(MBX1, key="approve i1")
     after = await asking.incident()
-    facts = {name: fact for name, fact in after.facts.items() if name != JOINED}  # which counts the alerts
-    assert (facts, after.state) == (before.facts, before.state)
+    assert (after.question, after.approval, after.state) == (before.question, None, before.state)
+    assert (after.produced, after.recommended) == (before.produced, before.recommended)
     assert asking.world.effects == []

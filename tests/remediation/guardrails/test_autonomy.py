@@ -11,8 +11,6 @@ from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.domain.ports import Call
 from daemon.domain.verdicts import Mode
 from daemon.remediation.guardrails import recommendations
-from daemon.remediation.guardrails.recommendations import LOOK
-from daemon.remediation.incidents.snapshot import WOULD
 from daemon.reports.autonomy import How, Judged, judged
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
@@ -38,7 +36,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
 
 
 def kept(incident: Incident) -> bool:
-    return WOULD in incident.facts
+    return bool(incident.recommended)
 
 
 def somebody_restarts(daemon: Daemon) -> None:
@@ -82,8 +80,8 @@ async def test_in_mode_observe_what_somebody_else_did_meanwhile_is_seen(
     await daemon.alert(MBX1)
     waiting = await daemon.drive(kept)
     assert (await verdict(daemon)).how is How.OPEN
-    (would,) = waiting.facts[WOULD].values()
-    assert (would["mode"], would["class"]) == ("observe", rule.value)
+    (would,) = waiting.recommended
+    assert (would.mode, would.action_class) == (Mode.OBSERVE, rule.value)
     daemon.clock.advance(120)
     happens(daemon)
     assert (await daemon.drive()).status is IncidentStatus.RESOLVED
@@ -106,12 +104,12 @@ async def test_a_reboot_of_somebody_else_is_told_by_the_boot_time_and_our_own_un
 async def test_the_first_figures_are_kept_and_the_question_is_recorded_like_an_observation(make: Make) -> None:
     daemon = make((Mode.APPROVE, ActionClass.RESTART))
     await daemon.alert(MBX1)
-    first = (await daemon.drive(kept)).facts[WOULD]
+    (first,) = (await daemon.drive(kept)).recommended
     for _ in range(20):
         await daemon.turn()
-    assert (await daemon.incident()).facts[WOULD] == first
-    assert first["restart"]["what"] == "restart the Windows service MSExchangePOP3BE"
-    assert first["restart"]["baseline"]["pid"] == 100
+    assert (await daemon.incident()).recommended == (first,)
+    assert (first.state, first.what) == ("restart", "restart the Windows service MSExchangePOP3BE")
+    assert first.baseline["pid"] == 100
 
 
 @pytest.mark.parametrize(("cure", "how"), [("restart", How.APPROVED), ("nothing", How.IN_VAIN)])
@@ -122,7 +120,8 @@ async def test_what_was_approved_is_told_by_the_verification_after_it(make: Make
     await daemon.drive(kept)
     await daemon.operators.carry_out("ada", {"command": "approve", "incident": "i1"})
     await daemon.drive()
-    restart = judged(await daemon.incident(), await daemon.steps())[0]
+    found = judged(await daemon.incident(), await daemon.steps())
+    (restart,) = (one for one in found if one.state == "restart")
     assert (restart.mode, restart.state, restart.how) == ("approve", "restart", how), restart.why
 
 
@@ -132,7 +131,7 @@ async def test_approved_and_never_done_is_not_known(make: Make) -> None:
     await daemon.drive(kept)
     daemon.world.befall("restart_service", Mishap.UNREACHABLE)
     await daemon.operators.carry_out("ada", {"command": "approve", "incident": "i1"})
-    await daemon.drive(lambda incident: "approval" in incident.facts[WOULD]["restart"])
+    await daemon.drive(lambda incident: incident.recommended[0].carried_out is not None)
     it_heals_itself(daemon)
     assert (await daemon.drive()).status is IncidentStatus.RESOLVED
     found = await verdict(daemon)
@@ -166,7 +165,7 @@ async def test_a_defect_in_the_look_does_not_open_the_end_again(make: Make, monk
     def broken(*_given: object) -> str:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(recommendations, "timestamp", broken)
+    monkeypatch.setattr(recommendations, "LastLook", broken)
     incident = await daemon.drive()
     assert (incident.status, incident.due_at) == (IncidentStatus.RESOLVED, None)
     assert (await verdict(daemon)).how is How.UNKNOWN
@@ -179,7 +178,7 @@ async def test_escalated_it_is_looked_at_once_its_latch_is_lifted_because_it_is_
     found = await verdict(daemon)
     assert (found.how, found.why) == (How.UNKNOWN, "it is escalated, and not found healthy since")
     somebody_restarts(daemon)
-    incident = await daemon.drive(lambda incident: LOOK in incident.facts)
+    incident = await daemon.drive(lambda incident: incident.last_look is not None)
     assert not incident.latched
     assert (await verdict(daemon)).how is How.SAME
 
@@ -205,7 +204,11 @@ async def test_an_undo_that_an_operator_orders_after_the_end_proves_nothing_eith
     await daemon.operators.carry_out("ada", {"command": "close", "incident": "i1"})
     await daemon.operators.carry_out("ada", {"command": "undo", "incident": "i1"})
     incident = await daemon.drive()
-    assert (incident.status, incident.latched, LOOK in incident.facts) == (IncidentStatus.ESCALATED, False, False)
+    assert (incident.status, incident.latched, incident.last_look is not None) == (
+        IncidentStatus.ESCALATED,
+        False,
+        False,
+    )
     assert (await verdict(daemon)).how is How.UNKNOWN
 
 
@@ -215,8 +218,8 @@ async def test_the_look_costs_no_time_of_the_incident(make: Make) -> None:
     await daemon.drive(kept)
     it_heals_itself(daemon)
     incident = await daemon.drive()
-    look = incident.facts[LOOK]
     assert incident.due_at is None
     assert incident.ended_at is not None
-    assert look["at"] >= incident.ended_at.isoformat()
+    assert incident.last_look is not None
+    assert incident.last_look.at >= incident.ended_at
     assert daemon.clock.now() - incident.ended_at < timedelta(minutes=1)

@@ -14,7 +14,6 @@ from daemon.domain.ports import Call, Permit, Reply, ReplyKind
 from daemon.domain.verdicts import Mode
 from daemon.exchange.launch import ON_THEIR_OWN
 from daemon.exchange.silences import LASTS, AttentiveShell
-from daemon.remediation.incidents.snapshot import WOULD
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from daemon.testing.scripted_shell import Answer, Failed, Lost, Ok, ScriptedShell, Unreachable
@@ -94,7 +93,7 @@ async def test_nor_does_the_last_look_at_a_server_that_a_mode_kept_us_from(tmp_p
     await daemon.alert(MBX1)
     await daemon.turn()
     await quarantine(daemon, ALONE)
-    await daemon.drive(lambda incident: WOULD in incident.facts)
+    await daemon.drive(lambda incident: bool(incident.recommended))
     daemon.world.hosts[MBX1].sick = False
     await daemon.drive()
     assert "database_copies" in {call.script for call in daemon.world.calls if call.step_id.endswith("-look")}
