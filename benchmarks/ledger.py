@@ -23,7 +23,7 @@ from daemon.adapters.sqlite import file
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.audit.ledger_watch import SOONEST, THOROUGH
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, Told
 from daemon.domain.values import timestamp
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
@@ -72,7 +72,7 @@ async def measure(path: Path) -> Table:
     if (await store.ledger(thorough=True)).imbalance:
         raise AssertionError("the rows that were filled in do not balance")
     entry = AuditEntry(kind=AuditKind.DECISION, at=NOW, message="something was decided")
-    commit = Commit(at=NOW, audit=(entry,))
+    commit = Commit(at=NOW, told=Told(audit=(entry,)))
     table = Table("work", "milliseconds", "of one commit", "of the time")
     table.add_row("open, with the check of the whole file", f"{opened * 1000:,.0f}", "", "once")
     for name, work, every in (

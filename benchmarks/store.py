@@ -25,7 +25,7 @@ from rich.table import Table
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.domain.alerts import Alert, Received, Source
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Channel, Commit, Outgoing
+from daemon.domain.commits import Channel, Commit, Outgoing, Progress, Told
 from daemon.domain.incidents import Incident, IncidentStatus, Key, Step, StepStatus
 from statemachines.actions import Effect
 
@@ -89,7 +89,11 @@ def transitions(store: SqliteStore) -> Work:
         )
         entry = AuditEntry(kind=AuditKind.OUTCOME, at=NOW, message="verify: unhealthy", incident_id=incident.id)
         message = Outgoing(channel=Channel.BUS, topic="exmedic/events", body={"to": "restart"})
-        unit = Commit(at=NOW, incident=incident, step=step, audit=(entry, entry), outgoing=(message,))
+        unit = Commit(
+            at=NOW,
+            progress=Progress(incident=incident, step=step),
+            told=Told(audit=(entry, entry), outgoing=(message,)),
+        )
         incident = await store.commit(unit) or incident
         return 1
 

@@ -13,7 +13,7 @@ import structlog
 from daemon.alerts.loop import OpeningLoop
 from daemon.alerts.storms import asks_again, no_room, rooms
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Commit, Deferred
+from daemon.domain.commits import AlertChanges, Commit, Deferred, GuardChanges, Progress, Told
 from daemon.domain.errors import Conflict
 from daemon.remediation.guardrails.windows import asked_again, maintenance
 from daemon.remediation.incidents.opening import Opening, lets_go, opened
@@ -72,7 +72,12 @@ class Deferral(OpeningLoop):
             message = f"alerts that were set aside {since}, belong to this incident"
             entry = about(AuditKind.ALERT_JOINED, current, now, message, {"reason": deferred.reason})
             # Committed though unchanged: a verification that began before the alerts cannot end it now.
-            return Commit(at=now, incident=current, undefer=(deferred.key,), audit=(entry,))
+            return Commit(
+                at=now,
+                progress=Progress(incident=current),
+                alerts=AlertChanges(undefer=(deferred.key,)),
+                told=Told(audit=(entry,)),
+            )
         room = rooms(server, self.inventory, self.storms, now)
         if await no_room(self.store, room):
             return _postponed(deferred, now, asks_again(deferred.key, deferred.since, now))
@@ -85,11 +90,15 @@ class Deferral(OpeningLoop):
             because=f"alerts that were set aside {since}",
             facts={"reason": deferred.reason},
         )
-        return replace(opened(opening, now, self.prefix), undefer=(deferred.key,), room=room)
+        return replace(
+            opened(opening, now, self.prefix),
+            alerts=AlertChanges(undefer=(deferred.key,)),
+            guards=GuardChanges(room=room),
+        )
 
 
 def _postponed(deferred: Deferred, now: datetime, until: datetime) -> Commit:
-    return Commit(at=now, undefer=(deferred.key,), defer=(replace(deferred, not_before=until),))
+    return Commit(at=now, alerts=AlertChanges(undefer=(deferred.key,), defer=(replace(deferred, not_before=until),)))
 
 
 def _dropped(deferred: Deferred, now: datetime) -> Commit:
@@ -102,4 +111,4 @@ def _dropped(deferred: Deferred, now: datetime) -> Commit:
         monitor=deferred.monitor,
         fields={"reason": deferred.reason},
     )
-    return Commit(at=now, undefer=(deferred.key,), audit=(entry,))
+    return Commit(at=now, alerts=AlertChanges(undefer=(deferred.key,)), told=Told(audit=(entry,)))

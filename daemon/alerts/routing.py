@@ -16,7 +16,7 @@ from daemon.alerts.loop import OpeningLoop
 from daemon.alerts.storms import asks_again, going_on, no_room, on_record, rooms
 from daemon.domain.alerts import Alert, AlertStatus, StoredAlert
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Aside, Commit, Deferred, Routing
+from daemon.domain.commits import AlertChanges, Aside, Commit, Deferred, GuardChanges, Progress, Routing, Told
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.inventory import Server
@@ -137,7 +137,7 @@ class Dispatch(OpeningLoop):
         why = ""
         for _ in range(ROUNDS):
             commit = await self._decide(rows)
-            if commit is None or commit.routing is None:
+            if commit is None or commit.alerts.routing is None:
                 return frozenset()
             try:
                 await self.store.commit(commit)
@@ -146,12 +146,12 @@ class Dispatch(OpeningLoop):
                 _log.debug("routing_conflict", alert=rows[0].id, why=str(conflict))
                 why = str(conflict)
                 continue
-            if commit.room:
+            if commit.guards.room:
                 self._storm = False
-            elif commit.defer:
-                self._storm = commit.defer[0].why is Aside.STORM
+            elif commit.alerts.defer:
+                self._storm = commit.alerts.defer[0].why is Aside.STORM
             self.committed()
-            return frozenset(commit.routing.alert_ids)
+            return frozenset(commit.alerts.routing.alert_ids)
         _log.warning("alerts_not_routed", alert=rows[0].id, why=why, todo="they stay pending until the next look")
         return frozenset()
 
@@ -186,7 +186,9 @@ class Dispatch(OpeningLoop):
             until = asks_again(decision.key, now, now)
             aside = _suppress(rows, server, Suppress(reason=reason, until=until, why=Aside.STORM), now)
             told = self._storm or await going_on(self.store)
-            return aside if told else replace(aside, outgoing=storm_messages(self.prefix, reason, now))
+            if told:
+                return aside
+            return replace(aside, told=aside.told.then(outgoing=storm_messages(self.prefix, reason, now)))
         opening = Opening(
             incident_id=self.new_id(),
             key=decision.key,
@@ -198,7 +200,11 @@ class Dispatch(OpeningLoop):
         )
         routing = Routing(alert_ids=(row.id,), status=AlertStatus.JOINED, incident_id=opening.incident_id)
         # What was set aside before is verified by this incident.
-        return replace(opened(opening, now, self.prefix), routing=routing, room=room, undefer=(decision.key,))
+        return replace(
+            opened(opening, now, self.prefix),
+            alerts=AlertChanges(routing=routing, undefer=(decision.key,)),
+            guards=GuardChanges(room=room),
+        )
 
 
 def _understood(row: StoredAlert) -> Alert:
@@ -214,15 +220,14 @@ def _join(joining: Sequence[tuple[StoredAlert, Join]], now: datetime) -> Commit:
         waits = incident.waiting_since is not None or incident.status is not IncidentStatus.OPEN
         incident = replace(incident, verify_requested=True, due_at=now if waits else incident.due_at)
     incident = replace(incident, joined=before.joined + len(joining))
+    ids = tuple(row.id for row, _ in joining)
     return Commit(
         at=now,
         # Whatever else changes, its version counts up, so a verification that began before these alerts cannot end the
         # incident without looking again.
-        incident=incident,
-        routing=Routing(
-            alert_ids=tuple(row.id for row, _ in joining), status=AlertStatus.JOINED, incident_id=incident.id
-        ),
-        audit=tuple(_noted(joining, before, now)),
+        progress=Progress(incident=incident),
+        alerts=AlertChanges(routing=Routing(alert_ids=ids, status=AlertStatus.JOINED, incident_id=incident.id)),
+        told=Told(audit=tuple(_noted(joining, before, now))),
     )
 
 
@@ -254,7 +259,11 @@ def _suppress(rows: Sequence[StoredAlert], server: Server | None, decision: Supp
         later = (deferred,)
     ids = tuple(row.id for row in rows)
     routing = Routing(alert_ids=ids, status=AlertStatus.SUPPRESSED, reason=decision.reason)
-    return Commit(at=now, routing=routing, defer=later, audit=(_suppressed(ids, alert, decision.reason, now),))
+    return Commit(
+        at=now,
+        alerts=AlertChanges(routing=routing, defer=later),
+        told=Told(audit=(_suppressed(ids, alert, decision.reason, now),)),
+    )
 
 
 def _suppressed(ids: Sequence[int], alert: Alert, reason: str, now: datetime) -> AuditEntry:

@@ -13,7 +13,7 @@ from daemon.audit.ledger_watch import LedgerWatch
 from daemon.audit.logon_watch import LogonWatch
 from daemon.config.settings import Settings, windows_of
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, Told
 from daemon.domain.inventory import Inventory
 from daemon.domain.ports import AuditSink, Bus, Clock, KillSwitch, Notifier, Outside, Shell
 from daemon.domain.store import Store
@@ -201,4 +201,4 @@ def _operators(settings: Settings, inventory: Inventory, outer: Outer, wake: Cal
 def lifecycle(kind: AuditKind, clock: Clock, message: str) -> Commit:
     """Puts on record that the daemon has started or stopped."""
     now = clock.now()
-    return Commit(at=now, audit=(AuditEntry(kind=kind, at=now, message=message),))
+    return Commit(at=now, told=Told(audit=(AuditEntry(kind=kind, at=now, message=message),)))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import structlog
 
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, Told
 from daemon.domain.errors import StoreError
 from daemon.domain.ledger import Ledger, Mismatch
 from daemon.domain.ports import Clock
@@ -128,7 +128,7 @@ class LedgerWatch:
             message = f"balances again in the ledger: {', '.join(over)}"
             audit.append(AuditEntry(kind=AuditKind.LEDGER_BALANCED, at=now, message=message, fields={"names": over}))
         messages = ledger_messages(self._prefix, news, now) if news else ()
-        await self._store.commit(Commit(at=now, audit=tuple(audit), outgoing=messages, ledger_told=told))
+        await self._store.commit(Commit(at=now, told=Told(audit=tuple(audit), outgoing=messages, ledger_told=told)))
         self._committed()
 
 

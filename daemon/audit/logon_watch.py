@@ -6,7 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, Told
 from daemon.domain.errors import StoreError
 from daemon.domain.ports import Clock
 from daemon.domain.store import Commits
@@ -66,6 +66,6 @@ class LogonWatch:
                 kind=AuditKind.LOGON_REFUSED, at=now, message=reason, server=refusal.server, fields=fields
             )
             messages = logon_messages(self._prefix, reason, now)
-            await self._store.commit(Commit(at=now, audit=(entry,), outgoing=messages))
+            await self._store.commit(Commit(at=now, told=Told(audit=(entry,), outgoing=messages)))
             self._logons.tell(refusal)
             self._committed()

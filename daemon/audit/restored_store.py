@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable
 from dataclasses import dataclass
 
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, Told
 from daemon.domain.errors import OperatorError
 from daemon.domain.ports import Clock, KillSwitch
 from daemon.domain.store import TrailStore, WatchStore
@@ -67,4 +67,4 @@ async def pause_if_older(
             "make its directory writable for exmedic's user"
         ) from error
     entry = AuditEntry(kind=AuditKind.STORE_OLDER, at=now, message=reason, fields={"journal_seq": missing})
-    await store.commit(Commit(at=now, audit=(entry,), outgoing=older_store_messages(prefix, reason, now)))
+    await store.commit(Commit(at=now, told=Told(audit=(entry,), outgoing=older_store_messages(prefix, reason, now))))

@@ -1,7 +1,7 @@
 """One unit of work for the store, and what is part of it. Records, without I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -115,38 +115,77 @@ class OutboxRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Commit:
-    """One unit of work: all of it becomes durable, or none of it.
+class Progress:
+    """How an incident moves on.
 
     `incident` is inserted when its version is 0, otherwise it replaces the stored one of that same version; the store
     counts the version up. `step` is inserted or replaced by id. `claim` takes scopes (a server's name, `dag:NAME`) for
     the incident, `release` gives back all it holds, `release_wide` all but its own server.
-    `quarantine` and `lift` set and end a server's quarantine.
-    `ledger_told` replaces what `Ledger.told` says. `limits` are asked before the step is written, in the same
-    transaction: two incidents can never both get the last of a budget. So is `room`, before a new incident.
-    `undefer` forgets what was deferred, before `defer` adds to it; of a key that is deferred already the earlier
-    `since` and the earlier `not_before` stay.
-    `cause` is inserted when its version is 0, otherwise it replaces the stored one of that same version.
-    `window` is inserted, or replaces the one of that name that was added at the same moment.
     """
 
-    at: datetime
     incident: Incident | None = None
     step: Step | None = None
     undo: tuple[UndoItem, ...] = ()
     claim: tuple[str, ...] = ()
     release: bool = False
     release_wide: bool = False
-    quarantine: Quarantine | None = None
-    lift: str | None = None
-    limits: tuple[Limit, ...] = ()
-    room: tuple[Room, ...] = ()
+    runbook: StoredRunbook | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertChanges:
+    """What becomes of alerts, and which monitors are verified later.
+
+    `undefer` forgets what was deferred, before `defer` adds to it; of a key that is deferred already the earlier
+    `since` and the earlier `not_before` stay.
+    """
+
     routing: Routing | None = None
     undefer: tuple[Key, ...] = ()
     defer: tuple[Deferred, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardChanges:
+    """What guardrails ask of the commit, and what they keep.
+
+    `limits` are asked before the step is written, in the same transaction: two incidents can never both get the last
+    of a budget. So is `room`, before a new incident. `quarantine` and `lift` set and end a server's quarantine.
+    `cause` is inserted when its version is 0, otherwise it replaces the stored one of that same version.
+    `window` is inserted, or replaces the one of that name that was added at the same moment.
+    """
+
+    limits: tuple[Limit, ...] = ()
+    room: tuple[Room, ...] = ()
+    quarantine: Quarantine | None = None
+    lift: str | None = None
     cause: Cause | None = None
     window: Window | None = None
-    runbook: StoredRunbook | None = None
-    ledger_told: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What is written to the trail and sent. `ledger_told` replaces what `Ledger.told` says."""
+
     audit: tuple[AuditEntry, ...] = ()
     outgoing: tuple[Outgoing, ...] = ()
+    ledger_told: Mapping[str, int] | None = None
+
+    def after(self, *entries: AuditEntry) -> "Told":
+        """All of it, with these entries before its own."""
+        return replace(self, audit=(*entries, *self.audit))
+
+    def then(self, *entries: AuditEntry, outgoing: tuple[Outgoing, ...] = ()) -> "Told":
+        """All of it, with these entries and messages behind its own."""
+        return replace(self, audit=(*self.audit, *entries), outgoing=(*self.outgoing, *outgoing))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """One unit of work in four parts: all of it becomes durable, or none of it."""
+
+    at: datetime
+    progress: Progress = Progress()
+    alerts: AlertChanges = AlertChanges()
+    guards: GuardChanges = GuardChanges()
+    told: Told = Told()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from daemon.config.roles import OperatorRole
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Channel, Commit
+from daemon.domain.commits import Channel, Commit, GuardChanges, Progress, Told
 from daemon.domain.errors import Conflict, OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus, UndoItem, UndoStatus
 from daemon.domain.inventory import Inventory
@@ -159,7 +159,7 @@ class Operators:
             server=quarantine.server,
             fields={"user": user, "step": quarantine.step_id},
         )
-        await self.store.commit(Commit(at=now, lift=quarantine.server, audit=(entry,)))
+        await self.store.commit(Commit(at=now, guards=GuardChanges(lift=quarantine.server), told=Told(audit=(entry,))))
         return {"released": quarantine.server}
 
     async def _release_cause(self, user: str, name: str) -> list[str] | None:
@@ -209,14 +209,14 @@ class Operators:
         if incident.status is IncidentStatus.OPEN:
             fresh = replace(incident, close_by=user, due_at=now)
             entry = about(AuditKind.DECISION, incident, now, f"{user} orders to close it", {"user": user})
-            await self.store.commit(Commit(at=now, incident=fresh, audit=(entry,)))
+            await self.store.commit(Commit(at=now, progress=Progress(incident=fresh), told=Told(audit=(entry,))))
             return {"closing": incident.id, "note": "what it changed is put back first"}
         if not incident.latched:
             raise OperatorError(f"incident {incident.id} is already {incident.status.value}")
         fresh = replace(incident, latched=False, due_at=None)
         message = f"closed by {user}; the next alert opens a new incident"
         entry = about(AuditKind.LATCH_LIFTED, incident, now, message, {"user": user})
-        await self.store.commit(Commit(at=now, incident=fresh, audit=(entry,)))
+        await self.store.commit(Commit(at=now, progress=Progress(incident=fresh), told=Told(audit=(entry,))))
         return {"closed": incident.id}
 
     async def _undo(self, user: str, order: Undo) -> dict[str, Any]:
@@ -242,7 +242,9 @@ class Operators:
             entry = about(AuditKind.DECISION, incident, now, f"{user} orders to put back: {what}", {"user": user})
             pending = tuple(replace(item, status=UndoStatus.PENDING) for item in left)
             try:
-                await self.store.commit(Commit(at=now, incident=fresh, undo=pending, audit=(entry,)))
+                await self.store.commit(
+                    Commit(at=now, progress=Progress(incident=fresh, undo=pending), told=Told(audit=(entry,)))
+                )
             except Conflict:
                 continue  # it moved on while we looked; look again
             return {"undoing": what, "note": f"`exmedic show {incident_id}` tells when it is done"}

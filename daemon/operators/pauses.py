@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, Told
 from daemon.domain.errors import OperatorError, StoreError
 from daemon.domain.inventory import Inventory
 from daemon.domain.pauses import scope_of
@@ -89,7 +89,7 @@ class PauseOrders:
             server=scope if self.inventory.find(scope) else "",
             fields={"user": user, "scope": scope or "everything"},
         )
-        await self.store.commit(Commit(at=now, audit=(entry,)))
+        await self.store.commit(Commit(at=now, told=Told(audit=(entry,))))
 
 
 def _named(order: Pause) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from daemon.config.windows import ill_timed
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, GuardChanges, Told
 from daemon.domain.errors import OperatorError
 from daemon.domain.inventory import Inventory
 from daemon.domain.ports import Clock
@@ -44,7 +44,7 @@ class WindowOrders:
         told = f"{window.title} for {window.scope}, {_shown(when.begins)} to {_shown(when.ends)} UTC"
         message = f"{user} adds {told}: {window.reason or 'no reason given'}"
         entry = AuditEntry(kind=AuditKind.WINDOW_ADDED, at=now, message=message, fields=fields)
-        await self.store.commit(Commit(at=now, window=window, audit=(entry,)))
+        await self.store.commit(Commit(at=now, guards=GuardChanges(window=window), told=Told(audit=(entry,))))
         return {"window": told}
 
     async def end(self, user: str, order: EndWindow) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class WindowOrders:
         entry = AuditEntry(
             kind=AuditKind.WINDOW_ENDED, at=now, message=message, fields={"user": user, "window": window.name}
         )
-        await self.store.commit(Commit(at=now, window=ended, audit=(entry,)))
+        await self.store.commit(Commit(at=now, guards=GuardChanges(window=ended), told=Told(audit=(entry,))))
         return {"ended": window.title}
 
     async def standing(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Channel, Commit, OutboxRow, PageKind
+from daemon.domain.commits import Channel, Commit, OutboxRow, PageKind, Told
 from daemon.domain.errors import BusDown, NotifyFailed
 from daemon.domain.ports import Bus, Clock, Notifier
 from daemon.domain.store import SendingStore
@@ -142,7 +142,7 @@ class Outbox:
     async def _over(self, row: OutboxRow, kind: AuditKind, message: str) -> None:
         entry = await self._entry(row, kind, message)
         # In this order: after a crash in between, it is sent and recorded once more, but never sent and not recorded.
-        await self._store.commit(Commit(at=entry.at, audit=(entry,)))
+        await self._store.commit(Commit(at=entry.at, told=Told(audit=(entry,))))
         await self._store.outbox_delivered([row.seq])
 
     async def _entry(self, row: OutboxRow, kind: AuditKind, message: str) -> AuditEntry:

@@ -126,32 +126,33 @@ def _first_delivery(state: State, received: Received, deadletter_topic: str) -> 
 
 def commit(state: State, work: Commit) -> Incident | None:
     """Carry out a unit of work; see `Commits.commit`. A Conflict leaves the state half changed: throw it away."""
-    if work.runbook is not None:
-        state.runbooks.setdefault(work.runbook.hash, work.runbook)
+    progress, guards = work.progress, work.guards
+    if progress.runbook is not None:
+        state.runbooks.setdefault(progress.runbook.hash, progress.runbook)
     _has_room(state, work)
-    incident = None if work.incident is None else _put_incident(state, work.incident)
-    for scope in work.claim:
-        _claim(state, work.incident, scope)
-    if work.lift is not None:
-        state.quarantines.pop(work.lift, None)
+    incident = None if progress.incident is None else _put_incident(state, progress.incident)
+    for scope in progress.claim:
+        _claim(state, progress.incident, scope)
+    if guards.lift is not None:
+        state.quarantines.pop(guards.lift, None)
     _stay_within(state, work)
-    if work.step is not None:
-        _put_step(state, work.step)
-    for item in work.undo:
+    if progress.step is not None:
+        _put_step(state, progress.step)
+    for item in progress.undo:
         _require(state.incidents, "incident", item.incident_id, f"undo {item.id}")
         state.undo[item.id] = item
-    if work.ledger_told is not None:
-        state.told = dict(work.ledger_told)
-    if work.quarantine is not None:
-        _quarantine(state, work.quarantine)
-    if work.routing is not None:
-        _route(state, work.routing)
+    if work.told.ledger_told is not None:
+        state.told = dict(work.told.ledger_told)
+    if guards.quarantine is not None:
+        _quarantine(state, guards.quarantine)
+    if work.alerts.routing is not None:
+        _route(state, work.alerts.routing)
     _defer(state, work)
-    _put_window(state, work.window)
-    _put_cause(state, work.cause)
+    _put_window(state, guards.window)
+    _put_cause(state, guards.cause)
     _give_back(state, work)
-    _append_audit(state, work.audit)
-    _send(state, work.outgoing, work.at)
+    _append_audit(state, work.told.audit)
+    _send(state, work.told.outgoing, work.at)
     return incident
 
 
@@ -197,8 +198,8 @@ def _claim(state: State, incident: Incident | None, scope: str) -> None:
 
 
 def _stay_within(state: State, work: Commit) -> None:
-    for limit in work.limits:
-        count = state.spent(limit, "" if work.incident is None else work.incident.id)
+    for limit in work.guards.limits:
+        count = state.spent(limit, "" if work.progress.incident is None else work.progress.incident.id)
         if count >= limit.most:
             raise conflicts.spent(limit, count)
 
@@ -234,7 +235,7 @@ def _may_begin(state: State, step: Step, others: Sequence[Step]) -> None:
 
 
 def _has_room(state: State, work: Commit) -> None:
-    for room in work.room:
+    for room in work.guards.room:
         count = state.opened_in(room)
         if count >= room.most:
             raise conflicts.no_room(room, count)
@@ -273,9 +274,9 @@ def _route_one(state: State, routing: Routing, alert_id: int) -> None:
 
 
 def _defer(state: State, work: Commit) -> None:
-    for key in work.undefer:
+    for key in work.alerts.undefer:
         state.deferred.pop(key, None)
-    for deferred in work.defer:
+    for deferred in work.alerts.defer:
         known = state.deferred.get(deferred.key, deferred)
         since, not_before = min(known.since, deferred.since), min(known.not_before, deferred.not_before)
         state.deferred[deferred.key] = replace(deferred, since=since, not_before=not_before)
@@ -303,13 +304,13 @@ def _put_cause(state: State, cause: Cause | None) -> None:
 
 def _give_back(state: State, work: Commit) -> None:
     """Give the claims of the incident back when it says so, and when it has ended."""
-    incident = work.incident
+    incident = work.progress.incident
     if incident is None:
-        if work.release or work.release_wide:
+        if work.progress.release or work.progress.release_wide:
             raise conflicts.claim_without_incident("release")
         return
-    everything = work.release or incident.status is not IncidentStatus.OPEN
-    if not (everything or work.release_wide):
+    everything = work.progress.release or incident.status is not IncidentStatus.OPEN
+    if not (everything or work.progress.release_wide):
         return
     held = [
         scope

@@ -16,7 +16,7 @@ from daemon.adapters.apprise import AppriseNotifier
 from daemon.adapters.clock import SystemClock
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.domain.causes import Cause, CauseKind
-from daemon.domain.commits import Channel, Commit, Outgoing, PageKind
+from daemon.domain.commits import Channel, Commit, Outgoing, PageKind, Told
 from daemon.domain.errors import ConfigError
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.kept import Question
@@ -78,7 +78,7 @@ async def deliver(page: Outgoing, url: str, directory: Path) -> None:
     """Commit a page and send it after a restart, as the daemon does."""
     store = SqliteStore(directory / "store.db")
     await store.open()
-    await store.commit(Commit(at=NOW, outgoing=(page,)))
+    await store.commit(Commit(at=NOW, told=Told(outgoing=(page,))))
     await store.close()
     store, notifier = SqliteStore(directory / "store.db"), AppriseNotifier([url])
     await store.open()

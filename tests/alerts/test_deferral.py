@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from daemon.domain.commits import Aside, Commit, Deferred
+from daemon.domain.commits import AlertChanges, Aside, Commit, Deferred
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import IncidentStatus, Key
 from tests.remediation.runner.test_lost_answers import sick
@@ -22,7 +22,7 @@ async def set_aside(daemon: Daemon, server: str = MBX1, monitor: str = "PopDeepT
         since=now,
         not_before=now + HOUR,
     )
-    await daemon.store.commit(Commit(at=now, defer=(deferred,)))
+    await daemon.store.commit(Commit(at=now, alerts=AlertChanges(defer=(deferred,))))
     return deferred
 
 
@@ -90,7 +90,7 @@ async def test_an_alert_that_opens_the_incident_first_is_joined(daemon: Daemon) 
 
     async def behind_an_alert(work: Commit) -> object:
         nonlocal raced
-        if work.undefer and not raced:
+        if work.alerts.undefer and not raced:
             raced = True
             await daemon.alert(MBX1)
         return await commit(work)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from daemon.domain.audit import AuditEntry, AuditKind, AuditRow
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, Told
 from daemon.domain.store import Store
 from daemon.domain.store_rules import chained
 from daemon.domain.values import Json
@@ -34,4 +34,4 @@ def rows(*entries: AuditEntry) -> list[AuditRow]:
 
 
 async def record(store: Store, entries: Sequence[AuditEntry]) -> None:
-    await store.commit(Commit(at=AT, audit=tuple(entries)))
+    await store.commit(Commit(at=AT, told=Told(audit=tuple(entries))))

@@ -78,11 +78,11 @@ class Passing:
 
     def what(self, commit: Commit, incident: Incident) -> str:
         """What a commit is about."""
-        step = commit.step
+        step = commit.progress.step
         if step is None:
             if incident.version == 0:
                 return "opened"
-            if commit.routing is not None:
+            if commit.alerts.routing is not None:
                 return "joined"
             if incident.status is not IncidentStatus.OPEN and self.states.get(incident.id) == incident.state:
                 return "watched"
@@ -97,9 +97,9 @@ class Passing:
 
     def committed(self, commit: Commit, incident: Incident, what: str, way: str) -> None:
         """Remember it for the points that come."""
-        if commit.step is not None:
-            self.steps[commit.step.id] = commit.step
-            self.ways_of_steps[commit.step.id] = way
+        if commit.progress.step is not None:
+            self.steps[commit.progress.step.id] = commit.progress.step
+            self.ways_of_steps[commit.progress.step.id] = way
         if what.startswith("outcome ") or what.endswith(" withdrawn") or what == "moved":
             told = what.removeprefix("outcome ") if what != "moved" else f"to {incident.state}"
             self.ways[incident.id] = extended(self.ways.get(incident.id, []), told)
@@ -112,11 +112,11 @@ def watch_the_store(passing: Passing) -> None:
     async def commit(
         original: Callable[[SqliteStore, Commit], Awaitable[Incident | None]], store: SqliteStore, work: Commit
     ) -> Incident | None:
-        incident = work.incident
+        incident = work.progress.incident
         if incident is None:
             return await original(store, work)
         what, way = passing.what(work, incident), passing.way(incident)
-        step = work.step.id if work.step else ""
+        step = work.progress.step.id if work.progress.step else ""
         passing.at("before", what, way, step)
         stored = await original(store, work)
         passing.at("after", what, way, step)

@@ -13,7 +13,7 @@ from typing import Any
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.app.offline import DATABASE, clock_of
 from daemon.config.settings import load_settings
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, GuardChanges
 from daemon.domain.windows import Span, Window, WindowKind
 from daemon.runtime.unix_socket import socket_address
 from tests.cli.conftest import Exmedic
@@ -57,7 +57,7 @@ def add(config: Path, *windows: Window) -> None:
         store = SqliteStore(load_settings(config).data / DATABASE)
         await store.open()
         for window in windows:
-            await store.commit(Commit(at=clock_of(load_settings(config)).now(), window=window))
+            await store.commit(Commit(at=clock_of(load_settings(config)).now(), guards=GuardChanges(window=window)))
         await store.close()
 
     asyncio.run(put())

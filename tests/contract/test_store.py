@@ -35,7 +35,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def refused(store: Store, commit: Commit, *words: str) -> None:
     """The commit conflicts, its sentence names `words`, and nothing of it is stored."""
     before = await samples.everything(store)
-    noisy = replace(commit, audit=(samples.entry("must not stay"),), outgoing=(samples.outgoing(),))
+    noisy = replace(
+        commit, told=replace(commit.told, audit=(samples.entry("must not stay"),), outgoing=(samples.outgoing(),))
+    )
     with pytest.raises(Conflict) as conflict:
         await store.commit(noisy)
     for word in words:
@@ -463,7 +465,7 @@ class TestLimits:
         step = samples.step("s2", incident_id="i2", server=OTHER)
         commit = work(incident=second, step=step, claim=(OTHER,), limits=(self.LIMIT,))
         await refused(store, commit, "1 of 1 restarts of a service are spent")
-        await store.commit(replace(commit, limits=(replace(self.LIMIT, most=2),)))
+        await store.commit(replace(commit, guards=replace(commit.guards, limits=(replace(self.LIMIT, most=2),))))
         assert await store.spent(self.LIMIT, "i1") == 2
 
     @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from daemon.adapters.clock import SystemClock
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.domain.audit import AuditKind
-from daemon.domain.commits import Channel, Commit, Outgoing, PageKind
+from daemon.domain.commits import Channel, Commit, Outgoing, PageKind, Progress, Told
 from daemon.domain.errors import NotifyFailed
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.ports import Notifier
@@ -50,7 +50,7 @@ def page(title: str, incident: str = "i-1") -> Outgoing:
 
 
 async def send(store: Store, *outgoing: Outgoing) -> None:
-    await store.commit(Commit(at=datetime.now(UTC), outgoing=outgoing))
+    await store.commit(Commit(at=datetime.now(UTC), told=Told(outgoing=outgoing)))
 
 
 @contextlib.asynccontextmanager
@@ -177,7 +177,9 @@ async def test_an_accepted_notification_is_put_on_record_for_its_incident(store:
         state="verify",
         opened_at=NOW,
     )
-    await store.commit(Commit(at=NOW, incident=incident, outgoing=(page("needs a human"),)))
+    await store.commit(
+        Commit(at=NOW, progress=Progress(incident=incident), told=Told(outgoing=(page("needs a human"),)))
+    )
     async with running(store, MemoryBus(), notifier):
         await asyncio.sleep(1)
     assert notifier.sent == [("needs a human", "text of needs a human")]

@@ -73,7 +73,8 @@ def forget_what_was_set_aside(patch: Patch) -> None:
     suppress = routing._suppress
 
     def for_good(*args: object) -> Commit:
-        return replace(suppress(*args), defer=())  # type: ignore[arg-type]  # handed through as it came
+        commit = suppress(*args)  # type: ignore[arg-type]  # handed through as it came
+        return replace(commit, alerts=replace(commit.alerts, defer=()))
 
     patch.setattr(routing, "_suppress", for_good)
 
@@ -99,7 +100,7 @@ def drop_what_finds_no_room_a_second_time(patch: Patch) -> None:
 
     def once(deferred: Deferred, now: datetime, until: datetime) -> Commit:
         commit = postponed(deferred, now, until)
-        return replace(commit, defer=()) if deferred.why is Aside.STORM else commit
+        return replace(commit, alerts=replace(commit.alerts, defer=())) if deferred.why is Aside.STORM else commit
 
     patch.setattr(deferral, "_postponed", once)
 
@@ -183,7 +184,8 @@ def release_the_claim_at_the_clients_deadline(patch: Patch) -> None:
     poll_again = Engine.poll_again
 
     def generous(self: Engine, case: Case, step: Step, again: Again) -> Commit:
-        return replace(poll_again(self, case, step, again), release=step.effect is not Effect.READ)
+        commit = poll_again(self, case, step, again)
+        return replace(commit, progress=replace(commit.progress, release=step.effect is not Effect.READ))
 
     patch.setattr(Engine, "poll_again", generous)
 
@@ -193,8 +195,8 @@ def wait_for_another_incident_with_a_claim(patch: Patch) -> None:
 
     def clinging(self: Engine, case: Case, outcome: str, detail: str, quarantine: Quarantine | None = None) -> Commit:
         commit = move(self, case, outcome, detail, quarantine)
-        ended = commit.incident is not None and commit.incident.ended_at is not None
-        return commit if ended else replace(commit, release=False)
+        ended = commit.progress.incident is not None and commit.progress.incident.ended_at is not None
+        return commit if ended else replace(commit, progress=replace(commit.progress, release=False))
 
     patch.setattr(Engine, "move", clinging)
 
@@ -266,8 +268,10 @@ def forget_a_timer(patch: Patch) -> None:
 
     def timeless(self: Engine, *given: Any, **named: Any) -> Commit:  # noqa: ANN401 - passed on
         commit = hold(self, *given, **named)
-        held = commit.incident is not None and commit.incident.held_by
-        return replace(commit, incident=replace(commit.incident, due_at=None)) if held and commit.incident else commit
+        incident = commit.progress.incident
+        if incident is None or not incident.held_by:
+            return commit
+        return replace(commit, progress=replace(commit.progress, incident=replace(incident, due_at=None)))
 
     patch.setattr(Engine, "hold", timeless)
 
@@ -305,9 +309,9 @@ def come_back_at_once_on_the_way_out(patch: Patch) -> None:
 
     def restless(self: Engine, case: Case, *given: Any, **named: Any) -> Commit:  # noqa: ANN401 - passed on
         commit = hold(self, case, *given, **named)
-        held = commit.incident is not None and commit.incident.held_by and leaves(case.incident.state)
-        if held and commit.incident is not None:
-            return replace(commit, incident=replace(commit.incident, due_at=case.now))
+        incident = commit.progress.incident
+        if incident is not None and incident.held_by and leaves(case.incident.state):
+            return replace(commit, progress=replace(commit.progress, incident=replace(incident, due_at=case.now)))
         return commit
 
     patch.setattr(Engine, "hold", restless)

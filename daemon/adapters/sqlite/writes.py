@@ -47,48 +47,51 @@ def ingest(connection: Connection, batch: Sequence[Received], deadletter_topic: 
 
 def commit(connection: Connection, work: Commit) -> Incident | None:
     """Make a unit of work durable; see `Commits.commit`. What depends on what decides the order."""
+    progress, guards = work.progress, work.guards
     with transaction(connection):
-        if work.runbook is not None:
-            book = work.runbook
+        if progress.runbook is not None:
+            book = progress.runbook
             _do(connection, "insert_runbook", {"hash": book.hash, "name": book.name, "text": book.text})
         _has_room(connection, work)
-        if work.incident is not None:
-            _put_incident(connection, work.incident)
-        for scope in work.claim:
-            _claim(connection, work.incident, scope, work.at)
-        if work.lift is not None:
-            _do(connection, "lift_quarantine", {"server": work.lift})
+        if progress.incident is not None:
+            _put_incident(connection, progress.incident)
+        for scope in progress.claim:
+            _claim(connection, progress.incident, scope, work.at)
+        if guards.lift is not None:
+            _do(connection, "lift_quarantine", {"server": guards.lift})
         _stay_within(connection, work)
-        if work.step is not None:
-            _put_step(connection, work.step)
-        for item in work.undo:
+        if progress.step is not None:
+            _put_step(connection, progress.step)
+        for item in progress.undo:
             _record_undo(connection, item)
-        if work.ledger_told is not None:
-            _tell(connection, work.ledger_told)
-        if work.quarantine is not None:
-            _quarantine(connection, work.quarantine)
-        if work.routing is not None:
-            _route(connection, work.routing)
+        if work.told.ledger_told is not None:
+            _tell(connection, work.told.ledger_told)
+        if guards.quarantine is not None:
+            _quarantine(connection, guards.quarantine)
+        if work.alerts.routing is not None:
+            _route(connection, work.alerts.routing)
         _defer(connection, work)
         _put_window(connection, work)
-        _put_cause(connection, work.cause)
+        _put_cause(connection, guards.cause)
         _give_back(connection, work)  # last: an outcome or a quarantine of this commit may allow it
-        _append_audit(connection, work.audit)
-        _send(connection, work.outgoing, work.at)
-    return None if work.incident is None else replace(work.incident, version=work.incident.version + 1)
+        _append_audit(connection, work.told.audit)
+        _send(connection, work.told.outgoing, work.at)
+    incident = progress.incident
+    return None if incident is None else replace(incident, version=incident.version + 1)
 
 
 def _stay_within(connection: Connection, work: Commit) -> None:
     """Refuse what would go beyond a limit. The step of this commit is not written yet, so it does not count itself."""
-    for limit in work.limits:
-        row = _one(connection, "spent", {**rows.limit_row(limit, "" if work.incident is None else work.incident.id)})
+    incident = work.progress.incident
+    for limit in work.guards.limits:
+        row = _one(connection, "spent", {**rows.limit_row(limit, "" if incident is None else incident.id)})
         count = 0 if row is None else int(row["ladders" if limit.of_ladders else "steps"])
         if count >= limit.most:
             raise conflicts.spent(limit, count)
 
 
 def _has_room(connection: Connection, work: Commit) -> None:
-    for room in work.room:
+    for room in work.guards.room:
         row = _one(connection, "opened", {**guard_rows.room_row(room)})
         count = 0 if row is None else int(row["count"])
         if count >= room.most:
@@ -270,15 +273,15 @@ def _why_not_route(connection: Connection, routing: Routing, alert_id: int) -> C
 
 
 def _defer(connection: Connection, work: Commit) -> None:
-    for key in work.undefer:
+    for key in work.alerts.undefer:
         _do(connection, "undefer", guard_rows.key_row(key))
-    for deferred in work.defer:
+    for deferred in work.alerts.defer:
         _do(connection, "defer", guard_rows.deferred_row(deferred))
 
 
 def _put_window(connection: Connection, work: Commit) -> None:
-    if work.window is not None:
-        _do(connection, "put_window", guard_rows.window_row(work.window))
+    if work.guards.window is not None:
+        _do(connection, "put_window", guard_rows.window_row(work.guards.window))
 
 
 def _put_cause(connection: Connection, cause: Cause | None) -> None:
@@ -292,15 +295,15 @@ def _put_cause(connection: Connection, cause: Cause | None) -> None:
 
 def _give_back(connection: Connection, work: Commit) -> None:
     """Give the claims of the incident back when it says so, and when it has ended."""
-    incident = work.incident
+    incident = work.progress.incident
     if incident is None:
-        if work.release or work.release_wide:
+        if work.progress.release or work.progress.release_wide:
             raise conflicts.claim_without_incident("release")
         return
-    if work.release or incident.status is not IncidentStatus.OPEN:
+    if work.progress.release or incident.status is not IncidentStatus.OPEN:
         with _explained(lambda: _unsettled(connection, incident.id)):
             _do(connection, "release", {"incident_id": incident.id})
-    elif work.release_wide:
+    elif work.progress.release_wide:
         with _explained(lambda: _unsettled(connection, incident.id)):
             _do(connection, "release_wide", {"incident_id": incident.id, "server": incident.server})
 

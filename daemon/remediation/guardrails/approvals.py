@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from daemon.domain.audit import AuditKind
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, Progress, Told
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.domain.inventory import Server
@@ -52,11 +52,11 @@ def put(case: Case, hold: Hold, held: Commit, *, why: str, prefix: str) -> Commi
     `case` is the incident before it, `why` says for the page what makes it ask. A hold that has lasted too long asks
     nothing any more: it escalates.
     """
-    incident, before = held.incident, case.incident
+    incident, before = held.progress.incident, case.incident
     if incident is None or incident.waiting_for != hold.reason:
         return held
     if approved(case, case.now):  # the operator was quicker than this commit
-        return replace(held, incident=replace(incident, due_at=case.now))
+        return replace(held, progress=replace(held.progress, incident=replace(incident, due_at=case.now)))
     fresh = Question(state=_state(before), what=hold.question, since=case.now)
     asked, note = before.question, _expired(before, fresh.state)
     if asked is not None and (asked.state, asked.what) == (fresh.state, fresh.what) and not note:
@@ -67,7 +67,11 @@ def put(case: Case, hold: Hold, held: Commit, *, why: str, prefix: str) -> Commi
     entry = case.entry(AuditKind.DECISION, f"asks for approval to {fresh.what}", {"asks": fresh.state})
     event = {"event": "asked", "state": fresh.state, "what": fresh.what, "until": timestamp(until)}
     messages = (event_message(prefix, incident, case.now, event), question_message(told, until))
-    return replace(held, incident=incident, audit=(*held.audit, entry), outgoing=(*held.outgoing, *messages))
+    return replace(
+        held,
+        progress=replace(held.progress, incident=incident),
+        told=held.told.then(entry, outgoing=messages),
+    )
 
 
 def _expired(incident: Incident, state: str) -> str:
@@ -120,7 +124,7 @@ def _answered(incident: Incident, answer: Json, asked: Question, now: datetime, 
     fields = {"user": by, verdict: asked.state, "why": why, "expires": timestamp(given.expires)}
     until = "" if expires is None else f", until {expires:%Y-%m-%d %H:%M} UTC"
     entry = about(AuditKind.DECISION, incident, now, f"{by} {verdict} to {asked.what}{until}: {why}", fields)
-    return Commit(at=now, incident=fresh, audit=(entry,))
+    return Commit(at=now, progress=Progress(incident=fresh), told=Told(audit=(entry,)))
 
 
 def question(incident: Incident, state: str) -> Question:

@@ -8,7 +8,7 @@ import structlog
 
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.causes import Cause, CauseKind, Found, covering, joined, told
-from daemon.domain.commits import Channel, Commit
+from daemon.domain.commits import Channel, Commit, GuardChanges, Told
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.domain.store import IncidentStore
@@ -49,7 +49,7 @@ async def noted(context: GuardContext, hold: Hold, incident: Incident) -> Hold:
                 cause, commit = _telling(context, cause, hold.reason, (*current, *past))
                 await context.store.commit(commit)
             elif cause != known:
-                await context.store.commit(Commit(at=context.clock.now(), cause=cause))
+                await context.store.commit(Commit(at=context.clock.now(), guards=GuardChanges(cause=cause)))
         except Conflict:
             continue  # another incident of it was noted meanwhile
         paged = cause.tells(incident.id, _oldest_page(context))
@@ -64,7 +64,9 @@ async def cleared(context: GuardContext, incident: Incident) -> None:
         if cause.kind is CauseKind.DEPENDENCY and incident.id in cause.incidents:
             left = tuple(each for each in cause.incidents if each != incident.id)
             try:
-                await context.store.commit(Commit(at=context.clock.now(), cause=replace(cause, incidents=left)))
+                await context.store.commit(
+                    Commit(at=context.clock.now(), guards=GuardChanges(cause=replace(cause, incidents=left)))
+                )
             except Conflict:
                 _log.debug("cause_conflict", cause=cause.id)  # the next look decides
 
@@ -78,7 +80,11 @@ async def end_those_over(context: GuardContext) -> None:
         now = context.clock.now()
         try:
             await context.store.commit(
-                Commit(at=now, cause=replace(cause, ended=now), audit=(_over(cause, now, message),))
+                Commit(
+                    at=now,
+                    guards=GuardChanges(cause=replace(cause, ended=now)),
+                    told=Told(audit=(_over(cause, now, message),)),
+                )
             )
         except Conflict:
             _log.debug("cause_conflict", cause=cause.id)  # the next look decides
@@ -94,7 +100,7 @@ def released(cause: Cause, held: Sequence[Incident], now: datetime, user: str) -
         for each in held
         if each.status is IncidentStatus.OPEN
     ]
-    return Commit(at=now, cause=freed, audit=(_over(cause, now, message, user), *rows))
+    return Commit(at=now, guards=GuardChanges(cause=freed), told=Told(audit=(_over(cause, now, message, user), *rows)))
 
 
 async def told_once(context: GuardContext, case: Case, commit: Commit) -> Commit:
@@ -102,7 +108,7 @@ async def told_once(context: GuardContext, case: Case, commit: Commit) -> Commit
 
     What is left changed, or may be, is told in any case.
     """
-    ends, held_by = commit.incident, case.incident.held_by
+    ends, held_by = commit.progress.incident, case.incident.held_by
     escalates = ends is not None and ends.status is IncidentStatus.ESCALATED
     if ends is None or not escalates or held_by is None or held_by.awaits is not Awaits.CAUSE:
         return commit
@@ -126,9 +132,10 @@ async def servers_of(store: IncidentStore, cause: Cause) -> list[str]:
 
 def unpaged(case: Case, commit: Commit) -> Commit:
     """A commit without its pages, unless something is left changed, or may be."""
-    if commit.quarantine is not None or left_changed(replace(case, undo=(*case.undo, *commit.undo))):
+    if commit.guards.quarantine is not None or left_changed(replace(case, undo=(*case.undo, *commit.progress.undo))):
         return commit
-    return replace(commit, outgoing=tuple(each for each in commit.outgoing if each.channel is not Channel.NOTIFY))
+    left = tuple(each for each in commit.told.outgoing if each.channel is not Channel.NOTIFY)
+    return replace(commit, told=replace(commit.told, outgoing=left))
 
 
 def _oldest_page(context: GuardContext) -> datetime:
@@ -179,7 +186,7 @@ def _telling(context: GuardContext, cause: Cause, why: str, others: Sequence[Cau
     prefix = context.settings.bus.prefix
     messages = cause_messages(prefix, cause, why, now) if before is None else ()
     cause = told(cause, before or now)
-    return cause, Commit(at=now, cause=cause, audit=(entry,), outgoing=messages)
+    return cause, Commit(at=now, guards=GuardChanges(cause=cause), told=Told(audit=(entry,), outgoing=messages))
 
 
 def _told_before(cause: Cause, others: Sequence[Cause], lately: datetime, now: datetime) -> datetime | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import structlog
 
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, Progress
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.domain.inventory import Server
@@ -28,7 +28,7 @@ _log = structlog.get_logger("exmedic.recommendations")
 
 def recorded(case: Case, held: Commit, mode: Mode, baseline: Json) -> Commit:
     """The commit of a hold, with what it keeps from being done; the first time counts, as it was then."""
-    incident, state = held.incident, case.incident.state
+    incident, state = held.progress.incident, case.incident.state
     known = case.incident.recommended
     if incident is None or any(would.state == state for would in known):
         return held
@@ -44,7 +44,7 @@ def recorded(case: Case, held: Commit, mode: Mode, baseline: Json) -> Commit:
         baseline=baseline,
     )
     by_state = tuple(sorted((*known, would), key=lambda one: one.state))
-    return replace(held, incident=replace(incident, recommended=by_state))
+    return replace(held, progress=replace(held.progress, incident=replace(incident, recommended=by_state)))
 
 
 def acted(incident: Incident, state: str, step_id: str) -> Incident:
@@ -86,7 +86,7 @@ async def look(context: GuardContext, ask: Asker, before: Incident) -> None:
         _log.exception("last_look_failed", incident=before.id)
         return
     try:
-        await context.store.commit(Commit(at=seen.at, incident=replace(incident, last_look=seen)))
+        await context.store.commit(Commit(at=seen.at, progress=Progress(incident=replace(incident, last_look=seen))))
     except Conflict:
         _log.debug("last_look_conflict", incident=before.id)
 

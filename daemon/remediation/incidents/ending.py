@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, GuardChanges, Progress, Told
 from daemon.domain.incidents import Incident, IncidentStatus, Quarantine, Step, StepStatus, UndoItem, UndoStatus
 from daemon.outgoing.messages import Story, escalation_messages, state_message
 from daemon.remediation.actions.contract import Done
@@ -146,11 +146,15 @@ def abandoned(
     )
     return Commit(
         at=now,
-        incident=ended,
-        step=None if step is None else replace(step, status=StepStatus.DONE, outcome="unknown", ended_at=now),
-        undo=tuple(left),
-        release=True,
-        quarantine=quarantine,
-        audit=(about(AuditKind.ESCALATED, ended, now, detail, {}),),
-        outgoing=(state_message(prefix, ended), *escalation_messages(prefix, story, now)),
+        progress=Progress(
+            incident=ended,
+            step=None if step is None else replace(step, status=StepStatus.DONE, outcome="unknown", ended_at=now),
+            undo=tuple(left),
+            release=True,
+        ),
+        guards=GuardChanges(quarantine=quarantine),
+        told=Told(
+            audit=(about(AuditKind.ESCALATED, ended, now, detail, {}),),
+            outgoing=(state_message(prefix, ended), *escalation_messages(prefix, story, now)),
+        ),
     )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from daemon.config.guardrails import Timing
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Commit, Outgoing
+from daemon.domain.commits import Commit, Outgoing, Progress, Told
 from daemon.domain.incidents import Incident, IncidentStatus, Quarantine, Step, StepStatus, UndoItem, UndoStatus
 from daemon.domain.values import Json
 from daemon.domain.verdicts import Hold, Refuse
@@ -62,7 +62,7 @@ class Engine:
         incident = replace(
             case.incident, due_at=case.now, verify_requested=case.incident.verify_requested and not asked
         )
-        return Commit(at=case.now, incident=incident, step=case.step())
+        return Commit(at=case.now, progress=Progress(incident=incident, step=case.step()))
 
     def intend(self, case: Case, prepared: Prepared, claim: tuple[str, ...]) -> Commit:
         """The intent of an effect: step, claims, what must be put back, and why it was allowed."""
@@ -87,13 +87,14 @@ class Engine:
         intent = f"{step.action} on {step.server}, sent through {step.executor}"
         return Commit(
             at=case.now,
-            incident=replace(case.incident, due_at=case.now, waiting_for=""),
-            step=step,
-            undo=undo,
-            claim=claim,
-            audit=(
-                case.entry(AuditKind.DECISION, f"allowed: {intent}", {**figures, "facts": prepared.figures}),
-                case.entry(AuditKind.INTENT, intent, {**figures, "params": step.params, "baseline": step.baseline}),
+            progress=Progress(
+                incident=replace(case.incident, due_at=case.now, waiting_for=""), step=step, undo=undo, claim=claim
+            ),
+            told=Told(
+                audit=(
+                    case.entry(AuditKind.DECISION, f"allowed: {intent}", {**figures, "facts": prepared.figures}),
+                    case.entry(AuditKind.INTENT, intent, {**figures, "params": step.params, "baseline": step.baseline}),
+                )
             ),
         )
 
@@ -103,8 +104,10 @@ class Engine:
         # A message for each look would be noise; the bus hears of transitions.
         return Commit(
             at=case.now,
-            incident=replace(case.incident, due_at=due, waiting_for=again.detail),
-            step=replace(step, memo=again.memo or step.memo, detail=again.detail),
+            progress=Progress(
+                incident=replace(case.incident, due_at=due, waiting_for=again.detail),
+                step=replace(step, memo=again.memo or step.memo, detail=again.detail),
+            ),
         )
 
     def hold(self, case: Case, hold: Hold, began: datetime | None = None) -> Commit:
@@ -135,19 +138,16 @@ class Engine:
         if hold.verify_afresh and not leaving:
             held = self._moved(replace(case, incident=incident), HELD, hold.reason)
             incident = replace(incident, state=case.ladder.next(case.incident.state, HELD))
-            audit = (*audit, *held.audit)
+            audit = (*audit, *held.told.audit)
         elif case.incident.waiting_for == hold.reason:
             audit = ()  # asked again within seconds, and nothing is new
         lets_go = hold.lets_go and not case.pending
         told = (state_message(self._prefix, incident),) if audit else ()
         return Commit(
             at=case.now,
-            incident=incident,
-            release=lets_go,
             # What is changed keeps the server's claim; the DAG must not wait for it meanwhile.
-            release_wide=hold.lets_go and not lets_go,
-            audit=audit,
-            outgoing=told,
+            progress=Progress(incident=incident, release=lets_go, release_wide=hold.lets_go and not lets_go),
+            told=Told(audit=audit, outgoing=told),
         )
 
     def _over(self, case: Case, hold: Hold, began: datetime, first: datetime) -> datetime:
@@ -172,7 +172,11 @@ class Engine:
         commit = self.hold(fresh, replace(retry, reason=detail), step.started_at)
         fields = {"step": step.id, "action": step.action, "executor": step.executor}
         withdrawn = case.entry(AuditKind.WITHDRAWN, f"{step.action} did not happen: {detail}", fields)
-        return replace(commit, step=closed, undo=merged(commit.undo, gone), audit=(withdrawn, *commit.audit))
+        return replace(
+            commit,
+            progress=replace(commit.progress, step=closed, undo=merged(commit.progress.undo, gone)),
+            told=commit.told.after(withdrawn),
+        )
 
     def finish(self, case: Case, step: Step, done: Done, quarantine: Quarantine | None = None) -> Commit:
         """A step ends with an outcome: the next state follows. An effect that stays unknown quarantines its server."""
@@ -194,7 +198,11 @@ class Engine:
         fields = {"step": step.id, "action": step.action, "executor": step.executor, "outcome": done.outcome}
         audit = case.entry(AuditKind.OUTCOME, f"{step.action}: {done.outcome}: {done.detail}", fields)
         moved = self.move(case, done.outcome, done.detail, quarantine)
-        return replace(moved, step=closed, undo=merged(moved.undo, unchanged), audit=(audit, *moved.audit))
+        return replace(
+            moved,
+            progress=replace(moved.progress, step=closed, undo=merged(moved.progress.undo, unchanged)),
+            told=moved.told.after(audit),
+        )
 
     def conclude(self, case: Case, step: Step | None, done: Done) -> Commit:
         """A step ends with an outcome, or the state does without any step having been sent."""
@@ -215,7 +223,11 @@ class Engine:
         outcome = "more" if case.pending and quarantine is None else "left" if left_changed(case) else "done"
         audit = () if put_back else (left_entry(case, item),)
         commit = self.finish(case, step, replace(done, outcome=outcome), quarantine)
-        return replace(commit, undo=merged((item,), commit.undo), audit=(*audit, *commit.audit))
+        return replace(
+            commit,
+            progress=replace(commit.progress, undo=merged((item,), commit.progress.undo)),
+            told=commit.told.after(*audit),
+        )
 
     def close(self, case: Case, step: Step | None) -> Commit:
         """An operator closed the incident: the way out begins. A step that was reading is dropped."""
@@ -224,7 +236,7 @@ class Engine:
         if step is None:
             return commit
         dropped = replace(step, status=StepStatus.WITHDRAWN, detail=reason, ended_at=case.now)
-        return replace(commit, step=dropped)
+        return replace(commit, progress=replace(commit.progress, step=dropped))
 
     def refuse(self, case: Case, verdict: Refuse) -> Commit:
         """A gate says never: on record with the figures that decided, and the ladder goes to its way out."""
@@ -233,7 +245,7 @@ class Engine:
         figures = {"verdict": "refuse", "action": case.state.action.name, "facts": verdict.figures}
         entry = case.entry(AuditKind.DECISION, f"refused: {verdict.reason}", figures)
         moved = self.move(case, "refused", verdict.reason)
-        return replace(moved, audit=(entry, *moved.audit))
+        return replace(moved, told=moved.told.after(entry))
 
     def move(self, case: Case, outcome: str, detail: str, quarantine: Quarantine | None = None) -> Commit:
         """The state machine moves, through the way out if it leads there, and the incident ends if it is over."""
@@ -241,7 +253,11 @@ class Engine:
         if quarantine is None:
             return commit
         entry = case.entry(AuditKind.QUARANTINED, quarantine.reason, {"step": quarantine.step_id})
-        return replace(commit, quarantine=quarantine, audit=(*commit.audit, entry))
+        return replace(
+            commit,
+            guards=replace(commit.guards, quarantine=quarantine),
+            told=commit.told.then(entry),
+        )
 
     def _moved(self, case: Case, outcome: str, detail: str, quarantine: Quarantine | None = None) -> Commit:
         first = Hop(case.incident.state, outcome, case.ladder.next(case.incident.state, outcome))
@@ -263,7 +279,9 @@ class Engine:
         if parks and case.pending:
             raise ValueError(f"{target} waits for other incidents, but something is still changed")
         return Commit(
-            at=case.now, incident=incident, undo=items, release=parks, audit=tuple(audit), outgoing=tuple(told)
+            at=case.now,
+            progress=Progress(incident=incident, undo=items, release=parks),
+            told=Told(audit=tuple(audit), outgoing=tuple(told)),
         )
 
     def _ended(
@@ -303,11 +321,8 @@ class Engine:
             told += escalation_messages(self._prefix, story, case.now)
         return Commit(
             at=case.now,
-            incident=incident,
-            undo=items,
-            release=True,
-            audit=tuple(audit),
-            outgoing=tuple(told),
+            progress=Progress(incident=incident, undo=items, release=True),
+            told=Told(audit=tuple(audit), outgoing=tuple(told)),
         )
 
 

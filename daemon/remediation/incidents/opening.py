@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, Progress, Told
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.inventory import Inventory
@@ -59,10 +59,8 @@ def opened(opening: Opening, now: datetime, prefix: str) -> Commit:
         return _unhandled(incident, now, prefix, audit)
     return Commit(
         at=now,
-        incident=incident,
-        runbook=stored(ladder),
-        audit=audit,
-        outgoing=(event_message(prefix, incident, now, event), state_message(prefix, incident)),
+        progress=Progress(incident=incident, runbook=stored(ladder)),
+        told=Told(audit=audit, outgoing=(event_message(prefix, incident, now, event), state_message(prefix, incident))),
     )
 
 
@@ -79,9 +77,11 @@ def _unhandled(incident: Incident, now: datetime, prefix: str, audit: tuple[Audi
     )
     return Commit(
         at=now,
-        incident=incident,
-        audit=(*audit, about(AuditKind.ESCALATED, incident, now, incident.reason, {})),
-        outgoing=(state_message(prefix, incident), *escalation_messages(prefix, Story(incident=incident), now)),
+        progress=Progress(incident=incident),
+        told=Told(
+            audit=(*audit, about(AuditKind.ESCALATED, incident, now, incident.reason, {})),
+            outgoing=(state_message(prefix, incident), *escalation_messages(prefix, Story(incident=incident), now)),
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, GuardChanges
 from daemon.domain.errors import Conflict, StoreError
 from daemon.domain.incidents import Step
 from daemon.domain.inventory import scopes
@@ -102,7 +102,8 @@ async def _intend(session: Session, case: Case, prepared: Prepared) -> None:
         await session.commit(lambda case: services.engine.hold(case, stale))
         return
     budget = reserved(services, case, session.here(), prepared.others)
-    commit = replace(services.engine.intend(case, prepared, _scopes(session, case)), limits=budget)
+    intended = services.engine.intend(case, prepared, _scopes(session, case))
+    commit = replace(intended, guards=GuardChanges(limits=budget))
     commit = _intended(case, commit)
     try:
         committed = await services.store.commit(commit)
@@ -110,19 +111,19 @@ async def _intend(session: Session, case: Case, prepared: Prepared) -> None:
         # The incident moved on, or another one took the claim first: everything is asked afresh.
         _log.info("intent_conflict", incident=case.incident.id, why=str(conflict))
         return
-    if committed is None or commit.step is None:
+    if committed is None or commit.progress.step is None:
         raise StoreError("the store did not return the incident of an intent")
     session.incident = committed
     call = Call(
         executor=prepared.executor,
         script=prepared.script,
         args=prepared.args,
-        step_id=commit.step.id,
+        step_id=commit.progress.step.id,
         timeout=services.settings.winrm.effect_timeout,
         read_only=False,
     )
     reply = await services.shell.run(call, partial(services.pause.permit, session.here().name))
-    await _sent(session, commit.step, call.script, reply)
+    await _sent(session, commit.progress.step, call.script, reply)
 
 
 async def _sent(session: Session, step: Step, script: str, reply: Reply) -> None:
@@ -195,8 +196,8 @@ def _put_on_record(session: Session, case: Case, hold: Hold, prepared: Prepared 
 
 def _intended(case: Case, commit: Commit) -> Commit:
     """The commit of an intent: the approval that allowed it, if one did, is used up by it."""
-    incident, step = commit.incident, commit.step
+    incident, step = commit.progress.incident, commit.progress.step
     if incident is None or step is None:
         return commit
     done = recommendations.acted(incident, case.incident.state, step.id)
-    return replace(commit, incident=used(done))
+    return replace(commit, progress=replace(commit.progress, incident=used(done)))

@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, Progress
 from daemon.domain.errors import Conflict, StoreError
 from daemon.domain.incidents import IncidentStatus
 from daemon.remediation.guardrails import causes
@@ -112,7 +112,7 @@ class Runner:
         else:
             # It only looked whether it is over; it looks again later, and nobody is paged twice.
             later = now + timedelta(seconds=self._parts.settings.timing.latch_recheck)
-            commit = Commit(at=now, incident=replace(incident, due_at=later))
+            commit = Commit(at=now, progress=Progress(incident=replace(incident, due_at=later)))
         try:
             await store.commit(commit)
         except Conflict:

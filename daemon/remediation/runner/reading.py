@@ -6,7 +6,7 @@ from datetime import timedelta
 import structlog
 
 from daemon.domain.audit import AuditKind
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, GuardChanges, Progress, Told
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Step
 from daemon.domain.values import Json
@@ -84,7 +84,7 @@ async def watch(session: Session) -> None:
     due = None if over else later
     fresh = replace(incident, latched=not over, due_at=due, verify_requested=False, watched=seen)
     try:
-        await session.services.store.commit(Commit(at=now, incident=fresh, audit=audit))
+        await session.services.store.commit(Commit(at=now, progress=Progress(incident=fresh), told=Told(audit=audit)))
     except Conflict:
         _log.debug("latch_conflict", incident=incident.id)  # something joined meanwhile; it is still due
 
@@ -116,4 +116,6 @@ async def _settle_quarantine(session: Session, case: Case) -> None:
     if isinstance(evidence, Done | Withdrawn) and getattr(evidence, "outcome", "") != "unknown":
         message = f"quarantine lifted by evidence: {evidence.detail}"
         entry = about(AuditKind.QUARANTINE_LIFTED, case.incident, case.now, message, {})
-        await session.services.store.commit(Commit(at=case.now, lift=case.incident.server, audit=(entry,)))
+        await session.services.store.commit(
+            Commit(at=case.now, guards=GuardChanges(lift=case.incident.server), told=Told(audit=(entry,)))
+        )

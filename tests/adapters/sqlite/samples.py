@@ -1,19 +1,31 @@
 """Records with everything filled in that a test does not care about, and every read of a store at once."""
 # ruff: noqa: ANN401 - `changes` are fields of the record, checked by its constructor at run time
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from daemon.domain.alerts import Alert, Received, Source
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.causes import Cause, CauseKind
-from daemon.domain.commits import Aside, Channel, Commit, Deferred, Outgoing
+from daemon.domain.commits import (
+    AlertChanges,
+    Aside,
+    Channel,
+    Commit,
+    Deferred,
+    GuardChanges,
+    Outgoing,
+    Progress,
+    Told,
+)
 from daemon.domain.incidents import Incident, IncidentStatus, Key, Quarantine, Step, StoredRunbook, UndoItem
 from daemon.domain.store import Store
 from daemon.domain.values import Json
 from daemon.domain.windows import Span, Window, WindowKind
 from statemachines.actions import Effect
+
+Part = TypeVar("Part", Progress, AlertChanges, GuardChanges, Told)
 
 NOW = datetime(2026, 11, 2, 3, 4, 5, 678901, tzinfo=UTC)
 SERVER = "mbx1.contoso.lab"
@@ -172,8 +184,21 @@ def runbook(content_hash: str = "abc") -> StoredRunbook:
     return StoredRunbook(hash=content_hash, name="pop-mailbox", text="states: {}\n")
 
 
-def work(**parts: Any) -> Commit:
-    return Commit(at=NOW, **parts)
+def work(at: datetime = NOW, **changes: Any) -> Commit:
+    """A unit of work of these fields, each in the part that has it."""
+
+    def part(record: type[Part]) -> Part:
+        return record(**{each.name: changes.pop(each.name) for each in fields(record) if each.name in changes})
+
+    unit = Commit(
+        at=at,
+        progress=part(Progress),
+        alerts=part(AlertChanges),
+        guards=part(GuardChanges),
+        told=part(Told),
+    )
+    assert not changes, f"no part of a commit: {sorted(changes)}"
+    return unit
 
 
 async def begin(store: Store, incident_id: str = "i1", server: str = SERVER, step_id: str = "s1") -> Incident:

@@ -137,7 +137,7 @@ causes = st.builds(
     version=st.integers(0, 2),
 )
 commits = st.builds(
-    Commit,
+    samples.work,
     at=times,
     incident=sometimes(incidents),
     step=sometimes(steps),
@@ -208,9 +208,10 @@ class BothStores(RuleBasedStateMachine):
 
     @rule(commit=commits, version=st.sampled_from([None, None, None, 0, 1, 2]))
     def commit(self, commit: Commit, version: int | None) -> None:
-        if commit.incident is not None:
-            incident = self.current(commit.incident) if version is None else replace(commit.incident, version=version)
-            commit = replace(commit, incident=incident)
+        incident = commit.progress.incident
+        if incident is not None:
+            incident = self.current(incident) if version is None else replace(incident, version=version)
+            commit = replace(commit, progress=replace(commit.progress, incident=incident))
         self.both(lambda store: store.commit(commit))
 
     @rule(incident_id=incident_ids, server=servers)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.config.guardrails import Budgets
-from daemon.domain.commits import Commit, Limit
+from daemon.domain.commits import Commit, GuardChanges, Limit, Progress
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import IncidentStatus, StepStatus
 from daemon.domain.inventory import Inventory, Role, Server
@@ -87,19 +87,25 @@ def replace_budget(**changes: int) -> Budgets:
 async def intend(store: Store, number: int, here: Server, disruption: Disruption, minutes: int) -> bool:
     """One incident on a server that does one thing, and ends; whether its budget allowed it."""
     now, name = NOW + timedelta(minutes=minutes), f"i{number}"
-    await store.commit(Commit(at=now, incident=samples.on(here.name, name)))
+    await store.commit(Commit(at=now, progress=Progress(incident=samples.on(here.name, name))))
     stored = await store.incident(name)
     step = samples.step(
         f"{name}-1", incident_id=name, server=here.name, action=ACTIONS_OF[disruption][0], started_at=now
     )
     budget = limits(disruption, here, FLEET, BUDGETS, now)
     try:
-        acting = await store.commit(Commit(at=now, incident=stored, step=step, claim=(here.name,), limits=budget))
+        acting = await store.commit(
+            Commit(
+                at=now,
+                progress=Progress(incident=stored, step=step, claim=(here.name,)),
+                guards=GuardChanges(limits=budget),
+            )
+        )
     except Conflict:
         acting, step = stored, replace(step, executor="", status=StepStatus.DONE)
     assert acting is not None
     ended = replace(acting, status=IncidentStatus.RESOLVED, due_at=None)
-    await store.commit(Commit(at=now, incident=ended, step=replace(step, status=StepStatus.DONE)))
+    await store.commit(Commit(at=now, progress=Progress(incident=ended, step=replace(step, status=StepStatus.DONE))))
     return bool(step.executor)
 
 

@@ -248,11 +248,11 @@ class _Meets(MemoryStore):
     other: Commit | None = None  #: by somebody else
 
     async def commit(self, commit: Commit) -> Incident | None:
-        if commit.cause is not None and self.other is None and not self.dies:
+        if commit.guards.cause is not None and self.other is None and not self.dies:
             self.other = commit
             await super().commit(commit)
         result = await super().commit(commit)
-        if commit.cause is not None and self.dies:
+        if commit.guards.cause is not None and self.dies:
             raise Crash
         return result
 

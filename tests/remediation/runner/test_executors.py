@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config.guardrails import ActionClass, ModeRule, Safety
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Commit, GuardChanges
 from daemon.domain.incidents import IncidentStatus, Quarantine
 from daemon.domain.ports import Call, Permit, Reply, ReplyKind
 from daemon.domain.verdicts import Mode
@@ -32,7 +32,7 @@ async def quarantine(daemon: Daemon, *servers: str) -> None:
     step, now = (await daemon.steps())[0], daemon.clock.now()
     for server in servers:
         held = Quarantine(server=server, incident_id="i1", step_id=step.id, reason="an answer was lost", since=now)
-        await daemon.store.commit(Commit(at=now, quarantine=held))
+        await daemon.store.commit(Commit(at=now, guards=GuardChanges(quarantine=held)))
     daemon.world.calls.clear()
 
 

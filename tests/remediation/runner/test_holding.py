@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from daemon.domain.commits import Channel, Commit
+from daemon.domain.commits import Channel, Commit, Progress
 from daemon.domain.incidents import IncidentStatus
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
@@ -63,7 +63,7 @@ async def test_a_pause_that_comes_between_intent_and_send_withholds_the_effect(d
 
     async def commit_then_pause(unit: Commit) -> object:
         committed = await commit(unit)
-        if unit.claim:
+        if unit.progress.claim:
             daemon.pause.pause("by ada: now")
             daemon.store.commit = commit  # type: ignore[method-assign]  # the test stands in between
         return committed
@@ -138,7 +138,9 @@ async def test_an_operator_can_close_an_incident_and_what_it_changed_is_put_back
     host.sick, host.cured_by = True, ""
     await daemon.alert(MBX1)
     incident = await daemon.drive(lambda incident: incident.state == "reboot.moved")
-    await daemon.store.commit(Commit(at=daemon.clock.now(), incident=replace(incident, close_by="ada")))
+    await daemon.store.commit(
+        Commit(at=daemon.clock.now(), progress=Progress(incident=replace(incident, close_by="ada")))
+    )
     incident = await daemon.drive()
     assert incident.status is IncidentStatus.CANCELLED
     assert "closed by ada" in incident.reason
