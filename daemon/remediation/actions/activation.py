@@ -34,7 +34,7 @@ class HoldsCopies:
     """The action `holds_copies`: whatever may hold a database copy counts as a Mailbox server."""
 
     async def poll(self, ctx: Context, memo: Json) -> Done | Again:
-        """Yes, if either the inventory or the server itself says Mailbox."""
+        """`yes` if the inventory or the server itself says Mailbox, else `no`; Again when it did not answer."""
         if Role.MAILBOX in ctx.server.roles:
             return Done(outcome="yes", detail=f"{ctx.server.name} is a Mailbox server in the inventory")
         heard = await ctx.peer("database_copies", {}, DatabaseCopies)
@@ -49,7 +49,7 @@ class StopActivation:
     """The action `stop_activation`. Evidence: the flag as read back."""
 
     async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
-        """See that the DAG can spare the server, and that each active database has somewhere to go."""
+        """The command that blocks and moves, if the DAG can spare the server and each database has a place to go."""
         known = await met(ctx, MOVE, service=str(ctx.params["service"]))
         if not isinstance(known, Met):
             return known
@@ -69,13 +69,13 @@ class StopActivation:
         )
 
     def _after_all(self, ctx: Context, known: Met) -> Done:
-        """Exchange has finished an earlier step of ours whose client was gone: its databases are those to look for."""
+        """Done, with the databases to look for: Exchange finished an earlier step of ours whose client was gone."""
         moving = {str(name) for step in ctx.senders for name in step.baseline["databases"]} | {*known.databases()}
         detail = f"activation on {ctx.server.name} was blocked after all by an earlier step"
         return Done(outcome="done", detail=detail, result={"databases": sorted(moving)})
 
     def accept(self, step: Step, result: Json) -> Done | Again:
-        """The script answers with the flag read back."""
+        """Done if the script set the flag, refused if somebody else just did; Again if it does not show it set."""
         set_ = answer_of(result, Activation)
         if set_ is None or not set_.after:
             return Again(after=5.0, detail="the answer does not show activation blocked")
@@ -85,7 +85,7 @@ class StopActivation:
         return _stopped(step)
 
     async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
-        """The step began and the flag reads true: done. It can no longer be set by us: it never happened.
+        """Done if the step began and the flag reads true, withdrawn if it can no longer set it; else Again.
 
         A flag that reads true although the step never began was set by somebody else, who is working there.
         """
@@ -124,7 +124,7 @@ class CheckMoved:
     """The action `check_moved`. The flag, no active copy here, and every database that was active Mounted elsewhere."""
 
     async def poll(self, ctx: Context, memo: Json) -> Done | Again:
-        """Look once; a move takes tens of seconds for each database."""
+        """Done once nothing of the move is missing, else Again; it takes tens of seconds for each database."""
         heard = await ctx.peer("database_copies", {}, DatabaseCopies)
         if isinstance(heard, Unheard):
             return Again(after=backoff(memo), detail=heard.detail, memo=polled(memo), if_late=heard.outcome)

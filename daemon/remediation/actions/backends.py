@@ -57,7 +57,7 @@ class FindBackends:
     """
 
     async def poll(self, ctx: Context, memo: Json) -> Done | Again:
-        """First run the probe, then read the log until its lines are there."""
+        """The servers that the probe was proxied to; Again until the probe has run and the log has its lines."""
         return await (self._read(ctx, memo) if "since" in memo else self._probe(ctx, memo))
 
     async def _probe(self, ctx: Context, memo: Json) -> Done | Again:
@@ -112,7 +112,7 @@ class FindBackends:
 
 
 def _narrowed(clocks: tuple[Heard[ServerState], Heard[ServerState]], results: list[ProbeResult]) -> tuple[str, str]:
-    """The time in which the probe ran, on the server's own clock."""
+    """The beginning and the end of the time in which the probe ran, on the server's own clock."""
     first, last = clocks[0].clock, clocks[1].clock
     since, until = first, last
     for result in results:
@@ -122,7 +122,7 @@ def _narrowed(clocks: tuple[Heard[ServerState], Heard[ServerState]], results: li
 
 
 def names(log: ProtocolLog, inventory: Inventory) -> Named:
-    """The servers that the log's rows name. Fields are found by the names in the log's own header."""
+    """The servers that the log's rows name, all empty if none. Fields are found by the names in its own header."""
     columns = [name.strip().lower() for name in log.columns]
     telling = [columns.index(name) for name in TELLING if name in columns]
     if not log.files:
@@ -148,7 +148,7 @@ def names(log: ProtocolLog, inventory: Inventory) -> Named:
 
 
 def _qualified(text: str, inventory: Inventory) -> Iterator[str]:
-    """Servers of the inventory that are named in full anywhere. Domains of users look like servers, so no others."""
+    """Servers of the inventory that are named in full anywhere; no others: domains of users look like servers."""
     names = (name.strip(".-") for run in RUN.findall(text) for name in run.split(".."))
     return (name for name in names if "." in name and inventory.find(name) is not None)
 
@@ -157,7 +157,7 @@ class CheckPop:
     """The action `check_pop`: Get-ServerHealth POP* on each of the servers."""
 
     async def poll(self, ctx: Context, memo: Json) -> Done | Again:
-        """Ask for all of them once. One Unhealthy monitor is enough; all healthy needs an answer about each."""
+        """Unhealthy if one monitor is, healthy if each server has answered that all of its are; else Again."""
         sick: list[Sick] = []
         doubts: list[Again] = []
         for name in ctx.params["servers"]:
@@ -184,7 +184,7 @@ class CheckPop:
 
 
 def _own(ctx: Context, sick: Sick) -> bool:
-    """This incident's own monitor, where the server proxied to itself: it must not wait for itself."""
+    """Whether it is this incident's own monitor, where the server proxied to itself: it must not wait for itself."""
     return Key.of(sick.server, sick.health_set, sick.monitor) == ctx.incident.key
 
 

@@ -41,7 +41,7 @@ class Sick:
 
     @property
     def told(self) -> Json:
-        """As a state produces it."""
+        """The monitor as JSON, as a state produces it."""
         return {"server": self.server, "health_set": self.health_set, "monitor": self.monitor}
 
 
@@ -53,13 +53,13 @@ class Family(Protocol):
         ...
 
     async def standing(self, incident_id: str) -> Incident | None:
-        """How an incident stands."""
+        """The incident as it stands; None when the store does not have it."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The step is over."""
+    """The outcome of a step that is over, and what it produced."""
 
     outcome: str
     detail: str
@@ -137,15 +137,15 @@ class Context:
     dependencies: tuple[Dependency, ...] = ()  #: of the server's monitors; asked before what disrupts
 
     async def itself(self, script: str, args: Json, model: type[T]) -> Heard[T] | Unheard:
-        """Ask the incident's server about itself."""
+        """What the incident's server says of itself, or why nothing was heard."""
         return await self.ask.ask(self.server.name, script, args, model, self.step_id)
 
     async def peer(self, script: str, args: Json, model: type[T]) -> Heard[T] | Unheard:
-        """Ask another server about the incident's server."""
+        """What another server says of the incident's server, or why nothing was heard."""
         return await self.ask.about(self.server, script, {"server": self.server.name, **args}, model, self.step_id)
 
     async def of_server(self, step: Step | None, script: str, model: type[T]) -> Heard[T] | Unheard:
-        """Ask about the incident's server: the executor of a sent step, if one is given, else any peer.
+        """What is said of the incident's server by the executor of a sent step, if one is given, else by any peer.
 
         Another server than the executor may not see its change in Active Directory yet (docs/adr/0008).
         """
@@ -155,7 +155,7 @@ class Context:
         return await self.ask.ask(step.executor, script, args, model, f"{step.id}.settle")
 
     def not_after(self, clock: datetime) -> str:
-        """Until when, on the executing server's own clock, an effect may still begin."""
+        """The moment, on the executing server's own clock, after which an effect may not begin any more."""
         return timestamp(clock + timedelta(seconds=self.timing.send_window))
 
 
@@ -163,7 +163,7 @@ class ReadAction(Protocol):
     """An action that only reads."""
 
     async def poll(self, ctx: Context, memo: Json) -> Done | Again:
-        """Look once. `memo` is what the last poll left, empty at first."""
+        """The outcome if this look decides it, else Again. `memo` is what the last poll left, empty at first."""
         ...
 
 
@@ -171,15 +171,15 @@ class EffectAction(Protocol):
     """An action with an effect."""
 
     async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
-        """Read the facts and ask the gates. Done: it turned out that there is nothing to do."""
+        """The command to send, or what the facts and gates say against it. Done: there is nothing to do."""
         ...
 
     def accept(self, step: Step, result: Json) -> Done | Again:
-        """Understand the script's answer. Again: not understood, so settle by evidence."""
+        """The outcome that the script's answer tells. Again: it is not understood, so evidence settles it."""
         ...
 
     async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
-        """Find out from evidence what became of a step whose answer was lost."""
+        """What became of a step whose answer was lost, by evidence; Again while nothing proves it."""
         ...
 
 
@@ -194,7 +194,7 @@ def polled(memo: Json, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - a me
 
 
 def last_of(transcript: list[Json]) -> list[Json]:
-    """The last answers that together stay within `RAW_LIMIT`."""
+    """The last answers that together stay within `RAW_LIMIT`; empty when the very last goes beyond it."""
     kept: list[Json] = []
     size = 0
     for heard in reversed(transcript):

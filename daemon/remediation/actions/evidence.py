@@ -8,7 +8,7 @@ from daemon.remediation.actions.contract import Context
 
 
 async def traces(ctx: Context, step: Step) -> Heard[StepRunning] | Unheard:
-    """What a lost effect has left on its executor."""
+    """What a lost effect has left on its executor, or why nothing was heard."""
     return await ctx.ask.ask(step.executor, "step_running", {"step": step.id}, StepRunning, f"{step.id}.settle")
 
 
@@ -24,7 +24,7 @@ async def still_possible(ctx: Context, step: Step) -> str:
 
 
 def may_still_happen(step: Step, heard: Heard[StepRunning] | Unheard) -> str:
-    """What `still_possible` concludes from the traces."""
+    """Why a lost effect may still happen, by these traces; empty when it no longer can."""
     if isinstance(heard, Unheard):
         return f"cannot tell whether {step.executor} still runs it: {heard.detail}"
     if heard.answer.running:

@@ -17,7 +17,7 @@ class Triage:
     """The action `triage`: step 2b of "Verifying the issue still exists" for an alert that names only a health set."""
 
     async def poll(self, ctx: Context, memo: Json) -> Done | Again:
-        """Ask for all POP* monitors of the server, once."""
+        """Unhealthy with the sick POP* monitors of the server if it has any, healthy if it has none; else Again."""
         heard = await ctx.peer("server_health", {"health_sets": [POP]}, ServerHealth)
         if isinstance(heard, Unheard):
             return Again(after=backoff(memo), detail=heard.detail, memo=polled(memo), if_late=heard.outcome)
@@ -36,13 +36,13 @@ class Triage:
 
 
 def unhealthy(rows: list[HealthRow], server: str) -> list[Sick]:
-    """The monitors with an Unhealthy row that is not stale, each once."""
+    """The monitors with an Unhealthy row that is not stale, each once; empty when there are none."""
     bad = [row for row in rows if row.alert_value.lower() == "unhealthy" and not row.is_stale]
     return list(dict.fromkeys(Sick(server=server, health_set=row.health_set, monitor=row.name) for row in bad))
 
 
 async def others(ctx: Context) -> list[Sick]:
-    """The other POP* monitors of the server that are unhealthy now: one alert can hide more of them.
+    """The other POP* monitors of the server that are unhealthy now; empty when there are none. One alert can hide more.
 
     An answer that is not understood hides them until their own alerts come.
     """
@@ -57,7 +57,7 @@ class Heal:
     """The action `heal`."""
 
     async def poll(self, ctx: Context, memo: Json) -> Done | Again:
-        """Have each sick monitor's incident, and look how they stand."""
+        """Healed once each sick monitor's incident is resolved, not healed if one ended otherwise; else Again."""
         if ctx.incident.parent:
             return Done(
                 outcome="refused", detail=f"incident {ctx.incident.parent} waits for this one, so it waits for none"

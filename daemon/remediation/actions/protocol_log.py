@@ -27,7 +27,7 @@ class ProtocolLogOn:
     """The action `protocol_log_on`. Evidence: ProtocolLogEnabled as read back."""
 
     async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
-        """Read the earlier value: already on is not ours to switch off."""
+        """The command that switches the log on. Done if it is on already: then it is not ours to switch off."""
         heard = await ctx.peer("pop_settings", {}, PopSettings)
         if isinstance(heard, Unheard):
             return Unready(detail=heard.detail, if_late=heard.outcome)
@@ -52,7 +52,7 @@ class ProtocolLogOn:
         )
 
     def accept(self, step: Step, result: Json) -> Done | Again:
-        """The script answers with the value read back."""
+        """Done if the script switched it on, refused if somebody else just did; Again if it does not show it on."""
         set_ = answer_of(result, ProtocolLogSet)
         if set_ is None or not set_.after:
             return Again(after=5.0, detail="the answer does not show the protocol log on")
@@ -62,7 +62,7 @@ class ProtocolLogOn:
         return _on(step)
 
     async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
-        """Reads on: done. Reads off: sent again, but only once the first can no longer happen.
+        """Done if it reads on, withdrawn if it reads off and the first can no longer happen; else Again.
 
         What is withdrawn is not undone, so a change that came late would be left on for ever.
         """
@@ -102,7 +102,7 @@ class RestartAfterwards:
         return f"Invoke-Command -ComputerName {item.server} {{ Restart-Service {service} }}"
 
     async def prepare(self, ctx: Context, item: UndoItem) -> Prepared | Refuse | Unready | Done:
-        """See that the log is off, and read the service's process."""
+        """The command that restarts the service, once the log is off. Done if it is stopped on purpose."""
         settings = await ctx.peer("pop_settings", {}, PopSettings)
         if isinstance(settings, Unheard):
             return Unready(detail=settings.detail, if_late=settings.outcome)
@@ -129,14 +129,14 @@ class RestartAfterwards:
         )
 
     def accept(self, step: Step, result: Json) -> Done | Again:
-        """The script answers once the service runs again."""
+        """Done if the answer shows a new process of the service, else Again."""
         return self._restart.accept(step, result)
 
     async def settle(self, ctx: Context, step: Step, item: UndoItem) -> Done | Again | Withdrawn:
-        """By the service's process, like any restart."""
+        """What became of the restart, by the service's process, like that of any other."""
         return await self._restart.settle(replace(ctx, params={"service": item.applied["service"]}), step)
 
 
 def _stopped_on_purpose(service: ServiceState) -> bool:
-    """Stopped, and nobody meant it to run; one that hung in our own restart is started again."""
+    """Whether it was stopped and nobody meant it to run; one that hung in our own restart is started again."""
     return service.status.lower() == "stopped" and service.start_type.lower() != "automatic"

@@ -37,7 +37,7 @@ class Reboot:
     """The action `reboot`. Evidence: the boot time, and Windows' record of a requested restart (event 1074)."""
 
     async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
-        """See that others can carry its load, and, where it may hold copies, that nothing is active on it."""
+        """The command that reboots, if others can carry its load and, where it may hold copies, none is active."""
         mailbox = Role.MAILBOX in ctx.server.roles
         asked = REBOOT_MAILBOX if mailbox else REBOOT_CLIENT_ACCESS
         known = await met(ctx, asked, service=str(ctx.params["service"]))
@@ -59,14 +59,14 @@ class Reboot:
         )
 
     def accept(self, step: Step, result: Json) -> Done | Again:
-        """Windows has accepted the reboot; `wait_until_back` sees it through."""
+        """Done if Windows has accepted the reboot, which `wait_until_back` sees through; else Again."""
         rebooting = answer_of(result, Rebooting)
         if rebooting is None or not rebooting.accepted:
             return Again(after=15.0, detail="the answer does not show that the reboot was accepted")
         return _rebooting(step, "the reboot was accepted")
 
     async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
-        """A boot, or a recorded request for one, later than the intent: done. Neither, and none can begin: never."""
+        """Done by a boot, or a request for one, after the intent; withdrawn if none is or can begin; else Again."""
         possible = await still_possible(ctx, step)
         heard = await ctx.itself("server_state", {"services": []}, ServerState)
         if isinstance(heard, Unheard):
@@ -98,7 +98,7 @@ class WaitUntilBack:
     """The action `wait_until_back`: the whole list twice, a minute apart."""
 
     async def poll(self, ctx: Context, memo: Json) -> Done | Again:
-        """Look once at boot time, services and copies."""
+        """Done once boot time, services and copies were as they must be twice, a while apart; else Again."""
         missing = await self._missing(ctx)
         if missing:
             after = backoff(memo, first=10.0, most=30.0)

@@ -19,7 +19,7 @@ class RestartService:
     """The action `restart_service`. Evidence: when the service's process began; Windows gives its id out again."""
 
     async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
-        """See that the server may be touched and that the service is meant to run; note its process."""
+        """The command that restarts, with the process before it, if the server may be touched and has the service."""
         name = str(ctx.params["service"])
         known = await met(ctx, RESTART, service=name)
         if not isinstance(known, Met):
@@ -38,14 +38,14 @@ class RestartService:
         )
 
     def accept(self, step: Step, result: Json) -> Done | Again:
-        """The script answers once the service runs again."""
+        """Done if the answer shows a new process of the service, else Again."""
         restarted = answer_of(result, RestartedService)
         if restarted is None or not _restarted(restarted.service, step):
             return Again(after=5.0, detail="the answer does not show a new process")
         return _done(restarted.service)
 
     async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
-        """A new process: done. The old one, and the restart no longer possible: it never happened."""
+        """Done by a new process, failed by none, withdrawn by the old one if no restart can begin; else Again."""
         name = str(ctx.params["service"])
         possible = await still_possible(ctx, step)
         heard = await ctx.itself("server_state", {"services": [name]}, ServerState)
@@ -77,7 +77,7 @@ def baseline(service: ServiceState, clock: datetime, not_after: str) -> Json:
 
 
 def _restarted(service: ServiceState, step: Step) -> bool:
-    """Running in a process that began later than the one of the baseline, or, where none ran, after the baseline."""
+    """Whether its process began later than the one of the baseline, or, where none ran, after the baseline."""
     before = step.baseline["started_at"] or step.baseline["clock"]
     return (
         service.status.lower() == "running"
@@ -87,7 +87,7 @@ def _restarted(service: ServiceState, step: Step) -> bool:
 
 
 def _is_the_old_one(service: ServiceState, step: Step) -> bool:
-    """Running in the very process of the baseline. What began earlier is another one, started by a clock set back."""
+    """Whether its process is that of the baseline. What began earlier is another, started by a clock set back."""
     if service.started_at is None or step.baseline["started_at"] is None:
         return False
     same_start = service.started_at == moment(str(step.baseline["started_at"]))

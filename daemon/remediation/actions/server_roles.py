@@ -12,7 +12,7 @@ class ServerRoles:
     """The action `server_roles`: the inventory's answer, if the server agrees with it."""
 
     async def poll(self, ctx: Context, memo: Json) -> Done | Again:
-        """Ask Exchange once, and compare."""
+        """The roles as outcome if inventory and Exchange agree, failed if not; Again when Exchange did not say."""
         heard = await ctx.peer("exchange_server", {}, ExchangeServer)
         if isinstance(heard, Unheard):
             return Again(after=backoff(memo), detail=heard.detail, memo=polled(memo), if_late=heard.outcome)

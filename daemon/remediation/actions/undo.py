@@ -72,7 +72,7 @@ class _Value:
         return self.command.format(server=item.server, value="$true" if item.earlier[self.key] else "$false")
 
     async def prepare(self, ctx: Context, item: UndoItem) -> Prepared | Refuse | Unready | Done:
-        """Whoever sees the change puts it back; that it is gone is believed of those only who would see it."""
+        """The command, sent through whoever sees the change. Done if one who would see it says that it is gone."""
         silent = "" if ctx.senders else "nobody is known to have changed it"
         for executor in dict.fromkeys(step.executor for step in ctx.senders):
             sender = next(step for step in ctx.senders if step.executor == executor)
@@ -89,7 +89,7 @@ class _Value:
         return self._as_it_was(item)
 
     async def _from_others(self, ctx: Context, item: UndoItem, silent: str) -> Prepared | Unready | Done:
-        """A server that made the change cannot be asked."""
+        """The command, or why none is sent, by what others see of a change whose own server cannot be asked."""
         now, heard = await self.read(ctx, None)
         if isinstance(heard, Unheard):
             return Unready(detail=heard.detail, if_late=heard.outcome)
@@ -133,7 +133,7 @@ class _Value:
         return Done(outcome="done", detail=f"{self.name} on {step.server} is again {self.words[set_.after]}")
 
     async def settle(self, ctx: Context, step: Step, item: UndoItem) -> Done | Again | Withdrawn:
-        """An idempotent change: read back; not there yet means that it may be sent again."""
+        """Done if it reads as put back, else withdrawn: an idempotent change may be sent again."""
         now, heard = await self.read(ctx, step)
         if isinstance(heard, Unheard):
             # Idempotent: another server may carry it out, so an executor that is gone does not block the way out.
@@ -180,16 +180,16 @@ class Undo:
     """The action `undo`, for one recorded change: `Context.item`."""
 
     async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
-        """Read the value: already the earlier one means nothing to do; one that is not ours is left alone."""
+        """The command that puts it back, unless it is no longer ours by then. Done if it is as it was already."""
         item = _item(ctx)
         return await _reversal(item.setting).prepare(ctx, item)
 
     def accept(self, step: Step, result: Json) -> Done | Again:
-        """Understand the script's answer."""
+        """The outcome that the script's answer tells; Again when it is not understood."""
         return _reversal(str(step.baseline["setting"])).accept(step, result)
 
     async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
-        """Find out what became of a step whose answer was lost."""
+        """What became of a step whose answer was lost; Again while nothing proves it."""
         item = _item(ctx)
         return await _reversal(item.setting).settle(ctx, step, item)
 

@@ -19,7 +19,7 @@ class WatchMonitor:
     """
 
     async def poll(self, ctx: Context, memo: Json) -> Done | Again:
-        """Look at the monitor's rows once."""
+        """The outcome once the monitor was Healthy, Unhealthy or without a verdict for long enough; else Again."""
         health = await ctx.peer("server_health", {"health_sets": [ctx.incident.health_set]}, ServerHealth)
         seen = monitor_look(ctx, health)
         waiting = moment(memo["waiting_since"]) if "waiting_since" in memo else ctx.now
@@ -45,7 +45,7 @@ def _remaining(ctx: Context, memo: Json, seen: Look, begun: Json) -> Done | Agai
 
 
 def _not_healthy(ctx: Context, memo: Json, seen: Look, waited: timedelta, begun: Json) -> Done | Again:
-    """Only a monitor that says Unhealthy, and keeps saying so, is unhealthy: a reboot may follow from it.
+    """Unhealthy if the monitor keeps saying so, as a reboot may follow; unknown if it says nothing; else Again.
 
     Disabled, Repairing, Unknown and the like are no verdict: they are looked at again, and escalate in the end.
     """

@@ -57,7 +57,7 @@ class Engine:
         self._prefix = prefix
 
     def read(self, case: Case) -> Commit:
-        """A reading step begins."""
+        """The commit by which a reading step begins."""
         asked = case.state.action.name == "verify" and case.incident.verify_requested
         incident = replace(
             case.incident, due_at=case.now, verify_requested=case.incident.verify_requested and not asked
@@ -65,7 +65,7 @@ class Engine:
         return Commit(at=case.now, progress=Progress(incident=incident, step=case.step()))
 
     def intend(self, case: Case, prepared: Prepared, claim: tuple[str, ...]) -> Commit:
-        """The intent of an effect: step, claims, what must be put back, and why it was allowed."""
+        """The commit of an effect's intent: step, claims, what must be put back, and why it was allowed."""
         step = case.step(prepared.executor, prepared.baseline)
         if case.state.action.puts_back:
             step = replace(step, params={"item": case.pending[0].id})
@@ -99,7 +99,7 @@ class Engine:
         )
 
     def poll_again(self, case: Case, step: Step, again: Again) -> Commit:
-        """Nothing is decided yet: look again later, but not later than the deadline."""
+        """The commit that decides nothing yet: it looks again later, at the latest at the deadline."""
         due = min(case.now + timedelta(seconds=again.after), step.deadline_at)
         # A message for each look would be noise; the bus hears of transitions.
         return Commit(
@@ -111,7 +111,7 @@ class Engine:
         )
 
     def hold(self, case: Case, hold: Hold, began: datetime | None = None) -> Commit:
-        """A gate says not now. Past the deadline of the hold its outcome follows instead.
+        """The commit of a gate's not now; past the deadline of the hold, that of its outcome instead.
 
         `began`: when what is held began to be tried, if that was earlier than now.
         """
@@ -151,7 +151,7 @@ class Engine:
         )
 
     def _over(self, case: Case, hold: Hold, began: datetime, first: datetime) -> datetime:
-        """When a hold that began then, after others since `first`, has waited long enough."""
+        """The moment at which a hold that began then, after others since `first`, has waited long enough."""
         # Each kind of hold has its own time, and all of them together have that of the longest: none waits for ever.
         # What a window forbade anyway was no wait: its time does not count.
         watched = self._timing.observe_deadline if case.incident.recommended else 0.0
@@ -159,7 +159,7 @@ class Engine:
         return min(passed(began, hold.deadline, case.closed), passed(first, longest, case.closed))
 
     def withdraw(self, case: Case, step: Step, detail: str, retry: Hold, *, may_finish: bool) -> Commit:
-        """The effect provably did not happen: the step ends without an outcome.
+        """The commit of an effect that provably did not happen: the step ends without an outcome.
 
         `may_finish`: it was begun, so Exchange may still finish the change although its client is gone. Then the change
         stays to be put back, until a look later on shows that it was not made.
@@ -179,7 +179,7 @@ class Engine:
         )
 
     def finish(self, case: Case, step: Step, done: Done, quarantine: Quarantine | None = None) -> Commit:
-        """A step ends with an outcome: the next state follows. An effect that stays unknown quarantines its server."""
+        """The commit of a step's outcome and the next state. An effect that stays unknown quarantines its server."""
         quarantine = quarantine or quarantine_for(case, step, done)
         closed = replace(
             step,
@@ -205,13 +205,13 @@ class Engine:
         )
 
     def conclude(self, case: Case, step: Step | None, done: Done) -> Commit:
-        """A step ends with an outcome, or the state does without any step having been sent."""
+        """The commit of an outcome: of the step, or of a state that needed none to be sent."""
         if case.state.action.puts_back:
             return self.finish_undo(case, step, done)
         return self.finish(case, step or case.step(), done)
 
     def finish_undo(self, case: Case, step: Step | None, done: Done) -> Commit:
-        """One recorded change was put back, or is left; the way out goes on with the next one."""
+        """The commit of one change that was put back, or is left; the way out goes on with the next one."""
         item = case.pending[0]
         step = step or replace(case.step(), params={"item": item.id})
         quarantine = quarantine_for(case, step, done)
@@ -230,7 +230,7 @@ class Engine:
         )
 
     def close(self, case: Case, step: Step | None) -> Commit:
-        """An operator closed the incident: the way out begins. A step that was reading is dropped."""
+        """The commit by which an operator's close begins the way out. A step that was reading is dropped."""
         reason = f"closed by {case.incident.close_by}"
         commit = self.move(case, CLOSE, reason)
         if step is None:
@@ -239,7 +239,7 @@ class Engine:
         return replace(commit, progress=replace(commit.progress, step=dropped))
 
     def refuse(self, case: Case, verdict: Refuse) -> Commit:
-        """A gate says never: on record with the figures that decided, and the ladder goes to its way out."""
+        """The commit of a gate's never, with the figures that decided: the ladder goes to its way out."""
         if case.state.action.puts_back:
             return self.finish_undo(case, None, Done(outcome="refused", detail=verdict.reason))
         figures = {"verdict": "refuse", "action": case.state.action.name, "facts": verdict.figures}
@@ -248,7 +248,7 @@ class Engine:
         return replace(moved, told=moved.told.after(entry))
 
     def move(self, case: Case, outcome: str, detail: str, quarantine: Quarantine | None = None) -> Commit:
-        """The state machine moves, through the way out if it leads there, and the incident ends if it is over."""
+        """The commit of the machine's move, through the way out if it leads there, to the end if it is over."""
         commit = self._moved(case, outcome, detail, quarantine)
         if quarantine is None:
             return commit
@@ -337,7 +337,7 @@ def _onward(case: Case, first: Hop) -> tuple[Hop, ...]:
 
 
 def _arrived(case: Case, hops: Sequence[Hop], detail: str) -> Incident:
-    """The incident in the state to which the hops lead; the reason is why its ladder takes the way out."""
+    """The incident in the state to which the hops lead, with why its ladder takes the way out as its reason."""
     first, target = hops[0], hops[-1].target
     incident = replace(case.incident, state=target, due_at=case.now, waiting_for="")
     # "more": the next change to be put back gets the whole deadline for itself.
