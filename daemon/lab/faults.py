@@ -33,6 +33,7 @@ class Fault(StrEnum):
     LOG_NAMES_NOBODY = "log_names_nobody"
     LOG_COLUMNS_DIFFER = "log_columns_differ"
     STALE_MONITOR = "stale_monitor"
+    MONITOR_SAYS = "monitor_says"
     EMPTY_ANSWER = "empty_answer"
     SECOND_TARGET_BAD = "second_target_bad"
     LAGGED_COPIES = "lagged_copies"
@@ -113,6 +114,10 @@ FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
         Fault.LOG_NAMES_NOBODY: FaultKind("its POP protocol log does not say which server served the probe"),
         Fault.LOG_COLUMNS_DIFFER: FaultKind("its POP protocol log has its columns in another order"),
         Fault.STALE_MONITOR: FaultKind("a monitor's row (or those of all its POP monitors) is stale", ("monitor",)),
+        Fault.MONITOR_SAYS: FaultKind(
+            "a monitor's row (or those of all its POP monitors) has another AlertValue, whatever its probe shows",
+            ("monitor", "value"),
+        ),
         Fault.EMPTY_ANSWER: FaultKind("calls run on it or about it answer without any rows", ("script", "count")),
         Fault.SECOND_TARGET_BAD: FaultKind(
             "a monitor has a second row, Unhealthy, for another TargetResource", ("monitor",)
@@ -163,6 +168,7 @@ class Injected:
     requester: str = "Maintenance"
     check: str = "DBLogReplayKeepingUp"
     health_set: str = "AD"
+    value: str = "Repairing"
     account: str = "CONTOSO\\jdupont"
     minutes: float = 3.0  #: of lab time
     database: str = ""

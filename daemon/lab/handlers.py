@@ -11,7 +11,7 @@ from typing import Any
 
 from daemon.lab.databases import shown_copy
 from daemon.lab.exchange_answers import dag_health, exchange_server, organisation, pop_settings, set_protocol_log
-from daemon.lab.faults import Fault
+from daemon.lab.faults import Fault, Injected
 from daemon.lab.organisation import (
     CTP_MONITOR,
     FRONT_END,
@@ -65,19 +65,21 @@ def _health_row(machine: Machine, monitor: Monitor) -> Result:
         "name": monitor.name,
         "target_resource": monitor.service,
         "health_set": monitor.health_set,
-        "alert_value": monitor.value,
-        "is_stale": monitor.stale or _stale(machine, monitor),
+        "alert_value": said.value if (said := _struck(machine, monitor, Fault.MONITOR_SAYS)) else monitor.value,
+        "is_stale": monitor.stale or _struck(machine, monitor, Fault.STALE_MONITOR) is not None,
         "current_health_set_state": "Online" if machine.power is Power.UP else "Offline",
         "last_transition": shown(machine, monitor.last_transition),
         "error": "",
     }
 
 
-def _stale(machine: Machine, monitor: Monitor) -> bool:
-    fault = machine.faults.get(Fault.STALE_MONITOR)
-    if fault is None:
-        return False
-    return fault.monitor == monitor.name if fault.monitor else monitor.health_set.startswith("POP")
+def _struck(machine: Machine, monitor: Monitor, fault: Fault) -> Injected | None:
+    """The fault, if it is about this monitor's row: the one it names, or any of POP."""
+    found = machine.faults.get(fault)
+    if found is None:
+        return None
+    about = found.monitor == monitor.name if found.monitor else monitor.health_set.startswith("POP")
+    return found if about else None
 
 
 async def invoke_probe(call: ScriptCall) -> Result:

@@ -124,6 +124,7 @@ def story_of(seed: int) -> Story:
     events += burst
     common, shared_cause = _causes(random.Random(f"causes of {seed}"), servers)  # noqa: S311 - reproducible on purpose
     events += common
+    events += _hands_off(random.Random(f"hands off of {seed}"), servers)  # noqa: S311 - reproducible on purpose
     mishaps += _own_errors(random.Random(f"own errors of {seed}"))  # noqa: S311 - reproducible on purpose
     return Story(
         seed=seed,
@@ -207,6 +208,13 @@ def _others_at_work(chance: random.Random, servers: list[str]) -> Iterator[Event
             yield Break(at=at, server=server, fault=fault)
             if chance.random() < 0.7:  # noqa: PLR2004 - else somebody has forgotten to log off
                 yield Cure(at=at + chance.uniform(300, 7200), server=server, fault=fault)
+
+
+def _hands_off(chance: random.Random, servers: list[str]) -> Iterator[Event]:
+    """The monitors of a sick server are said to be in repair, or switched off, from the beginning and for good."""
+    if chance.random() < 0.06:  # noqa: PLR2004
+        value = chance.choice(("Repairing", "Disabled"))
+        yield Break(at=0.0, server=_name(chance.choice(servers)), fault=Fault.MONITOR_SAYS, options=(("value", value),))
 
 
 def _windows(chance: random.Random, servers: list[str]) -> Iterator[Event]:

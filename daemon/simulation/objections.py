@@ -33,6 +33,8 @@ def _others_at_work(machine: Machine, step: Step, now: datetime) -> Iterator[str
     if ACTIONS[step.action].puts_back:
         return
     disrupts = ACTIONS[step.action].disrupts
+    if Fault.MONITOR_SAYS in machine.faults:  # a story has it from its beginning, or not at all
+        yield f"its monitors are {machine.faults[Fault.MONITOR_SAYS].value}"
     asked = {Fault.LOGGED_ON: "somebody is logged on"}
     if disrupts in (Disruption.MOVE, Disruption.REBOOT):
         asked[Fault.REBOOT_PENDING] = "a reboot is pending"

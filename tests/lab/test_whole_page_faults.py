@@ -202,6 +202,15 @@ def test_a_stale_monitor_is_one_row_or_all_of_pop(lab: Lab, client: Client) -> N
     assert {row.is_stale for row in _rows(client, "mbx1")} == {False}
 
 
+def test_a_monitor_can_say_something_else_than_its_probe(lab: Lab, client: Client) -> None:
+    lab.break_server("mbx1", Fault.INCURABLE)
+    lab.break_server("mbx1", Fault.MONITOR_SAYS, monitor="PopSelfTestMonitor", value="Disabled")
+    rows = {row.name: row.alert_value for row in _rows(client, "mbx1")}
+    assert (rows["PopDeepTestMonitor"], rows["PopSelfTestMonitor"]) == ("Unhealthy", "Disabled")
+    lab.break_server("mbx1", Fault.MONITOR_SAYS)
+    assert {row.alert_value for row in _rows(client, "mbx1")} == {"Repairing"}
+
+
 def test_an_answer_can_be_empty_as_often_as_asked_for(lab: Lab, client: Client) -> None:
     lab.break_server("mbx1", Fault.EMPTY_ANSWER, script="server_health", count=1)
     assert client.call("mbx3", "dag_health", server=MBX1).result(DagHealth).replication

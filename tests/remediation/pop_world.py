@@ -43,6 +43,8 @@ class Pop:
     ills: list[Ill] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)  #: AlertValue of monitors that are not ill
     stale: set[str] = field(default_factory=set)
+    rows_say: dict[str, str] = field(default_factory=dict)  #: AlertValue, whatever the probe shows
+    second_rows: dict[str, str] = field(default_factory=dict)  #: AlertValue of a monitor's second TargetResource
     log: bool = False  #: ProtocolLogEnabled
     logging: bool = False  #: as its service read it when it started
     backends: tuple[str, ...] = ()  #: who serves its probe
@@ -108,14 +110,21 @@ class PopWorld(World):
                         "server": server.partition(".")[0].upper(),
                         "health_set": HEALTH_SETS[name],
                         "name": name,
-                        "alert_value": "Unhealthy" if self.ill(server, name) else pop.values.get(name, "Healthy"),
+                        "alert_value": value,
                         "is_stale": name in pop.stale,
                     }
                     for name in self.monitors(server)
+                    for value in (self._row(server, name), pop.second_rows.get(name))
+                    if value is not None
                     if any(fnmatchcase(HEALTH_SETS[name].lower(), each) for each in wanted)
                 ),
             ]
         }
+
+    def _row(self, server: str, monitor: str) -> str:
+        pop = self.pop[server]
+        value = "Unhealthy" if self.ill(server, monitor) else pop.values.get(monitor, "Healthy")
+        return pop.rows_say.get(monitor, value)
 
     def _probe(self, call: Call) -> dict[str, Any]:
         server, probe = str(call.args["server"]), str(call.args["probe"])

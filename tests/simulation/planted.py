@@ -212,6 +212,16 @@ def trust_an_empty_answer(patch: Patch) -> None:
     patch.setattr(verify, "monitor_look", trusting)
 
 
+def act_for_a_probe_alone(patch: Patch) -> None:
+    judge = verify.judge
+
+    def hasty(memo: Any, seen: verify.Look, now: Any, timing: Any) -> Done | Again:  # noqa: ANN401 - passed on
+        alone = seen.sight in {verify.Sight.HANDS_OFF, verify.Sight.UNCONFIRMED}
+        return judge(memo, replace(seen, sight=verify.Sight.FAILS) if alone else seen, now, timing)
+
+    patch.setattr(verify, "judge", hasty)
+
+
 def climb_because_nothing_could_be_read(patch: Patch) -> None:
     judge = verify.judge
 
@@ -387,6 +397,7 @@ BUGS: Mapping[str, Callable[[Patch], None]] = {
         release_the_claim_at_the_clients_deadline,
         wait_for_another_incident_with_a_claim,
         trust_an_empty_answer,
+        act_for_a_probe_alone,
         climb_because_nothing_could_be_read,
         compare_a_servers_time_with_our_clock,
         act_while_paused,

@@ -1,8 +1,9 @@
 """Does the monitor's problem still exist? Steps 2a to 2d of the page's "Verifying the issue still exists".
 
-Unhealthy: the probe failed three times over three minutes. Healthy: the probe succeeded and the monitor's rows are
-Healthy and not stale. The probe passed but the monitor does not agree yet: wait up to 15 minutes. A manual run tests
-one monitoring mailbox only, so a passing probe alone does not clear a failing monitor.
+Unhealthy: the probe failed three times over three minutes, and the monitor's row is Unhealthy (step 2b). Healthy: the
+probe succeeded and the monitor's rows are Healthy and not stale. The two do not agree yet: wait up to 15 minutes. A
+manual run tests one monitoring mailbox only, so a passing probe alone does not clear a failing monitor, and a failing
+one alone is no licence to act. Nor is it where somebody has said hands off: the row is Repairing or Disabled.
 
 A monitor without a probe watches a counter: its rows decide, sampled over the same three minutes. Unhealthy in three
 looks is unhealthy; healthy is Healthy and not stale in every look of the three minutes; anything else decides nothing.
@@ -17,12 +18,18 @@ from enum import StrEnum
 
 from daemon.config.guardrails import Timing
 from daemon.domain.values import Json, moment, timestamp
-from daemon.exchange.answers import HealthRow, ProbeRun, ServerHealth, same_server
+from daemon.exchange.answers import HealthRow, ProbeResult, ProbeRun, ServerHealth, same_server
 from daemon.exchange.client import Heard, Unheard
 from daemon.remediation.actions.contract import Again, Context, Done, backoff, polled
 
 #: ResultType values that say "it does not work". The others but Succeeded say that the probe did not really run.
 FAILURES = frozenset({"failed", "timeout"})
+
+#: AlertValue values by which somebody keeps others from a monitor, and what they mean.
+HANDS_OFF = {
+    "repairing": "an administrator has said that it is being repaired (Set-ServerMonitor), so nothing is done",
+    "disabled": "an override has switched it off (Get-ServerMonitoringOverride), so nothing is done for it",
+}
 
 
 class Sight(StrEnum):
@@ -30,7 +37,9 @@ class Sight(StrEnum):
 
     HEALTHY = "healthy"
     DISAGREES = "disagrees"  # the probe passed, the monitor is not Healthy
-    FAILS = "fails"  # the probe failed; for a monitor without one, a row is Unhealthy
+    FAILS = "fails"  # the probe failed, and a row is Unhealthy; for a monitor without one, the row alone
+    UNCONFIRMED = "unconfirmed"  # the probe failed, and the monitor does not say Unhealthy
+    HANDS_OFF = "hands off"  # the monitor is Repairing or Disabled; with a probe, one that failed
     UNREAD = "unread"
 
 
@@ -87,15 +96,28 @@ def look(ctx: Context, run: Heard[ProbeRun] | Unheard, health: Heard[ServerHealt
         return Look(Sight.UNREAD, f"the probe {ctx.probe} did not run: {why}")
     failed = [item for item in results if item.result_type.lower() in FAILURES]
     if failed:
-        why = failed[0].error or failed[0].exception or "no error text"
-        return Look(Sight.FAILS, f"probe {ctx.probe}: {failed[0].result_type} ({why})")
+        return _failed(ctx, failed[0], monitor_look(ctx, health))
     if any(item.result_type.lower() != "succeeded" for item in results):
         return Look(Sight.UNREAD, f"probe {ctx.probe}: {', '.join(item.result_type for item in results)}")
     seen = monitor_look(ctx, health)
     if seen.sight is Sight.HEALTHY:
         return replace(seen, detail=f"probe {ctx.probe}: Succeeded, {seen.detail}")
-    sight = Sight.DISAGREES if seen.sight is Sight.FAILS else seen.sight
+    sight = Sight.DISAGREES if seen.sight in {Sight.FAILS, Sight.HANDS_OFF} else seen.sight
     return replace(seen, sight=sight, detail=f"probe {ctx.probe}: Succeeded, but {seen.detail}")
+
+
+def _failed(ctx: Context, result: ProbeResult, row: Look) -> Look:
+    """What a failing probe shows beside the monitor's rows. Only Unhealthy is a licence to act.
+
+    Degraded is what Unhealthy begins as, Healthy what it was before: the monitor turns after several failed probes of
+    its own only, so both are waited for. So are values that say nothing, such as Unavailable.
+    """
+    why = result.error or result.exception or "no error text"
+    probe = f"probe {ctx.probe}: {result.result_type} ({why})"
+    if row.sight is Sight.FAILS:
+        return Look(Sight.FAILS, f"{probe}, {row.detail}")
+    waits = row.sight in {Sight.HEALTHY, Sight.DISAGREES}
+    return replace(row, sight=Sight.UNCONFIRMED if waits else row.sight, detail=f"{probe}, but {row.detail}")
 
 
 def monitor_look(ctx: Context, health: Heard[ServerHealth] | Unheard) -> Look:
@@ -107,6 +129,10 @@ def monitor_look(ctx: Context, health: Heard[ServerHealth] | Unheard) -> Look:
     rows = [row for row in here if row.name.lower() == monitor]
     if not rows:
         return Look(Sight.UNREAD, f"Get-ServerHealth shows no row of {ctx.incident.monitor}")
+    kept_off = [row for row in rows if row.alert_value.lower() in HANDS_OFF and not row.is_stale]
+    if kept_off:
+        reason = HANDS_OFF[kept_off[0].alert_value.lower()]
+        return Look(Sight.HANDS_OFF, f"{_spell(kept_off[0])}: {reason}", "undecided")
     unhealthy = [row for row in rows if row.alert_value.lower() == "unhealthy" and not row.is_stale]
     if unhealthy:
         return Look(Sight.FAILS, _spell(unhealthy[0]), "undecided")
@@ -125,7 +151,7 @@ def judge(memo: Json, seen: Look, now: datetime, timing: Timing) -> Done | Again
         return Done(outcome="healthy", detail=seen.detail, result=seen.told)
     if seen.sight is Sight.UNREAD:
         return Again(after=backoff(memo), detail=seen.detail, memo=polled(memo), if_late=seen.if_late)
-    if seen.sight is Sight.FAILS:
+    if seen.sight is not Sight.DISAGREES:
         return _failing(memo, seen, now, timing)
     since = moment(memo["passing_since"]) if "passing_since" in memo else now
     if now - since >= timedelta(seconds=timing.monitor_wait):
@@ -136,14 +162,17 @@ def judge(memo: Json, seen: Look, now: datetime, timing: Timing) -> Done | Again
 
 
 def _failing(memo: Json, seen: Look, now: datetime, timing: Timing) -> Done | Again:
+    """What follows from a failure and those before it, whatever the monitor said beside them."""
     count = int(memo.get("failures", 0)) + 1
     since = moment(memo["failing_since"]) if "failing_since" in memo else now
-    enough = count >= timing.probe_failures and now - since >= timedelta(seconds=timing.probe_span)
     detail = f"{seen.detail}, {count} times in {minutes(now - since)}"
-    if enough:
-        return Done(outcome="unhealthy", detail=detail, result=seen.told)
+    outcome = {Sight.FAILS: "unhealthy", Sight.HANDS_OFF: "undecided", Sight.UNCONFIRMED: "undecided"}[seen.sight]
+    span = timing.monitor_wait if seen.sight is Sight.UNCONFIRMED else timing.probe_span
+    if count >= timing.probe_failures and now - since >= timedelta(seconds=span):
+        return Done(outcome=outcome, detail=detail, result=seen.told)
     fresh = polled({}, failures=count, failing_since=timestamp(since))
-    return Again(after=_apart(timing), detail=detail, memo=fresh, if_late=seen.if_late)
+    late = "undecided" if seen.sight is Sight.UNCONFIRMED else seen.if_late
+    return Again(after=_apart(timing), detail=detail, memo=fresh, if_late=late)
 
 
 def judge_samples(memo: Json, seen: Look, now: datetime, timing: Timing) -> Done | Again:
@@ -154,7 +183,7 @@ def judge_samples(memo: Json, seen: Look, now: datetime, timing: Timing) -> Done
         # What could not be read is no gap in being unhealthy, but it is one in having remained healthy.
         kept = {name: value for name, value in memo.items() if name != "healthy_since"}
         return Again(after=backoff(memo), detail=seen.detail, memo=polled(kept), if_late=seen.if_late)
-    if seen.sight is Sight.DISAGREES:
+    if seen.sight is not Sight.HEALTHY:
         return Again(after=30.0, detail=seen.detail, memo=polled({}), if_late="undecided")
     since = moment(memo["healthy_since"]) if "healthy_since" in memo else now
     rest = timing.probe_span - (now - since).total_seconds()

@@ -112,6 +112,7 @@ async def test_a_second_incident_on_a_claimed_server_waits_holding_nothing(daemo
     host.sick, host.cured_by = True, ""
     await daemon.alert(MBX1)
     await daemon.drive(lambda incident: incident.state == "reprobe")
+    host.also = ("PopSelfTestMonitor",)
     await daemon.alert(MBX1, "PopSelfTestMonitor")
     while "claimed" not in (await daemon.incident(2)).waiting_for:
         await daemon.turn()
