@@ -299,11 +299,12 @@ class DagMember(Answer):
 
 
 class ReplicationCheck(Answer):
-    """One row of Test-ReplicationHealth."""
+    """One row of Test-ReplicationHealth. Not `readable`: its Result is neither Passed nor a failure that is known."""
 
     server: str
     check: str
     passed: bool
+    readable: bool = True
     error: str = ""
 
 

@@ -145,6 +145,7 @@ def _checks(simulation: Simulation, machine: Machine, members: list[Machine]) ->
         "TcpListener": lambda: False,
         "DagMembersUp": lambda: any(member.node_state not in ("Up", "Paused") for member in members),
         "ClusterNetwork": lambda: False,
+        "DatabaseAvailabilityCheck": lambda: _no_second_copy_may_activate(simulation, machine),
         "QuorumGroup": lambda: False,
         "DBCopySuspended": lambda: _suspended(simulation, machine),
         "DBCopyFailed": lambda: False,
@@ -153,6 +154,15 @@ def _checks(simulation: Simulation, machine: Machine, members: list[Machine]) ->
     }
     for check, fails in conditions.items():
         yield check, fails() or (injected is not None and injected.check == check)
+
+
+def _no_second_copy_may_activate(simulation: Simulation, machine: Machine) -> bool:
+    """Whether a database with a copy here has fewer than two copies on servers that may activate them."""
+    machines = simulation.organisation.machines
+    return any(
+        sum(not machines[name].activation_blocked for name in database.copies) < min(2, len(database.copies))
+        for database in simulation.organisation.copies_on(machine)
+    )
 
 
 def _suspended(simulation: Simulation, machine: Machine) -> bool:

@@ -117,6 +117,7 @@ class World:
             for name in self.hosts
         }
         self.active = {"DB1": MBX1, "DB2": MBX1, "DB3": MBX2, "DBX": ALONE}
+        self.two_copies = False  #: so that blocked activation makes DatabaseAvailabilityCheck fail
         self.moving: dict[str, datetime] = {}
         self.copy_status: dict[tuple[str, str], str] = {}
         self.effects: list[tuple[str, str]] = []
@@ -253,7 +254,11 @@ class World:
         }
 
     def _dag_health(self, call: Call) -> dict[str, Any]:
-        return self.around[str(call.args["server"])].dag_health([self.around[name] for name in self.members])
+        server = str(call.args["server"])
+        answer = self.around[server].dag_health([self.around[name] for name in self.members])
+        failed = self.two_copies and self.hosts[server].blocked
+        check = {"server": server, "check": "DatabaseAvailabilityCheck", "passed": not failed}
+        return {**answer, "replication": [*answer.get("replication", []), check]}
 
     def _set_activation(self, call: Call) -> dict[str, Any] | None:
         host, value = self.hosts[str(call.args["server"])], bool(call.args["value"])

@@ -47,6 +47,15 @@ async def test_failover_and_reboot_heal_and_activation_is_put_back_and_verified_
     assert await daemon.store.claim_holder("dag:dag1") is None
 
 
+async def test_the_check_that_our_own_block_makes_fail_forbids_no_reboot(daemon: Daemon) -> None:
+    sicken(daemon, "reboot")
+    daemon.world.two_copies = True
+    await daemon.alert(MBX1)
+    incident = await daemon.drive()
+    assert incident.status is IncidentStatus.RESOLVED, incident.reason
+    assert [name for name, _ in daemon.world.effects] == ["restart", "stop_activation", "reboot", "allow_activation"]
+
+
 async def test_what_nothing_cures_escalates_and_its_databases_stay_away(daemon: Daemon) -> None:
     sicken(daemon, "")
     await daemon.alert(MBX1)

@@ -2,9 +2,12 @@
 
 from daemon.domain.verdicts import Allow, CannotTell, Refuse, Verdict
 from daemon.exchange.answers import DagHealth, DagMember, same_server
+from daemon.remediation.actions.preconditions.copies import copies_known, nothing_active
 from daemon.remediation.actions.preconditions.facts import Facts
 
 NODE_STATES = frozenset({"up", "down", "paused", "joining"})  #: Microsoft, Get-ClusterNode reference
+#: Wants two copies of each database on servers that may activate: of two, our own block leaves one. In both spellings.
+OF_OUR_BLOCK = frozenset({"databaseavailabilitycheck", "databaseavailability"})
 
 
 def node_not_paused(facts: Facts) -> Verdict:
@@ -75,19 +78,37 @@ def quorum_survives(facts: Facts) -> Verdict:
 
 
 def replication_clean(facts: Facts) -> Verdict:
-    """Every check of Test-ReplicationHealth on the server passed."""
+    """Every check of Test-ReplicationHealth on the server passed, but for the one that our own block makes fail."""
     if facts.dag is None:
         return _unasked(facts)
     name = facts.server.name
     checks = [check for check in facts.dag.replication if same_server(check.server, name)]
     if not checks:
         return CannotTell(reason=f"Test-ReplicationHealth shows no check of {name}")
-    failed = [check for check in checks if not check.passed]
-    if failed:
-        names = ", ".join(check.check for check in failed)
-        why = next((f" ({check.error})" for check in failed if check.error), "")
+    failed = [check for check in checks if check.readable and not check.passed]
+    ours = [check for check in failed if facts.blocked_by_us and check.check.lower() in OF_OUR_BLOCK]
+    others = [check for check in failed if check not in ours]
+    if others:
+        names = ", ".join(check.check for check in others)
+        why = next((f" ({check.error})" for check in others if check.error), "")
         return Refuse(reason=f"Test-ReplicationHealth on {name} did not pass: {names}{why}", figures={"failed": names})
-    return Allow(figures={"passed": len(checks)})
+    unread = next((check for check in checks if not check.readable), None)
+    if unread is not None:
+        said = f" ({unread.error})" if unread.error else ""
+        reason = (
+            f"Test-ReplicationHealth on {name} says of {unread.check} neither that it passed nor that it failed{said}"
+        )
+        return CannotTell(reason=reason)
+    if ours and not _all_elsewhere(facts):
+        reason = f"{ours[0].check} on {name} fails, and not every database is known to be Mounted elsewhere yet"
+        return CannotTell(reason=reason)
+    figures: dict[str, object] = {"passed": len(checks) - len(ours)}
+    return Allow(figures={**figures, "failed_by_our_block": ours[0].check} if ours else figures)
+
+
+def _all_elsewhere(facts: Facts) -> bool:
+    """Whether every database with a copy on the server is proven to be Mounted on another one."""
+    return all(isinstance(verdict, Allow) for verdict in (copies_known(facts), nothing_active(facts)))
 
 
 def _members(facts: Facts) -> DagHealth | CannotTell:

@@ -169,14 +169,21 @@ ROWS = (
     ),
     Row(
         precondition=replication_clean,
-        good=("Test-ReplicationHealth passed every check", mailbox()),
+        good=(
+            "Test-ReplicationHealth passed every check; once activation is blocked by this incident and every "
+            "database is Mounted elsewhere, DatabaseAvailabilityCheck may fail",
+            mailbox(),
+        ),
         bad=(
             (
                 "one failed",
                 mailbox(dag=dag(replication=[{"server": "MBX1", "check": "ReplayService", "passed": False}])),
             ),
         ),
-        unclear=("it shows no check of this server", mailbox(dag=dag(replication=[]))),
+        unclear=(
+            "it shows no check of this server, or one whose Result cannot be read",
+            mailbox(dag=dag(replication=[])),
+        ),
     ),
     Row(
         precondition=copies_known,

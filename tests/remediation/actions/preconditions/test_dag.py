@@ -15,7 +15,15 @@ from daemon.remediation.actions.preconditions.dag import (
     replication_clean,
 )
 from daemon.remediation.actions.preconditions.facts import Facts
-from tests.remediation.actions.preconditions.known import client_access, copies, dag, mailbox, member_changed
+from tests.remediation.actions.preconditions.known import (
+    client_access,
+    copies,
+    copy_changed,
+    dag,
+    mailbox,
+    member_changed,
+    moved,
+)
 
 
 def size(count: int, witness: bool, **changes: Any) -> Facts:  # noqa: ANN401 - any field of a member
@@ -141,3 +149,45 @@ def test_a_replication_check_that_did_not_pass_is_named() -> None:
 @pytest.mark.parametrize("rows", [[], [{"server": "MBX2", "check": "ReplayService", "passed": True}]])
 def test_without_a_replication_check_of_this_server_nothing_is_told(rows: list[dict[str, Any]]) -> None:
     assert isinstance(replication_clean(mailbox(dag=dag(replication=rows))), CannotTell)
+
+
+def availability(check: str, *more: dict[str, Any], **changes: Any) -> Facts:  # noqa: ANN401 - any fact
+    """After our block and the move, where this check fails."""
+    rows = [{"server": "MBX1", "check": "ReplayService", "passed": True}, {"server": "MBX1", "check": check}]
+    rows[1]["passed"] = False
+    known = {"blocked_by_us": True, "copies": moved(), "dag": dag(replication=[*rows, *more])}
+    return mailbox(**{**known, **changes})
+
+
+@pytest.mark.parametrize("check", ["DatabaseAvailabilityCheck", "DatabaseAvailability"])
+def test_the_check_that_our_own_block_makes_fail_is_accepted_once_everything_is_mounted_elsewhere(check: str) -> None:
+    verdict = replication_clean(availability(check))
+    assert isinstance(verdict, Allow)
+    assert verdict.figures == {"passed": 1, "failed_by_our_block": check}
+
+
+def test_before_our_block_it_is_required() -> None:
+    assert isinstance(replication_clean(availability("DatabaseAvailabilityCheck", blocked_by_us=False)), Refuse)
+
+
+@pytest.mark.parametrize("known", [copies(), copy_changed(1, moved(), status="Mounting"), copies(databases=2), None])
+def test_it_is_not_accepted_before_every_database_is_proven_mounted_elsewhere(known: Any) -> None:  # noqa: ANN401
+    assert isinstance(replication_clean(availability("DatabaseAvailabilityCheck", copies=known)), CannotTell)
+
+
+def test_no_other_check_is_accepted_after_our_block() -> None:
+    assert isinstance(replication_clean(availability("DatabaseRedundancyCheck")), Refuse)
+    other = {"server": "MBX1", "check": "DBCopyFailed", "passed": False}
+    verdict = replication_clean(availability("DatabaseAvailabilityCheck", other))
+    assert isinstance(verdict, Refuse)
+    assert verdict.figures == {"failed": "DBCopyFailed"}
+
+
+def test_a_result_that_cannot_be_read_tells_nothing() -> None:
+    unread = {"server": "MBX1", "check": "QuorumGroup", "passed": False, "readable": False, "error": "reussi"}
+    rows = [{"server": "MBX1", "check": "ReplayService", "passed": True}, unread]
+    verdict = replication_clean(mailbox(dag=dag(replication=rows)))
+    assert isinstance(verdict, CannotTell)
+    assert "QuorumGroup neither that it passed nor that it failed (reussi)" in verdict.reason
+    failed = {"server": "MBX1", "check": "ClusterService", "passed": False}
+    assert isinstance(replication_clean(mailbox(dag=dag(replication=[*rows, failed]))), Refuse)
