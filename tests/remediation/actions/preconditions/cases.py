@@ -170,8 +170,10 @@ ROWS = (
     Row(
         precondition=replication_clean,
         good=(
-            "Test-ReplicationHealth passed every check; once activation is blocked by this incident and every "
-            "database is Mounted elsewhere, DatabaseAvailabilityCheck may fail",
+            (
+                "Test-ReplicationHealth passed every check; once activation is blocked by this incident and every "
+                "database is Mounted elsewhere, DatabaseAvailabilityCheck may fail"
+            ),
             mailbox(),
         ),
         bad=(
