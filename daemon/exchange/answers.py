@@ -324,20 +324,26 @@ class DagHealth(Answer):
 class RecoveryAction(Answer):
     """One recovery action of Managed Availability, from Microsoft-Exchange-ManagedAvailability/RecoveryActionResults.
 
-    `ended` is None while it is under way.
+    `ended` is None while it is under way, and for ever when whoever carried it out died. `expected_end`: by when it was
+    expected to end, as its Started event says; None: it does not say.
     """
 
     action: str  #: RestartService, ForceReboot, DatabaseFailover, ServerFailover, TakeComponentOffline ...
     resource: str
     started: Moment
     ended: Moment | None = None
+    expected_end: Moment | None = None
     result: str = ""
 
 
 class RecoveryLog(Answer):
-    """The recovery actions of the last hours, newest first."""
+    """The recovery actions of the last hours, newest first.
+
+    `truncated`: there were more than were sent, which are the newest. What they count is a lower bound then.
+    """
 
     actions: tuple[RecoveryAction, ...]
+    truncated: bool = False
 
 
 class CertificateState(Answer):

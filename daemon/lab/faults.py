@@ -42,6 +42,7 @@ class Fault(StrEnum):
     MAINTENANCE = "maintenance"
     RECOVERY_RUNNING = "recovery_running"
     RECOVERY_RECENT = "recovery_recent"
+    RECOVERY_DEAD = "recovery_dead"
     START_TYPE = "start_type"
     POPPROXY_INACTIVE = "popproxy_inactive"
     REPLICATION_FAILED = "replication_failed"
@@ -131,6 +132,10 @@ FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
         ),
         Fault.RECOVERY_RECENT: FaultKind(
             "Managed Availability ended a recovery action some minutes ago", ("action", "minutes")
+        ),
+        Fault.RECOVERY_DEAD: FaultKind(
+            "a recovery action of Managed Availability was to end within some minutes, and its end is never recorded",
+            ("action", "minutes"),
         ),
         Fault.START_TYPE: FaultKind("its POP service has another start type", ("service", "start_type")),
         Fault.POPPROXY_INACTIVE: FaultKind(

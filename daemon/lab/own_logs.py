@@ -23,26 +23,35 @@ async def recovery_log(call: ScriptCall) -> Result:
         raise Refusal("broken", "The argument hours must be a positive number.")
     now = call.simulation.timeline.now()
     actions = [action for action in _actions(call.executor, now) if action[0] >= now - timedelta(hours=hours)]
-    return {"actions": [told for _, told in sorted(actions, key=lambda action: action[0], reverse=True)]}
+    return {
+        "actions": [told for _, told in sorted(actions, key=lambda action: action[0], reverse=True)],
+        "truncated": False,
+    }
 
 
 def _actions(machine: Machine, now: datetime) -> Iterator[tuple[datetime, Result]]:
     running = machine.faults.get(Fault.RECOVERY_RUNNING)
     if running is not None:
         end = running.at + timedelta(minutes=running.minutes)
-        yield running.at, _action(machine, running, running.at, end if end <= now else None)
+        yield running.at, _action(machine, running, running.at, end if end <= now else None, expected=end)
+    dead = machine.faults.get(Fault.RECOVERY_DEAD)
+    if dead is not None:
+        yield dead.at, _action(machine, dead, dead.at, None, expected=dead.at + timedelta(minutes=dead.minutes))
     recent = machine.faults.get(Fault.RECOVERY_RECENT)
     if recent is not None:
         end = recent.at - timedelta(minutes=recent.minutes)
-        yield end - timedelta(seconds=20), _action(machine, recent, end - timedelta(seconds=20), end)
+        yield end - timedelta(seconds=20), _action(machine, recent, end - timedelta(seconds=20), end, expected=end)
 
 
-def _action(machine: Machine, fault: Injected, begun: datetime, ended: datetime | None) -> Result:
+def _action(
+    machine: Machine, fault: Injected, begun: datetime, ended: datetime | None, *, expected: datetime
+) -> Result:
     return {
         "action": fault.action,
         "resource": machine.pop_service if fault.action == "RestartService" else machine.name.partition(".")[0],
         "started": shown(machine, begun),
         "ended": shown(machine, ended),
+        "expected_end": shown(machine, expected),
         "result": "" if ended is None else "Succeeded",
     }
 

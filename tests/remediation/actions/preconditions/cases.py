@@ -109,7 +109,13 @@ ROWS = (
     ),
     Row(
         precondition=recovery_over,
-        good=("no recovery action of Managed Availability is under way; its service restarts are noted", mailbox()),
+        good=(
+            (
+                "no recovery action of Managed Availability is under way, none without an end before its expected end; its "
+                "service restarts are noted"
+            ),
+            mailbox(),
+        ),
         bad=(("one is under way", mailbox(recovery=recovery(ago=timedelta(minutes=1), took=None))),),
     ),
     Row(
@@ -148,6 +154,10 @@ ROWS = (
         precondition=recovery_rested,
         good=("Managed Availability has neither rebooted it in 12 hours nor failed over from it in one", mailbox()),
         bad=(("it has", mailbox(recovery=recovery("ForceReboot"))),),
+        unclear=(
+            "the answer cannot be read, or shows only what is too new",
+            mailbox(recovery=recovery(ago=timedelta(minutes=5), truncated=True)),
+        ),
     ),
     Row(
         precondition=in_a_dag,

@@ -145,11 +145,15 @@ def recovery(
     action: str = "RestartService",
     ago: timedelta = timedelta(hours=2),
     took: timedelta | None = timedelta(minutes=1),
+    expected: timedelta | None = None,
+    *,
+    truncated: bool = False,
 ) -> RecoveryLog:
     started = NOW - ago
     ended = None if took is None else started + took
     row = {"action": action, "resource": "MSExchangePOP3BE", "started": started, "ended": ended}
-    return RecoveryLog.model_validate({"actions": [row]})
+    row["expected_end"] = None if expected is None else started + expected
+    return RecoveryLog.model_validate({"actions": [row], "truncated": truncated})
 
 
 def mailbox(**changes: Changes) -> Facts:

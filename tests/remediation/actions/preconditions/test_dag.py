@@ -153,8 +153,10 @@ def test_without_a_replication_check_of_this_server_nothing_is_told(rows: list[d
 
 def availability(check: str, *more: dict[str, Any], **changes: Any) -> Facts:  # noqa: ANN401 - any fact
     """After our block and the move, where this check fails."""
-    rows = [{"server": "MBX1", "check": "ReplayService", "passed": True}, {"server": "MBX1", "check": check}]
-    rows[1]["passed"] = False
+    rows = [
+        {"server": "MBX1", "check": "ReplayService", "passed": True},
+        {"server": "MBX1", "check": check, "passed": False},
+    ]
     known = {"blocked_by_us": True, "copies": moved(), "dag": dag(replication=[*rows, *more])}
     return mailbox(**{**known, **changes})
 

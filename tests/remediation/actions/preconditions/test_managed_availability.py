@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.domain.verdicts import Allow, Hold, Refuse
+from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse
 from daemon.exchange.answers import RecoveryLog
 from daemon.remediation.actions.preconditions.managed_availability import recovery_over, recovery_rested
-from tests.remediation.actions.preconditions.known import mailbox, recovery
+from tests.remediation.actions.preconditions.known import NOW, mailbox, recovery, state
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
@@ -55,3 +55,45 @@ def test_a_long_failover_counts_from_its_end() -> None:
 
 def test_a_reboot_without_a_recorded_end_counts_from_its_start() -> None:
     assert isinstance(recovery_rested(mailbox(recovery=recovery("ForceReboot", ago=HOUR, took=None))), Refuse)
+
+
+def test_an_action_past_its_expected_end_is_over_with_an_unknown_end() -> None:
+    dead = recovery(ago=10 * MINUTE, took=None, expected=9 * MINUTE)
+    verdict = recovery_over(mailbox(recovery=dead))
+    assert isinstance(verdict, Allow)
+    assert verdict.figures["ended_unknown"] == [
+        "RestartService of MSExchangePOP3BE at 2026-01-15 02:50, expected to end at 02:59, and no end on record"
+    ]
+
+
+@pytest.mark.parametrize("expected", [10 * MINUTE, HOUR, None])
+def test_one_that_may_still_be_under_way_is_waited_for(expected: timedelta | None) -> None:
+    assert isinstance(recovery_over(mailbox(recovery=recovery(ago=10 * MINUTE, took=None, expected=expected))), Hold)
+
+
+def test_a_failover_without_an_end_counts_from_when_it_was_expected_to_end() -> None:
+    dead = recovery("ServerFailover", ago=2 * HOUR, took=None, expected=HOUR + MINUTE)
+    assert isinstance(recovery_rested(mailbox(recovery=dead)), Refuse)
+
+
+@pytest.mark.parametrize(
+    ("reaches", "booted", "verdict"),
+    [
+        (30 * MINUTE, timedelta(days=2), CannotTell),
+        (2 * HOUR, timedelta(days=2), Allow),
+        (2 * HOUR, 3 * HOUR, CannotTell),
+        (13 * HOUR, 3 * HOUR, Allow),
+    ],
+)
+def test_a_log_that_is_not_complete_is_enough_where_what_it_hides_shows_elsewhere(
+    reaches: timedelta, booted: timedelta, verdict: type
+) -> None:
+    log = recovery(ago=reaches, truncated=True)
+    known = mailbox(recovery=log, state=state(boot_time=NOW - booted))
+    assert type(recovery_rested(known)) is verdict
+
+
+def test_a_log_that_is_not_complete_forbids_no_restart_and_its_counts_are_a_lower_bound() -> None:
+    verdict = recovery_over(mailbox(recovery=recovery(truncated=True)))
+    assert isinstance(verdict, Allow)
+    assert verdict.figures["at_least"] is True
