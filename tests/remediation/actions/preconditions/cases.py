@@ -111,8 +111,8 @@ ROWS = (
         precondition=recovery_over,
         good=(
             (
-                "no recovery action of Managed Availability is under way, none without an end before its expected end; its "
-                "service restarts are noted"
+                "no recovery action of Managed Availability is under way, none without an end before its expected "
+                "end; its service restarts are noted"
             ),
             mailbox(),
         ),
