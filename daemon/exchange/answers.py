@@ -227,10 +227,20 @@ class RebootPending(Answer):
     file_renames: bool = Field(strict=True)
 
 
+class ComponentRequest(Answer):
+    """Who asked for which state of a component, and when: a value of the server's registry, or of LocalStates."""
+
+    requester: str  #: HealthAPI, Maintenance, Sidelined, Functional, Deployment
+    state: str
+    at: Moment | None = None
+
+
 class ServerState(Answer):
     """The Windows side of a server. `restart_requested_at`: its latest event User32/1074 since it booted.
 
-    `logons` and `reboot_pending` None: it does not say. `restarts_readable` false: nor whether a restart was asked for.
+    `component_requests`: who asks for which state, by component, from the server's own registry: a session of Exchange
+    loses them. `logons`, `reboot_pending` and `component_requests` None: it does not say. `restarts_readable` false: nor
+    whether a restart was asked for.
     """
 
     boot_time: Moment
@@ -240,6 +250,7 @@ class ServerState(Answer):
     services: tuple[ServiceState, ...]
     logons: Logons | None = None
     reboot_pending: RebootPending | None = None
+    component_requests: dict[str, tuple[ComponentRequest, ...]] | None = None
 
 
 class RestartedService(Answer):
@@ -260,14 +271,6 @@ class StepRunning(Answer):
     running: bool
     looked_at: Moment  #: the server's own time before it looked: a process that begins later is not seen
     began: bool  #: the step's mark is on its disk; only `set_activation` leaves one, just before it acts
-
-
-class ComponentRequest(Answer):
-    """One entry of LocalStates or RemoteStates of a component: who asked for which state, and when."""
-
-    requester: str  #: HealthAPI, Maintenance, Sidelined, Functional, Deployment
-    state: str
-    at: Moment | None = None
 
 
 class Component(Answer):

@@ -58,6 +58,11 @@ def _components(machine: Machine) -> Iterator[Result]:
         }
 
 
+def component_requests(machine: Machine) -> Result:
+    """Who asks for which state of each component, as the server's own registry has it."""
+    return {component["name"]: component["requests"] for component in _components(machine)}
+
+
 def _asked_for(machine: Machine, component: str) -> Result | None:
     """The request that keeps a component from being Active."""
     maintenance = machine.faults.get(Fault.MAINTENANCE)

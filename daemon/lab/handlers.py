@@ -10,7 +10,14 @@ from types import MappingProxyType
 from typing import Any
 
 from daemon.lab.databases import shown_copy
-from daemon.lab.exchange_answers import dag_health, exchange_server, organisation, pop_settings, set_protocol_log
+from daemon.lab.exchange_answers import (
+    component_requests,
+    dag_health,
+    exchange_server,
+    organisation,
+    pop_settings,
+    set_protocol_log,
+)
 from daemon.lab.faults import Fault, Injected
 from daemon.lab.organisation import (
     CTP_MONITOR,
@@ -198,6 +205,7 @@ async def server_state(call: ScriptCall) -> Result:
         "restarts_readable": True,
         "services": [_service_state(machine, service) for service in found if service is not None],
         "logons": {"count": len(people := list(_people(machine))), "people": people},
+        "component_requests": component_requests(machine),
         "reboot_pending": {
             "servicing": False,
             "windows_update": Fault.REBOOT_PENDING in machine.faults,

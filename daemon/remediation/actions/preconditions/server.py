@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from daemon.domain.inventory import Role
 from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
-from daemon.exchange.answers import Component, ExchangeServer, same_server
+from daemon.exchange.answers import Component, ComponentRequest, ExchangeServer, same_server
 from daemon.remediation.actions.preconditions.facts import Facts
 
 POP_FRONT_END = "msexchangepop3"  #: the service that stops by design while the component PopProxy is Inactive
@@ -75,15 +75,14 @@ def proxy_active(facts: Facts) -> Verdict:
         return _not_shown(facts, "PopProxy")
     if found.state.lower() == "active":
         return Allow(figures={"PopProxy": found.state})
-    requesters = requested_by(found)
-    if found.state.lower() not in COMPONENT_STATES or not requesters:
-        return CannotTell(reason=f"PopProxy on {facts.server.name} is {found.state}, and no requester is shown")
-    who = ", ".join(requesters)
-    reason = f"PopProxy on {facts.server.name} is {found.state}, requested by {who}"
-    if all(requester.lower() == MANAGED_AVAILABILITY for requester in requesters):
+    requests = requested_by(facts, found)
+    if found.state.lower() not in COMPONENT_STATES or not requests:
+        return _unsaid(facts, found)
+    reason = f"PopProxy on {facts.server.name} is {found.state}, requested by {_told(requests)}"
+    if all(request.requester.lower() == MANAGED_AVAILABILITY for request in requests):
         return Hold(reason=f"{reason}: Managed Availability is acting", after=RECHECK, deadline=PATIENCE)
-    figures = {"PopProxy": found.state, "requesters": list(requesters)}
-    return Refuse(reason=f"{reason}: a restart cannot help, and only {who} can lift it", figures=figures)
+    figures = {"PopProxy": found.state, "requesters": [request.requester for request in requests]}
+    return Refuse(reason=f"{reason}: a restart cannot help; {_lifted(facts, found, requests)}", figures=figures)
 
 
 def service_automatic(facts: Facts) -> Verdict:
@@ -109,9 +108,17 @@ def component(exchange: ExchangeServer, name: str) -> Component | None:
     return next((found for found in exchange.components if found.name.lower() == name.lower()), None)
 
 
-def requested_by(found: Component) -> tuple[str, ...]:
-    """Who asks for a state other than Active; any one of them wins."""
-    return tuple(dict.fromkeys(entry.requester for entry in found.requests if entry.state.lower() != "active"))
+def requested_by(facts: Facts, found: Component) -> tuple[ComponentRequest, ...]:
+    """Who asks for a state other than Active, each once; any one of them wins. Empty when none can be read.
+
+    What the server tells of itself comes first: a session of Exchange may lose who asked, and since when.
+    """
+    told = facts.state.component_requests or {}
+    itself = next((requests for name, requests in told.items() if name.lower() == found.name.lower()), ())
+    asked = [request for request in (*itself, *found.requests) if request.state.lower() != "active"]
+    return tuple({request.requester.lower(): request for request in reversed(asked) if request.requester}.values())[
+        ::-1
+    ]
 
 
 def _with_contained(roles: frozenset[Role], version: str) -> frozenset[Role]:
@@ -126,10 +133,36 @@ def spelt(roles: frozenset[Role]) -> str:
     return " and ".join(sorted(roles)) or "neither mailbox nor client_access"
 
 
-def _stand_down(facts: Facts, found: Component) -> Refuse:
-    who = ", ".join(requested_by(found)) or "nobody named"
-    reason = f"{found.name} on {facts.server.name} is {found.state}, requested by {who}: somebody is working there"
-    return Refuse(reason=reason, figures={found.name: found.state, "requesters": list(requested_by(found))})
+def _stand_down(facts: Facts, found: Component) -> Refuse | CannotTell:
+    requests = requested_by(facts, found)
+    if not requests:
+        return _unsaid(facts, found)
+    reason = f"{found.name} on {facts.server.name} is {found.state}, requested by {_told(requests)}"
+    figures = {found.name: found.state, "requesters": [request.requester for request in requests]}
+    return Refuse(reason=f"{reason}: somebody is working there; {_lifted(facts, found, requests)}", figures=figures)
+
+
+def _unsaid(facts: Facts, found: Component) -> CannotTell:
+    """A component that is out of service, and nobody says by whom: that is nobody else at work."""
+    state = found.state or "in no state"
+    return CannotTell(reason=f"{found.name} on {facts.server.name} is {state}, and no requester can be read")
+
+
+def _told(requests: tuple[ComponentRequest, ...]) -> str:
+    return ", ".join(
+        request.requester if request.at is None else f"{request.requester} since {request.at:%Y-%m-%d %H:%M} UTC"
+        for request in requests
+    )
+
+
+def _lifted(facts: Facts, found: Component, requests: tuple[ComponentRequest, ...]) -> str:
+    """What lifts it, once its time has come: each requester's own command, since no other can."""
+    commands = ", ".join(
+        f"`Set-ServerComponentState -Identity {facts.server.name} -Component {found.name} -State Active "
+        f"-Requester {request.requester}`"
+        for request in requests
+    )
+    return f"it is lifted by {commands}"
 
 
 def _not_shown(facts: Facts, name: str) -> CannotTell:

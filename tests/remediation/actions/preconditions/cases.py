@@ -80,14 +80,27 @@ ROWS = (
     Row(
         precondition=server_online,
         good=("ServerWideOffline is Active", mailbox()),
-        bad=(("it is not", mailbox(exchange=with_component(exchange(), "ServerWideOffline", "Inactive"))),),
-        unclear=("it is not shown", mailbox(exchange=without_component(exchange(), "ServerWideOffline"))),
+        bad=(
+            ("it is not", mailbox(exchange=with_component(exchange(), "ServerWideOffline", "Inactive", "Maintenance"))),
+        ),
+        unclear=(
+            "it is not shown, or nobody is named who asked for it",
+            mailbox(exchange=without_component(exchange(), "ServerWideOffline")),
+        ),
     ),
     Row(
         precondition=transport_active,
         good=("HubTransport is Active, or the server is no Mailbox server", mailbox()),
-        bad=(("it is Draining or Inactive", mailbox(exchange=with_component(exchange(), "HubTransport", "Draining"))),),
-        unclear=("it is not shown", mailbox(exchange=without_component(exchange(), "HubTransport"))),
+        bad=(
+            (
+                "it is Draining or Inactive",
+                mailbox(exchange=with_component(exchange(), "HubTransport", "Draining", "Maintenance")),
+            ),
+        ),
+        unclear=(
+            "it is not shown, or nobody is named who asked for it",
+            mailbox(exchange=without_component(exchange(), "HubTransport")),
+        ),
     ),
     Row(
         precondition=node_not_paused,
@@ -111,8 +124,8 @@ ROWS = (
         precondition=recovery_over,
         good=(
             (
-                "no recovery action of Managed Availability is under way, none without an end before its expected "
-                "end; its service restarts are noted"
+                "no recovery action of Managed Availability is under way, none without an end before its expected end; "
+                "its service restarts are noted"
             ),
             mailbox(),
         ),
@@ -133,7 +146,10 @@ ROWS = (
             ),
             ("by anybody else", client_access(exchange=with_component(CAS1, "PopProxy", "Inactive", "Maintenance"))),
         ),
-        unclear=("no requester is shown", client_access(exchange=with_component(CAS1, "PopProxy", "Inactive"))),
+        unclear=(
+            "nobody is named who asked for that",
+            client_access(exchange=with_component(CAS1, "PopProxy", "Inactive")),
+        ),
     ),
     Row(
         precondition=activation_held,

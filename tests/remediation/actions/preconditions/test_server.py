@@ -15,13 +15,16 @@ from daemon.remediation.actions.preconditions.server import (
     service_automatic,
     transport_active,
 )
+from daemon.remediation.actions.preconditions.table import Precondition
 from tests.remediation.actions.preconditions.known import (
     CAS_ONLY,
+    NOW,
     client_access,
     dag,
     exchange,
     mailbox,
     server,
+    state,
     windows,
     with_component,
     without_component,
@@ -78,17 +81,57 @@ def test_an_answer_about_another_server_tells_nothing(facts: Facts) -> None:
     assert isinstance(inventory_agrees(facts), CannotTell)
 
 
-@pytest.mark.parametrize("state", ["Inactive", "Draining", "Unknown", ""])
-def test_a_server_that_is_taken_offline_is_left_to_whoever_did_it(state: str) -> None:
+@pytest.mark.parametrize("shown", ["Inactive", "Draining", "Unknown"])
+def test_a_server_that_is_taken_offline_is_left_to_whoever_did_it(shown: str) -> None:
     verdict = server_online(
-        mailbox(exchange=with_component(exchange(), "ServerWideOffline", state, "Maintenance", "Functional"))
+        mailbox(exchange=with_component(exchange(), "ServerWideOffline", shown, "Maintenance", "Functional"))
     )
     assert isinstance(verdict, Refuse)
     assert verdict.reason == (
-        f"ServerWideOffline on mbx1.contoso.com is {state}, requested by Maintenance, Functional: "
-        "somebody is working there"
+        f"ServerWideOffline on mbx1.contoso.com is {shown}, requested by Maintenance, Functional: "
+        "somebody is working there; it is lifted by "
+        "`Set-ServerComponentState -Identity mbx1.contoso.com -Component ServerWideOffline -State Active "
+        "-Requester Maintenance`, "
+        "`Set-ServerComponentState -Identity mbx1.contoso.com -Component ServerWideOffline -State Active "
+        "-Requester Functional`"
     )
-    assert verdict.figures == {"ServerWideOffline": state, "requesters": ["Maintenance", "Functional"]}
+    assert verdict.figures == {"ServerWideOffline": shown, "requesters": ["Maintenance", "Functional"]}
+
+
+@pytest.mark.parametrize(
+    ("gate", "component"), [(server_online, "ServerWideOffline"), (transport_active, "HubTransport")]
+)
+def test_a_requester_that_cannot_be_read_is_not_somebody_else(gate: Precondition, component: str) -> None:
+    verdict = gate(mailbox(exchange=with_component(exchange(), component, "Inactive")))
+    assert isinstance(verdict, CannotTell)
+    assert verdict.reason == f"{component} on mbx1.contoso.com is Inactive, and no requester can be read"
+
+
+def test_who_asked_and_since_when_is_read_on_the_server_itself() -> None:
+    request = {"requester": "Maintenance", "state": "Inactive", "at": NOW - timedelta(hours=3)}
+    told = state(component_requests={"serverwideoffline": [request]})
+    facts = mailbox(state=told, exchange=with_component(exchange(), "ServerWideOffline", "Inactive"))
+    verdict = server_online(facts)
+    assert isinstance(verdict, Refuse)
+    assert "requested by Maintenance since 2026-01-15 00:00 UTC: somebody is working there" in verdict.reason
+
+
+def test_managed_availability_that_only_the_server_itself_names_is_waited_for() -> None:
+    known = exchange("CAS1", mailbox=False, cas=True)
+    told = state(component_requests={"PopProxy": [{"requester": "HealthAPI", "state": "Inactive"}]})
+    service = windows("MSExchangePOP3").services
+    facts = client_access(
+        exchange=with_component(known, "PopProxy", "Inactive"), state=told.model_copy(update={"services": service})
+    )
+    assert isinstance(proxy_active(facts), Hold)
+
+
+def test_a_requester_that_exchange_alone_names_counts_as_well() -> None:
+    told = state(component_requests={"PopProxy": [{"requester": "HealthAPI", "state": "Inactive"}]})
+    known = with_component(exchange("CAS1", mailbox=False, cas=True), "PopProxy", "Inactive", "Sidelined")
+    verdict = proxy_active(client_access(exchange=known, state=told))
+    assert isinstance(verdict, Refuse)
+    assert verdict.figures["requesters"] == ["HealthAPI", "Sidelined"]
 
 
 def test_a_component_that_is_not_shown_tells_nothing() -> None:
@@ -100,10 +143,10 @@ def test_a_component_that_is_not_shown_tells_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "verdict"), [("Draining", Refuse), ("Inactive", Refuse), ("active", Allow), ("Odd", CannotTell)]
+    ("shown", "verdict"), [("Draining", Refuse), ("Inactive", Refuse), ("active", Allow), ("Odd", CannotTell)]
 )
-def test_drained_transport_means_maintenance(state: str, verdict: type) -> None:
-    facts = mailbox(exchange=with_component(exchange(), "HubTransport", state, "Maintenance"))
+def test_drained_transport_means_maintenance(shown: str, verdict: type) -> None:
+    facts = mailbox(exchange=with_component(exchange(), "HubTransport", shown, "Maintenance"))
     assert type(transport_active(facts)) is verdict
 
 
@@ -111,18 +154,18 @@ def test_a_client_access_server_has_no_hub_transport_to_drain() -> None:
     assert isinstance(transport_active(client_access()), Allow)
 
 
-def proxy(state: str, *requesters: str) -> Facts:
+def proxy(shown: str, *requesters: str) -> Facts:
     return client_access(
-        exchange=with_component(exchange("CAS1", mailbox=False, cas=True), "PopProxy", state, *requesters)
+        exchange=with_component(exchange("CAS1", mailbox=False, cas=True), "PopProxy", shown, *requesters)
     )
 
 
-@pytest.mark.parametrize("state", ["Inactive", "Draining"])
-def test_pop_proxy_taken_out_by_managed_availability_is_waited_for(state: str) -> None:
-    verdict = proxy_active(proxy(state, "HealthAPI"))
+@pytest.mark.parametrize("shown", ["Inactive", "Draining"])
+def test_pop_proxy_taken_out_by_managed_availability_is_waited_for(shown: str) -> None:
+    verdict = proxy_active(proxy(shown, "HealthAPI"))
     assert isinstance(verdict, Hold)
     assert (verdict.after, verdict.deadline) == (timedelta(minutes=2), timedelta(minutes=30))
-    assert verdict.reason.startswith(f"PopProxy on cas1.contoso.com is {state}, requested by HealthAPI")
+    assert verdict.reason.startswith(f"PopProxy on cas1.contoso.com is {shown}, requested by HealthAPI")
 
 
 @pytest.mark.parametrize("requesters", [("Maintenance",), ("HealthAPI", "Sidelined")])
