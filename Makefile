@@ -11,9 +11,9 @@ APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
 demo: venv
 	@$(BIN)/exmedic demo
 
-# Tests mostly wait: four at a time keep two cores busy.
+# Tests mostly wait: eight at a time keep two cores busy.
 test: dev system-test
-	$(BIN)/python -m pytest -q -n 4 --dist worksteal -m "not chaos"
+	$(BIN)/python -m pytest -q -n 8 --dist worksteal -m "not chaos"
 
 # Killed everywhere, and every real part failing in its own way: takes long, so it is not part of `make test`.
 chaos: dev system-test

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -31,6 +32,20 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("any machine")
     config.addinivalue_line("filterwarnings", "ignore:'imghdr' is deprecated:DeprecationWarning")
+
+
+#: Where the tests are that take long. A worker that comes to one last keeps all the others waiting.
+LONG = ("acceptance", "chaos", "faults", "mutants", "simulation")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deal the long tests to all workers like cards, for each to begin with; xdist gives each a share of the list."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    tests = Path(__file__).parent
+    long = [item for item in items if item.path.relative_to(tests).parts[0] in LONG]
+    short = [item for item in items if item.path.relative_to(tests).parts[0] not in LONG]
+    items[:] = [item for worker in range(workers) for item in long[worker::workers] + short[worker::workers]]
 
 
 @pytest.fixture
