@@ -3,6 +3,7 @@
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from daemon.alerts.deferral import Deferral
@@ -23,11 +24,13 @@ from daemon.exchange.silences import AttentiveShell
 from daemon.operators.commands import Operators
 from daemon.operators.remote_pause import RemotePause
 from daemon.outgoing.outbox import Outbox
+from daemon.remediation.guardrails.context import GuardContext
 from daemon.remediation.incidents.engine import Engine
 from daemon.remediation.incidents.ladders import Ladders
 from daemon.remediation.incidents.opening import Family
 from daemon.remediation.runner.loop import Runner
 from daemon.remediation.runner.services import Services
+from daemon.remediation.runner.turn import Turn
 from daemon.runtime.loops import Daemon, Service
 from daemon.runtime.progress import Progress
 from daemon.runtime.wakeup import POLL
@@ -71,21 +74,23 @@ def assemble(
         follower.nudge()
         watch.changed()
 
-    parts = Services(
+    guards = GuardContext(
         store=store,
-        shell=AttentiveShell(BoundedShell(outer.shell), clock),
         clock=clock,
         inventory=inventory,
         ladders=ladders,
-        engine=Engine(settings.timing, settings.bus.prefix),
         settings=settings,
         pause=outer.pause,
         windows=windows_of(settings),
+    )
+    services = Services(
+        guards=guards,
+        shell=AttentiveShell(BoundedShell(outer.shell), clock),
+        engine=Engine(settings.timing, settings.bus.prefix),
         family=family,
-        committed=committed,
         outside=outer.outside,
     )
-    runner = Runner(parts, outer.poll)
+    runner = Runner(guards, partial(Turn, services), committed, outer.poll)
 
     def work() -> None:
         committed()

@@ -239,8 +239,8 @@ class ServerState(Answer):
     """The Windows side of a server. `restart_requested_at`: its latest event User32/1074 since it booted.
 
     `component_requests`: who asks for which state, by component, from the server's own registry: a session of Exchange
-    loses them. `logons`, `reboot_pending` and `component_requests` None: it does not say. `restarts_readable` false: nor
-    whether a restart was asked for.
+    loses them. `logons`, `reboot_pending` and `component_requests` None: it does not say. `restarts_readable` false:
+    nor whether a restart was asked for.
     """
 
     boot_time: Moment

@@ -27,6 +27,7 @@ from daemon.domain.windows import Window
 from daemon.exchange.launch import ON_THEIR_OWN
 from daemon.exchange.silences import AttentiveShell
 from daemon.operators.commands import Operators
+from daemon.remediation.guardrails.context import GuardContext
 from daemon.remediation.incidents.engine import Engine
 from daemon.remediation.incidents.ladders import Ladders
 from daemon.remediation.incidents.opening import Family
@@ -409,18 +410,20 @@ class Daemon:
             wake=lambda: None,
             windows=windows,
         )
-        self.parts = Services(
+        self.guards = GuardContext(
             store=store,
-            shell=AttentiveShell(world, self.clock),
             clock=self.clock,
             inventory=servers or inventory(),
             ladders=ladders,
-            engine=Engine(settings.timing, "exmedic"),
             settings=settings,
             pause=self.pause,
             windows=windows,
+        )
+        self.services = Services(
+            guards=self.guards,
+            shell=AttentiveShell(world, self.clock),
+            engine=Engine(settings.timing, "exmedic"),
             family=family,
-            committed=lambda: None,
         )
 
     def _new_id(self) -> str:
@@ -465,7 +468,7 @@ class Daemon:
             return False
         self.clock.advance(max(0.0, (due - self.clock.now()).total_seconds()))
         (incident, *_) = await self.store.due_incidents(self.clock.now(), 1)
-        await Turn(self.parts, incident).take()
+        await Turn(self.services, incident).take()
         return True
 
     async def drive(self, until: Callable[[Incident], bool] | None = None, turns: int = 400) -> Incident:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -36,12 +35,12 @@ from daemon.remediation.actions.preconditions.dependencies import dependencies_h
 from daemon.remediation.actions.preconditions.humans_at_work import nobody_logged_on
 from daemon.remediation.actions.restart import RestartService
 from daemon.remediation.guardrails import approvals, budgets, chain, modes, shared_cause, windows
+from daemon.remediation.guardrails.context import GuardContext
 from daemon.remediation.incidents import engine
 from daemon.remediation.incidents.engine import Engine
 from daemon.remediation.incidents.snapshot import Case
 from daemon.remediation.runner import effects
 from daemon.remediation.runner.replies import SAID_NO
-from daemon.remediation.runner.services import Services
 from daemon.remediation.runner.session import Session
 from daemon.simulation.ports import MemorySwitch
 from statemachines.actions import Effect
@@ -62,7 +61,7 @@ def acknowledge_before_the_commit(patch: Patch) -> None:
 
 
 def work_through_every_window(patch: Patch) -> None:
-    async def nothing(_parts: Services, _case: Case, _server: Server) -> None:
+    async def nothing(_context: GuardContext, _case: Case, _server: Server) -> None:
         return None
 
     patch.setattr(chain, "GUARDS", tuple(guard for guard in chain.GUARDS if guard is not windows.held))
@@ -137,7 +136,7 @@ def send_before_the_intent(patch: Patch) -> None:
             timeout=240,
             read_only=False,
         )
-        await session.services.shell.run(call, partial(session.services.pause.permit, case.incident.server))
+        await session.send(call)
         await intend(session, case, prepared)
 
     patch.setattr(effects, "_intend", hasty)
@@ -336,7 +335,7 @@ def restart_pop_whatever_it_depends_on(patch: Patch) -> None:
 
 
 def act_although_many_have_the_same_problem(patch: Patch) -> None:
-    async def nothing(_parts: Services, _incident: Incident) -> None:
+    async def nothing(_context: GuardContext, _incident: Incident) -> None:
         return None
 
     patch.setattr(shared_cause, "of_many", nothing)

@@ -7,7 +7,6 @@ what would be done; what follows from it is a record, and perhaps a question.
 
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 
 import structlog
 
@@ -34,18 +33,18 @@ _log = structlog.get_logger("exmedic.turn")
 async def begin(session: Session, case: Case) -> None:
     """Begin the action of the incident's state, if nothing objects."""
     afresh = _verify_first(session, case)
-    verdict = afresh or await objection(session.services, case, session.here()) or await _prepare(session, case)
+    verdict = afresh or await objection(session.guards, case, session.here()) or await _prepare(session, case)
     prepared = verdict if isinstance(verdict, Prepared) else None
     if prepared is not None:
-        case = replace(case, now=session.services.clock.now())  # the facts took their time, and an approval expires
+        case = replace(case, now=session.clock.now())  # the facts took their time, and an approval expires
         # The mode comes last, so that what it holds is what would be done.
-        asked = modes.objection(session.services, case, session.here())
-        verdict = asked or await at_last(session.services, case, session.here()) or prepared
+        asked = modes.objection(session.guards, case, session.here())
+        verdict = asked or await at_last(session.guards, case, session.here()) or prepared
     if isinstance(verdict, Hold):
-        hold = await causes.noted(session.services, verdict, session.incident)
+        hold = await causes.noted(session.guards, verdict, session.incident)
         await session.commit(lambda case: _held(session, case, hold, prepared))
     elif isinstance(verdict, Refuse):
-        await session.commit(lambda case: session.services.engine.refuse(case, verdict))
+        await session.commit(lambda case: session.engine.refuse(case, verdict))
     elif isinstance(verdict, Done):
         await session.over(None, verdict)
     else:
@@ -54,7 +53,7 @@ async def begin(session: Session, case: Case) -> None:
 
 def _verify_first(session: Session, case: Case) -> Hold | None:
     """A hold that looks again first, where somebody said that it is over or what is known is too old; else None."""
-    timing = session.services.settings.timing
+    timing = session.settings.timing
     if case.state.action.puts_back:
         return None
     if case.incident.verify_requested:
@@ -76,15 +75,15 @@ async def _prepare(session: Session, case: Case) -> Prepared | Hold | Refuse | D
     action = EFFECTS[case.state.action.name]
     step_id = case.step().id
     context = await session.context(case, step_id, case.params())
-    needs = await shared_cause.dependencies(session.services, case, session.here())
+    needs = await shared_cause.dependencies(session.guards, case, session.here())
     prepared = await action.prepare(replace(context, dependencies=needs))
     if isinstance(prepared, Unready):
-        paged = await causes.has_told(session.services, session.incident)
+        paged = await causes.has_told(session.guards, session.incident)
         return replace(_retry(case, prepared.detail, prepared.if_late), paged=paged)
     if case.state.action.disrupts and not (isinstance(prepared, Hold) and prepared.found):
-        await causes.cleared(session.services, session.incident)
+        await causes.cleared(session.guards, session.incident)
     if isinstance(prepared, Prepared):
-        return await beside_others(session.services, case, session.here(), prepared)
+        return await beside_others(session.guards, case, session.here(), prepared)
     return prepared
 
 
@@ -95,18 +94,17 @@ def _retry(case: Case, reason: str, outcome: str, *, verify_afresh: bool = False
 
 async def _intend(session: Session, case: Case, prepared: Prepared) -> None:
     """Commit the intent, then send. Between the two nothing is awaited but the commit itself."""
-    services = session.services
-    case = replace(case, now=services.clock.now())
-    if services.clock.monotonic() - prepared.heard_at > services.settings.timing.facts_age:
+    case = replace(case, now=session.clock.now())
+    if session.clock.monotonic() - prepared.heard_at > session.settings.timing.facts_age:
         stale = _retry(case, "the facts were too old by the time they were complete", "unknown")
-        await session.commit(lambda case: services.engine.hold(case, stale))
+        await session.commit(lambda case: session.engine.hold(case, stale))
         return
-    budget = reserved(services, case, session.here(), prepared.others)
-    intended = services.engine.intend(case, prepared, _scopes(session, case))
+    budget = reserved(session.guards, case, session.here(), prepared.others)
+    intended = session.engine.intend(case, prepared, _scopes(session, case))
     commit = replace(intended, guards=GuardChanges(limits=budget))
     commit = _intended(case, commit)
     try:
-        committed = await services.store.commit(commit)
+        committed = await session.store.commit(commit)
     except Conflict as conflict:
         # The incident moved on, or another one took the claim first: everything is asked afresh.
         _log.info("intent_conflict", incident=case.incident.id, why=str(conflict))
@@ -119,16 +117,15 @@ async def _intend(session: Session, case: Case, prepared: Prepared) -> None:
         script=prepared.script,
         args=prepared.args,
         step_id=commit.progress.step.id,
-        timeout=services.settings.winrm.effect_timeout,
+        timeout=session.settings.winrm.effect_timeout,
         read_only=False,
     )
-    reply = await services.shell.run(call, partial(services.pause.permit, session.here().name))
-    await _sent(session, commit.progress.step, call.script, reply)
+    await _sent(session, commit.progress.step, call.script, await session.send(call))
 
 
 async def _sent(session: Session, step: Step, script: str, reply: Reply) -> None:
     """Understand how sending an effect ended."""
-    engine = session.services.engine
+    engine = session.engine
     said = reply.result if reply.kind is ReplyKind.OK else {reply.error or reply.kind.value: reply.detail}
     session.transcript.append({"script": script, "executor": step.executor, "answer": said})
     seen = meaning(EFFECTS[step.action], step, script, reply)
@@ -150,7 +147,7 @@ async def settle(session: Session, step: Step) -> None:
     # `databases` and the like come from the step itself: the incident's facts have them only once it is done.
     context = await session.context(case, step.id, step.params)
     seen = await EFFECTS[step.action].settle(context, step)
-    engine = session.services.engine
+    engine = session.engine
     if isinstance(seen, Done):
         await session.over(step, seen)
     elif isinstance(seen, Withdrawn):
@@ -177,21 +174,20 @@ def _held(session: Session, case: Case, hold: Hold, prepared: Prepared | None) -
 
 def _put_on_record(session: Session, case: Case, hold: Hold, prepared: Prepared | None) -> Commit:
     """With the question that a hold asks. `prepared`: how the server was when only the mode was in the way."""
-    services = session.services
     why = hold.reason
     if hold.question:
         name = case.incident.id
         answers = f"answer with `exmedic approve {name}` or `exmedic decline {name}`"
         hold = replace(hold, reason=f"{why}; {answers}")
-    commit = services.engine.hold(case, hold)
+    commit = session.engine.hold(case, hold)
     mode = (
-        Mode.APPROVE if hold.question else mode_for(services, case, session.here())
+        Mode.APPROVE if hold.question else mode_for(session.guards, case, session.here())
     )  # business hours ask in mode auto too
     if prepared is not None and mode is not Mode.AUTO:
         commit = recommendations.recorded(case, commit, mode, prepared.baseline)
     if not hold.question:
         return commit
-    return approvals.put(case, hold, commit, why=why, prefix=services.settings.bus.prefix)
+    return approvals.put(case, hold, commit, why=why, prefix=session.settings.bus.prefix)
 
 
 def _intended(case: Case, commit: Commit) -> Commit:

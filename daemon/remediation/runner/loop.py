@@ -10,10 +10,10 @@ import structlog
 
 from daemon.domain.commits import Commit, Progress
 from daemon.domain.errors import Conflict, StoreError
-from daemon.domain.incidents import IncidentStatus
+from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.remediation.guardrails import causes
+from daemon.remediation.guardrails.context import GuardContext
 from daemon.remediation.incidents.ending import abandoned
-from daemon.remediation.runner.services import Services
 from daemon.remediation.runner.turn import Turn
 from daemon.runtime.wakeup import POLL, Nudge
 
@@ -21,11 +21,19 @@ _log = structlog.get_logger("exmedic.runner")
 
 
 class Runner:
-    """The loop over due incidents."""
+    """The loop over due incidents. `committed` is called after each turn: there may be rows to send."""
 
-    def __init__(self, parts: Services, poll: float = POLL) -> None:
-        self._parts = parts
-        self._nudge = Nudge(parts.clock, poll)
+    def __init__(
+        self,
+        guards: GuardContext,
+        turn: Callable[[Incident], Turn],
+        committed: Callable[[], None],
+        poll: float = POLL,
+    ) -> None:
+        self._guards = guards
+        self._store, self._clock, self._settings = guards.store, guards.clock, guards.settings
+        self._turn, self._committed = turn, committed
+        self._nudge = Nudge(guards.clock, poll)
         self._causes_looked_at = -poll
         self._running: dict[str, asyncio.Task[None]] = {}
 
@@ -45,16 +53,16 @@ class Runner:
 
     async def _end_causes(self) -> None:
         """Now and then: each turn that ends wakes this loop, and what is over may be so a little longer."""
-        now = self._parts.clock.monotonic()
+        now = self._clock.monotonic()
         if now - self._causes_looked_at >= self._nudge.poll:
             self._causes_looked_at = now
-            await causes.end_those_over(self._parts)
+            await causes.end_those_over(self._guards)
 
     async def _start_due(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
-        room = self._parts.settings.winrm.threads - len(self._running)
+        room = self._settings.winrm.threads - len(self._running)
         # Those that run now are still due in the store, hence the wider look.
-        for incident in await self._parts.store.due_incidents(self._parts.clock.now(), room + len(self._running)):
-            if incident.id in self._running or len(self._running) >= self._parts.settings.winrm.threads:
+        for incident in await self._store.due_incidents(self._clock.now(), room + len(self._running)):
+            if incident.id in self._running or len(self._running) >= self._settings.winrm.threads:
                 continue
             task = tasks.create_task(self._advance(incident.id, stopping), name=f"incident {incident.id}")
             self._running[incident.id] = task
@@ -65,18 +73,18 @@ class Runner:
         self._nudge.ring()
 
     async def _wait(self) -> None:
-        due = await self._parts.store.next_due()
+        due = await self._store.next_due()
         # What runs now is still due in the store; when it ends, it rings.
-        soon = self._nudge.poll if due is None or self._running else (due - self._parts.clock.now()).total_seconds()
+        soon = self._nudge.poll if due is None or self._running else (due - self._clock.now()).total_seconds()
         await self._nudge.wait(max(0.0, min(self._nudge.poll, soon)))
 
     async def _advance(self, incident_id: str, stopping: asyncio.Event) -> None:
         """Take turns with one incident while it is due."""
         while not stopping.is_set():
-            incident = await self._parts.store.incident(incident_id)
-            if incident is None or incident.due_at is None or incident.due_at > self._parts.clock.now():
+            incident = await self._store.incident(incident_id)
+            if incident is None or incident.due_at is None or incident.due_at > self._clock.now():
                 return
-            turn = Turn(self._parts, incident)
+            turn = self._turn(incident)
             try:
                 await turn.take()
             except Exception as error:
@@ -85,7 +93,7 @@ class Runner:
                 # A defect in one ladder must not stop the others: it escalates.
                 _log.exception("internal_error", incident=incident_id)
                 await self._escalate_defect(turn, incident_id, error)
-            self._parts.committed()
+            self._committed()
 
     async def _escalate_defect(self, turn: Turn, incident_id: str, error: Exception) -> None:
         """By its way out if it still has one, else at once."""
@@ -100,18 +108,18 @@ class Runner:
 
     async def _given_up(self, incident_id: str, error: str) -> bool:
         """Whether the incident is given up; False when it moved on meanwhile."""
-        store, now = self._parts.store, self._parts.clock.now()
+        store, now = self._store, self._clock.now()
         incident = await store.incident(incident_id)
         if incident is None:
             raise StoreError(f"incident {incident_id} is gone from the store")
         if incident.status is IncidentStatus.OPEN:
             detail = f"internal error, please report it: {error}"
             steps, undo = await store.steps(incident_id), await store.undo_items(incident_id)
-            prefix = self._parts.settings.bus.prefix
+            prefix = self._settings.bus.prefix
             commit = abandoned(incident, steps, undo, now=now, detail=detail, prefix=prefix)
         else:
             # It only looked whether it is over; it looks again later, and nobody is paged twice.
-            later = now + timedelta(seconds=self._parts.settings.timing.latch_recheck)
+            later = now + timedelta(seconds=self._settings.timing.latch_recheck)
             commit = Commit(at=now, progress=Progress(incident=replace(incident, due_at=later)))
         try:
             await store.commit(commit)

@@ -25,10 +25,10 @@ _log = structlog.get_logger("exmedic.turn")
 
 async def begin(session: Session) -> None:
     """Begin the action of the incident's state, and look at once."""
-    committed = await session.commit(session.services.engine.read)
+    committed = await session.commit(session.engine.read)
     if committed is not None:
         session.incident = committed
-        step = await session.services.store.open_step(committed.id)
+        step = await session.store.open_step(committed.id)
         if step is not None:
             await poll(session, step)
 
@@ -43,15 +43,15 @@ async def poll(session: Session, step: Step) -> None:
     for _ in range(READ_AGAIN):
         try:
             case = await session.case()
-            commit = await causes.told_once(session.services, case, _after_poll(session, case, step, seen))
-            await session.services.store.commit(commit)
+            commit = await causes.told_once(session.guards, case, _after_poll(session, case, step, seen))
+            await session.store.commit(commit)
         except Conflict:
-            fresh = await session.services.store.incident(session.incident.id)
+            fresh = await session.store.incident(session.incident.id)
             if fresh is None or fresh.version == session.incident.version:
                 raise
             session.incident = fresh
             if isinstance(seen, Done) and seen.outcome == "healthy":
-                if session.services.clock.now() < step.deadline_at:
+                if session.clock.now() < step.deadline_at:
                     return  # an alert came in while we looked: what we saw is older, so the next turn looks again
                 seen = Done(outcome="unknown", detail=f"alerts kept coming in while it was asked: {seen.detail}")
         else:
@@ -62,29 +62,29 @@ async def poll(session: Session, step: Step) -> None:
 async def _open_hidden(session: Session, context: Context) -> None:
     """Other monitors found unhealthy on the server get their own incidents; repeated after a crash, they join."""
     for sick in await others(context):
-        if session.services.ladders.handling(context.server, sick.health_set, sick.monitor):
-            await session.services.family.ensure(sick, context.incident, "")
+        if session.guards.ladders.handling(context.server, sick.health_set, sick.monitor):
+            await session.family.ensure(sick, context.incident, "")
 
 
 def _after_poll(session: Session, case: Case, step: Step, seen: Done | Again) -> Commit:
     if isinstance(seen, Done):
-        return session.services.engine.finish(case, session.with_raw(step), seen)
+        return session.engine.finish(case, session.with_raw(step), seen)
     if case.now >= step.deadline_at:
         late = Done(outcome=seen.if_late, detail=f"not within {step.deadline_at - step.started_at}: {seen.detail}")
-        return session.services.engine.finish(case, session.with_raw(step), late)
-    return session.services.engine.poll_again(case, step, seen)
+        return session.engine.finish(case, session.with_raw(step), late)
+    return session.engine.poll_again(case, step, seen)
 
 
 async def watch(session: Session) -> None:
     """An escalated incident's key is latched until its monitor is proven healthy; look whether it is."""
-    incident, now = session.incident, session.services.clock.now()
+    incident, now = session.incident, session.clock.now()
     over, seen = await _over_by_itself(session)
     audit = (about(AuditKind.LATCH_LIFTED, incident, now, f"latch lifted: {over}", {}),) if over else ()
-    later = now + timedelta(seconds=session.services.settings.timing.latch_recheck)
+    later = now + timedelta(seconds=session.settings.timing.latch_recheck)
     due = None if over else later
     fresh = replace(incident, latched=not over, due_at=due, verify_requested=False, watched=seen)
     try:
-        await session.services.store.commit(Commit(at=now, progress=Progress(incident=fresh), told=Told(audit=audit)))
+        await session.store.commit(Commit(at=now, progress=Progress(incident=fresh), told=Told(audit=audit)))
     except Conflict:
         _log.debug("latch_conflict", incident=incident.id)  # something joined meanwhile; it is still due
 
@@ -94,7 +94,7 @@ async def _over_by_itself(session: Session) -> tuple[str, Json]:
     incident = session.incident
     if not incident.runbook:
         ended = incident.ended_at or incident.opened_at
-        return ("a day has passed" if session.services.clock.now() >= ended + UNHANDLED_LATCH else ""), {}
+        return ("a day has passed" if session.clock.now() >= ended + UNHANDLED_LATCH else ""), {}
     if session.server is None:
         return "", {}
     case = await session.case()
@@ -108,14 +108,14 @@ async def _over_by_itself(session: Session) -> tuple[str, Json]:
 
 async def _settle_quarantine(session: Session, case: Case) -> None:
     """Evidence that has turned up since may end the quarantine that this incident caused."""
-    quarantine = await session.services.store.quarantine(case.incident.server)
-    step = None if quarantine is None else await session.services.store.step(quarantine.step_id)
+    quarantine = await session.store.quarantine(case.incident.server)
+    step = None if quarantine is None else await session.store.step(quarantine.step_id)
     if step is None or step.incident_id != case.incident.id:
         return
     evidence = await EFFECTS[step.action].settle(await session.context(case, step.id, step.params), step)
     if isinstance(evidence, Done | Withdrawn) and getattr(evidence, "outcome", "") != "unknown":
         message = f"quarantine lifted by evidence: {evidence.detail}"
         entry = about(AuditKind.QUARANTINE_LIFTED, case.incident, case.now, message, {})
-        await session.services.store.commit(
+        await session.store.commit(
             Commit(at=case.now, guards=GuardChanges(lift=case.incident.server), told=Told(audit=(entry,)))
         )

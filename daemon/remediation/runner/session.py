@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from daemon.domain.commits import Commit
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, Step
 from daemon.domain.inventory import Server
+from daemon.domain.ports import Call, Reply
 from daemon.domain.values import Json
 from daemon.domain.windows import Span
+from daemon.exchange.client import Asker
 from daemon.remediation.actions.contract import Context, Done, last_of
 from daemon.remediation.guardrails import windows
 from daemon.remediation.incidents.ending import FLAPPING_WITHIN
@@ -20,20 +23,24 @@ class Session:
     """What the reading and the acting part of a turn share."""
 
     def __init__(self, services: Services, incident: Incident) -> None:
-        self.services = services
+        self.guards = services.guards  #: what guardrails work with; they see no more than this
+        self.engine, self.family = services.engine, services.family
+        self.store, self.clock = self.guards.store, self.guards.clock
+        self.settings = self.guards.settings
+        self._shell, self._outside = services.shell, services.outside
         self.incident = incident  #: as it was last committed
-        self.server = services.inventory.find(incident.server)
+        self.server = self.guards.inventory.find(incident.server)
         self.transcript: list[Json] = []  #: the raw answers heard in this turn
 
     async def case(self) -> Case:
         """The incident with all that decisions about it need."""
         incident = self.incident
-        store = self.services.store
-        now, ladder = self.services.clock.now(), await self.services.ladders.of(incident)
+        store = self.store
+        now, ladder = self.clock.now(), await self.guards.ladders.of(incident)
         closed: tuple[Span, ...] = ()
         if incident.status is IncidentStatus.OPEN and self.server is not None:
             action = ladder.states[incident.state].action
-            closed = await windows.closed(self.services, incident, action, self.server, now)
+            closed = await windows.closed(self.guards, incident, action, self.server, now)
         return Case(
             incident=incident,
             ladder=ladder,
@@ -56,7 +63,7 @@ class Session:
 
     async def context(self, case: Case, step_id: str, params: Json) -> Context:
         """What an action works with."""
-        services, item = self.services, case.item(params)
+        item = case.item(params)
         handled = case.ladder.definition.handled(case.incident.health_set, case.incident.monitor)
         return Context(
             incident=case.incident,
@@ -65,13 +72,31 @@ class Session:
             step_id=step_id,
             params=params,
             now=case.now,
-            timing=services.settings.timing,
-            ask=await services.asker(self.here().name, self.transcript),
-            family=services.family,
+            timing=self.settings.timing,
+            ask=await self.asker(self.transcript),
+            family=self.family,
             item=item,
             senders=case.senders(item.setting) if item is not None else (),
-            outside=services.outside,
+            outside=self._outside,
         )
+
+    async def asker(self, transcript: list[Json]) -> Asker:
+        """What asks for the incident. Who may go away any moment, or is away, is asked about others last."""
+        claimed = await self.store.claims() - {self.incident.server}
+        busy = claimed | {quarantine.server for quarantine in await self.store.quarantines()}
+        return Asker(
+            shell=self._shell,
+            clock=self.clock,
+            inventory=self.guards.inventory,
+            timeout=self.settings.winrm.call_timeout,
+            avoid=busy,
+            silent=self._shell.silent,
+            transcript=transcript,
+        )
+
+    async def send(self, call: Call) -> Reply:
+        """The reply to the call of an effect; the kill switch is asked last, when it begins."""
+        return await self._shell.run(call, partial(self.guards.pause.permit, self.here().name))
 
     async def commit(self, build: Callable[[Case], Commit]) -> Incident | None:
         """Commit what `build` decides; if an alert joined meanwhile, decide again on the incident as it is now.
@@ -82,9 +107,9 @@ class Session:
         while True:
             case = await self.case()
             try:
-                return await self.services.store.commit(build(case))
+                return await self.store.commit(build(case))
             except Conflict:
-                fresh = await self.services.store.incident(self.incident.id)
+                fresh = await self.store.incident(self.incident.id)
                 if fresh is None or fresh.version == self.incident.version:
                     raise
                 self.incident = fresh
@@ -92,7 +117,7 @@ class Session:
     async def over(self, step: Step | None, done: Done) -> None:
         """A step is over; None: one that needed no sending."""
         heard = None if step is None else self.with_raw(step)
-        await self.commit(lambda case: self.services.engine.conclude(case, heard, done))
+        await self.commit(lambda case: self.engine.conclude(case, heard, done))
 
     def with_raw(self, step: Step) -> Step:
         """The step with the raw answers that decided it."""

@@ -21,23 +21,23 @@ class Turn:
 
     async def take(self) -> None:
         """Do what the incident's state asks for."""
-        services, before = self._session.services, self._session.incident
+        before = self._session.incident
         await self._take()
         if before.recommended:
-            await recommendations.look(services, await services.asker(before.server, []), before)
+            await recommendations.look(self._session.guards, await self._session.asker([]), before)
 
     async def _take(self) -> None:
         session = self._session
-        incident, services = session.incident, session.services
+        incident = session.incident
         if incident.status is not IncidentStatus.OPEN:
             await reading.watch(session)
             return
-        step = await services.store.open_step(incident.id)
+        step = await session.store.open_step(incident.id)
         only_reads = step is None or step.effect is Effect.READ
         if session.server is None:
             await self._without_server(step)
         elif incident.close_by and only_reads and not leaves(incident.state):
-            await session.commit(lambda case: services.engine.close(case, step))
+            await session.commit(lambda case: session.engine.close(case, step))
         elif step is None:
             await self._begin()
         elif step.effect is Effect.READ:
@@ -59,7 +59,7 @@ class Turn:
     async def escalate_defect(self, error: Exception) -> None:
         """Escalate because exmedic itself is at fault; an open effect stays unsettled, so it quarantines."""
         detail = f"internal error, please report it: {type(error).__name__}: {error}"
-        step = await self._session.services.store.open_step(self._session.incident.id)
+        step = await self._session.store.open_step(self._session.incident.id)
         await self._give_up(step, detail)
 
     async def _give_up(self, step: Step | None, detail: str) -> None:

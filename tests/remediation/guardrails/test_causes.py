@@ -49,7 +49,7 @@ async def test_what_escalates_at_the_deadline_was_in_that_page_and_gets_none_of_
         assert (await daemon.incident(number)).status is IncidentStatus.ESCALATED
     assert len(await daemon.audit("escalated")) == 3
     assert len(await pages(daemon)) == 1
-    await causes.end_those_over(daemon.parts)
+    await causes.end_those_over(daemon.guards)
     assert await daemon.store.causes() == [], "they are still ill, but with humans: nothing is held for them"
 
 
@@ -91,7 +91,7 @@ async def test_what_is_released_frees_its_servers_whatever_else_ails_there(tmp_p
     await release(daemon, (await daemon.store.causes())[0].id)
     await turns_for(daemon, HOUR)
     assert {server for _, server in daemon.world.effects} == {MBX1, MBX2}
-    await causes.end_those_over(daemon.parts)
+    await causes.end_those_over(daemon.guards)
     assert await daemon.store.causes() == []
 
 
@@ -125,13 +125,13 @@ async def test_days_later_another_monitor_there_is_held_and_told_anew(tmp_path: 
     daemon = await world_of(tmp_path)
     await fall_ill(daemon, MBX1, MBX2)
     await turns_for(daemon, 12 * HOUR)
-    await causes.end_those_over(daemon.parts)
+    await causes.end_those_over(daemon.guards)
     assert [(await daemon.incident(number)).latched for number in (1, 2)] == [True, True]
     daemon.clock.advance(72 * 3600)
     daemon.world.hosts[MBX1].also = ("PopSelfTestMonitor",)
     await daemon.alert(MBX1, "PopSelfTestMonitor")
     await turns_for(daemon, HOUR)
-    await causes.end_those_over(daemon.parts)
+    await causes.end_those_over(daemon.guards)
     await turns_for(daemon, HOUR)
     assert len(await daemon.audit("cause_found")) == 2, "it goes on while it holds the new one"
     assert len(await pages(daemon)) == 2
@@ -181,12 +181,12 @@ async def test_it_ends_by_itself_once_too_few_are_ill(tmp_path: Path) -> None:
     daemon = await world_of(tmp_path)
     await fall_ill(daemon, MBX1, MBX2, MBX3)
     await turns_for(daemon, HOUR)
-    await causes.end_those_over(daemon.parts)
+    await causes.end_those_over(daemon.guards)
     assert len(await daemon.store.causes()) == 1, "it goes on"
     for server in (MBX2, MBX3):
         daemon.world.hosts[server].sick = False
     await turns_for(daemon, HOUR)
-    await causes.end_those_over(daemon.parts)
+    await causes.end_those_over(daemon.guards)
     assert await daemon.store.causes() == []
     (over,) = await daemon.audit("cause_over")
     assert "is over" in over.entry.message

@@ -57,10 +57,10 @@ async def test_nothing_is_restarted_and_one_page_names_the_server_and_what_is_no
 async def test_once_it_is_healthy_the_ladder_goes_on_and_the_cause_is_over(daemon: PopDaemon) -> None:
     await daemon.sick(DEEP, "restart", MBX1)
     await turns_for(daemon, HOUR)
-    await causes.end_those_over(daemon.parts)
+    await causes.end_those_over(daemon.guards)
     daemon.world.hosts[MBX1].unwell.clear()
     assert (await daemon.drive(lambda incident: incident.state == "reprobe")).status is IncidentStatus.OPEN
-    await causes.end_those_over(daemon.parts)
+    await causes.end_those_over(daemon.guards)
     assert await daemon.store.causes() == []
     (over,) = await daemon.audit("cause_over")
     assert over.entry.message.endswith("it is healthy again, or nothing is held for it any more")
@@ -77,7 +77,7 @@ async def test_it_goes_on_while_anybody_still_waits_for_it(daemon: PopDaemon) ->
     assert set((await the_cause(daemon)).servers) == {MBX1, MBX2}, "one cause, with both"
     daemon.world.hosts[MBX1].unwell.clear()
     await daemon.drive()
-    await causes.end_those_over(daemon.parts)
+    await causes.end_those_over(daemon.guards)
     assert (await the_cause(daemon)).incidents == ("i2",)
     assert daemon.did(MBX2) == []
 
@@ -158,7 +158,7 @@ async def test_a_new_outage_is_a_new_cause_with_a_new_page_although_an_incident_
     await daemon.sick(DEEP, "", MBX2)
     await turns_for(daemon, 9 * HOUR)
     assert [(await daemon.incident(number)).latched for number in (1, 2)] == [True, True]
-    await causes.end_those_over(daemon.parts)
+    await causes.end_those_over(daemon.guards)
     assert await daemon.store.causes() == [], "it holds nobody any more"
     before = await pages(daemon)
     daemon.world.pop[MBX1].ills.clear()
@@ -180,7 +180,7 @@ async def test_what_is_held_by_something_else_by_now_waits_for_it_no_more(daemon
     daemon.world.hosts[MBX1].logged_on = ("CONTOSO\\ada",)
     await turns_for(daemon, HOUR)
     assert "logged on to" in (await daemon.audit("decision"))[-1].entry.message
-    await causes.end_those_over(daemon.parts)
+    await causes.end_those_over(daemon.guards)
     assert await daemon.store.causes() == []
 
 
@@ -203,7 +203,7 @@ async def test_a_dependency_that_comes_and_goes_is_not_paged_each_time(daemon: P
         await turns_for(daemon, HOUR)
         daemon.world.hosts[MBX1].unwell.clear()
         await turns_for(daemon, HOUR)
-        await causes.end_those_over(daemon.parts)
+        await causes.end_those_over(daemon.guards)
     assert len(await daemon.audit("cause_over")) == 5
     assert len(await pages(daemon)) == 1
 

@@ -41,7 +41,7 @@ async def hours(daemon: PopDaemon, number: float) -> None:
     until = daemon.clock.now() + timedelta(hours=number)
     while (due := await daemon.store.next_due()) is not None and due <= until:
         await daemon.turn()
-        await causes.end_those_over(daemon.parts)
+        await causes.end_those_over(daemon.guards)
     daemon.clock.advance(max(0.0, (until - daemon.clock.now()).total_seconds()))
 
 

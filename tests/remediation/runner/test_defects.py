@@ -1,6 +1,7 @@
 """When exmedic itself is at fault: the incident escalates, the others go on, and nothing loops."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -9,12 +10,13 @@ from daemon.domain.incidents import IncidentStatus, UndoStatus
 from daemon.domain.ports import Call, Permit, Reply
 from daemon.remediation.incidents.ladders import Ladders
 from daemon.remediation.runner.loop import Runner
+from daemon.remediation.runner.turn import Turn
 from statemachines.compiler import Ladder
 from tests.remediation.world import MBX1, MBX3, Daemon
 
 
 async def run_until_ended(daemon: Daemon, *numbers: int) -> None:
-    runner, stopping = Runner(daemon.parts), asyncio.Event()
+    runner, stopping = Runner(daemon.guards, partial(Turn, daemon.services), lambda: None), asyncio.Event()
     running = asyncio.create_task(runner.run(lambda: None, stopping))
     while any([(await daemon.incident(number)).status is IncidentStatus.OPEN for number in numbers]):
         await asyncio.sleep(0)
