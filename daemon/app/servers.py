@@ -45,6 +45,7 @@ async def doctor(settings: Settings, server: str, logons: Logons) -> Report:
         inventory=inventory,
         definitions=runbooks(settings),
         timeout=settings.winrm.call_timeout,
+        probe_timeout=settings.winrm.probe_timeout,
         reach=lambda endpoint: reach(endpoint, settings.winrm.connect_timeout),
         depends=settings.dependencies,
     )

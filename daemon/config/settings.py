@@ -161,9 +161,13 @@ class Credential(Section):
 
 
 class WinrmSettings(Section):
-    """The remote calls. `call_timeout` is the hard deadline of one that reads, `effect_timeout` of one that acts."""
+    """The remote calls. `call_timeout` is the hard deadline of one that reads, `effect_timeout` of one that acts.
+
+    `probe_timeout` is that of a probe: a hung service keeps it for 110 seconds, and Exchange waits up to 300 for it.
+    """
 
     call_timeout: Seconds = 120.0
+    probe_timeout: Seconds = 330.0
     effect_timeout: Seconds = 240.0
     connect_timeout: Seconds = 10.0
     threads: Annotated[int, Field(strict=True, ge=1, le=256)] = 16

@@ -31,7 +31,7 @@ from daemon.exchange.answers import (
     StepRunning,
     same_server,
 )
-from daemon.exchange.client import PEERS_ASKED, Unheard, understand
+from daemon.exchange.client import PEERS_ASKED, Unheard, deadline, understand
 from daemon.exchange.opening import unopened
 from daemon.remediation.actions.backends import MONITORING_USERS
 from daemon.remediation.actions.heal import POP
@@ -116,7 +116,7 @@ class Examination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examiner:
-    """Asks servers of the inventory. `timeout` in real seconds, of each call."""
+    """Asks servers of the inventory. `timeout` in real seconds, of each call; `probe_timeout` of a probe."""
 
     shell: Shell
     clock: Clock
@@ -125,6 +125,7 @@ class Examiner:
     timeout: float
     reach: Reach
     depends: Dependencies
+    probe_timeout: float | None = None  #: None: that of the others
     steps: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def examine(self, server: Server) -> Examination:
@@ -223,7 +224,7 @@ class Examiner:
             script=script,
             args=args,
             step_id=f"doctor.{next(self.steps)}",
-            timeout=self.timeout,
+            timeout=deadline(script, self.timeout, self.probe_timeout),
             read_only=True,
         )
         reply = await self.shell.run(call)

@@ -15,6 +15,7 @@ from daemon.exchange.opening import unopened
 T = TypeVar("T", bound=BaseModel)
 
 
+PROBE = "invoke_probe"  #: the script that has a deadline of its own
 PEERS_ASKED = 2  #: how many servers one poll asks about another before it gives up until the next poll
 
 
@@ -44,7 +45,7 @@ class Unheard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
-    """Asks servers by read-only scripts, and understands the answers."""
+    """Asks servers by read-only scripts, and understands the answers. `probe_timeout` None: a probe has no own."""
 
     shell: Shell
     clock: Clock
@@ -54,12 +55,14 @@ class Asker:
     silent: Callable[[], Collection[str]] = frozenset  #: who did not answer lately: asked last as well
     first: str = ""  #: a server that is asked about others before all of them
     transcript: list[Json] = field(default_factory=list)  #: the raw answers of this turn, for the escalation
+    probe_timeout: float | None = None
 
     async def ask(self, executor: str, script: str, args: Json, model: type[T], step_id: str) -> Heard[T] | Unheard:
         """Run a reading script on one server."""
         heard_at = self.clock.monotonic()
+        timeout = deadline(script, self.timeout, self.probe_timeout)
         reply = await self.shell.run(
-            Call(executor=executor, script=script, args=args, step_id=step_id, timeout=self.timeout, read_only=True)
+            Call(executor=executor, script=script, args=args, step_id=step_id, timeout=timeout, read_only=True)
         )
         raw = reply.result if reply.kind is ReplyKind.OK else {reply.kind.value: reply.detail}
         self.transcript.append({"script": script, "executor": executor, "answer": raw})
@@ -80,6 +83,11 @@ class Asker:
             if isinstance(answer, Heard) or answer.kind is ReplyKind.FAILED or answer.refused:
                 break
         return answer
+
+
+def deadline(script: str, usual: float, of_a_probe: float | None) -> float:
+    """How long a reading script may take, in real seconds."""
+    return usual if of_a_probe is None or script != PROBE else of_a_probe
 
 
 def understand(reply: Reply, executor: str, script: str, model: type[T], heard_at: float) -> Heard[T] | Unheard:

@@ -15,6 +15,7 @@ class Fault(StrEnum):
     RESTART_CURES = "restart_cures"
     REBOOT_CURES = "reboot_cures"
     INCURABLE = "incurable"
+    HANGING = "hanging"
     HEALS_ITSELF = "heals_itself"
     PROBE_CANNOT_RUN = "probe_cannot_run"
     DATABASE_STUCK = "database_stuck"
@@ -75,6 +76,11 @@ FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
         ),
         Fault.REBOOT_CURES: FaultKind(_POP + "until the server is rebooted", ("service", "monitor")),
         Fault.INCURABLE: FaultKind(_POP + "and nothing exmedic does cures it", ("service", "monitor")),
+        Fault.HANGING: FaultKind(
+            "the POP back end (or front end) hangs until its service or the server is restarted: its probe takes 110 "
+            "seconds to fail",
+            ("service", "monitor"),
+        ),
         Fault.HEALS_ITSELF: FaultKind(
             _POP + "and heals by itself after some minutes", ("service", "monitor", "minutes")
         ),
@@ -155,7 +161,7 @@ FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
 )
 
 #: Faults that make a POP service sick.
-SICKNESS = frozenset({Fault.RESTART_CURES, Fault.REBOOT_CURES, Fault.INCURABLE, Fault.HEALS_ITSELF})
+SICKNESS = frozenset({Fault.RESTART_CURES, Fault.REBOOT_CURES, Fault.INCURABLE, Fault.HEALS_ITSELF, Fault.HANGING})
 
 
 @dataclass(slots=True, kw_only=True)

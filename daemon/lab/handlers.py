@@ -39,6 +39,10 @@ from daemon.lab.script_call import Lost, Refusal, Result, ScriptCall, flag, netb
 PROBE_PASSWORD = "9x;R,q2:Hb=7_mailbox"  # noqa: S105 - of a mailbox that does not exist
 
 
+#: Seconds after which the probe of a service that hangs says that it failed.
+_HUNG_PROBE = 110
+
+
 def _health_manager(machine: Machine) -> None:
     if not machine.runs(HEALTH_MANAGER):
         raise Refusal("broken", f"The Health Manager on {machine.name} cannot be reached.")
@@ -103,7 +107,8 @@ async def invoke_probe(call: ScriptCall) -> Result:
         warning = f"Could not find assembly or object type associated with monitor identity '{health_set}\\{probe}'."
         return {"objects": [], "warnings": [warning]}
     started = call.simulation.timeline.now()
-    await call.process.wait(2)
+    hung = machine.faults.get(Fault.HANGING)
+    await call.process.wait(_HUNG_PROBE if hung is not None and hung.service == fits[0].service else 2)
     _health_manager(machine)
     sick = machine.sick(fits[0])
     if fits[0].name == CTP_MONITOR and machine.backend is not None and machine.runs(FRONT_END):

@@ -103,6 +103,9 @@ class Windows:
             cured.restarts -= 1
             if cured.restarts <= 0:
                 del machine.faults[Fault.RESTART_CURES]
+        hung = machine.faults.get(Fault.HANGING)
+        if hung is not None and hung.service == service.name:
+            del machine.faults[Fault.HANGING]
         if service.name == HEALTH_MANAGER:
             self._health.started(machine)
         else:

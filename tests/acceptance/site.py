@@ -81,7 +81,12 @@ class Site:
         self.config = lab.write_site(directory, broker.port)
         patience = PATIENCE if self._clock else CALL_TIMEOUT
         self._tables: dict[str, dict[str, object]] = {
-            "winrm": {"call_timeout": patience, "effect_timeout": patience, "connect_timeout": patience},
+            "winrm": {
+                "call_timeout": patience,
+                "probe_timeout": patience,
+                "effect_timeout": patience,
+                "connect_timeout": patience,
+            },
             # A busy machine takes long from the first fact to the sending.
             "timing": {"send_window": 1200.0, "probe_span": 60.0, "facts_age": PATIENCE},
         }
@@ -105,7 +110,7 @@ class Site:
 
     def expect_answers_within(self, seconds: float) -> None:
         """How long a call may take, in real seconds."""
-        self._tables["winrm"].update({"call_timeout": seconds, "effect_timeout": seconds})
+        self._tables["winrm"].update({"call_timeout": seconds, "probe_timeout": seconds, "effect_timeout": seconds})
         self.configure()
 
     def route(self, urls: Mapping[str, str]) -> None:

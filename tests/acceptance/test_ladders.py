@@ -48,6 +48,8 @@ WORLDS = {
             [*MOVED, "allow_activation"],
             "still active on mbx4.contoso.lab: MBX4-DB1",
         ),
+        Case("mbx6", (Fault.HANGING,), RESOLVED, ["restart"], "healthy"),
+        Case("mbx3", (Fault.INCURABLE, Fault.MONITOR_SAYS), ESCALATED, [], "is Repairing: an administrator has said"),
     ),
 }
 

@@ -6,9 +6,11 @@ import pytest
 
 from daemon.domain.ports import Reply, ReplyKind
 from daemon.exchange.answers import StepRunning
-from daemon.exchange.client import Unheard, understand
+from daemon.exchange.client import Asker, Unheard, understand
 from daemon.exchange.launch import load
 from daemon.exchange.opening import OPENING
+from daemon.testing.clock import ManualClock
+from tests.remediation.world import MBX1, World, inventory
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,17 @@ def test_a_detail_names_the_call_once(detail: str, expected: str) -> None:
     heard = understand(reply, "mbx1", "step_running", StepRunning, 0.0)
     assert isinstance(heard, Unheard)
     assert heard.detail == expected
+
+
+@pytest.mark.parametrize(("script", "seconds"), [("invoke_probe", 330.0), ("server_health", 120.0)])
+async def test_a_probe_has_a_deadline_of_its_own(script: str, seconds: float) -> None:
+    server = inventory().find(MBX1)
+    world = World(ManualClock())
+    assert server is not None
+    ask = Asker(shell=world, clock=world.clock, inventory=inventory(), timeout=120.0, probe_timeout=330.0)
+    args = {"server": MBX1, "health_set": "POP.Protocol", "probe": "PopDeepTestProbe", "health_sets": ["POP.Protocol"]}
+    await ask.about(server, script, args, StepRunning, "i1-01")
+    assert {call.timeout for call in world.calls} == {seconds}
 
 
 def test_an_answer_of_another_shape_names_the_field() -> None:

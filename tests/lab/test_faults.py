@@ -1,6 +1,7 @@
 """Each fault does what its description says, seen over pywinrm."""
 
 import socket
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -43,6 +44,17 @@ def _reboot_and_wait(lab: Lab, client: Client) -> None:
     client.call("mbx2", "reboot", server=MBX1, mailbox=True, not_after=in_time(lab, "mbx2"))
     wait_until(lab, lambda: machine.power is Power.OFF)
     wait_until(lab, lambda: machine.runs(*machine.services))
+
+
+def test_the_probe_of_a_service_that_hangs_fails_after_110_seconds_and_a_restart_cures_it(
+    lab: Lab, client: Client
+) -> None:
+    lab.break_server("mbx1", "hanging")
+    began = lab.clock.now()
+    assert _probe(client) == "Failed"
+    assert lab.clock.now() - began >= timedelta(seconds=110)
+    _restart(lab, client)
+    assert _probe(client) == "Succeeded"
 
 
 def test_every_fault_is_described() -> None:

@@ -89,6 +89,7 @@ class Session:
             clock=self.clock,
             inventory=self.guards.inventory,
             timeout=self.settings.winrm.call_timeout,
+            probe_timeout=self.settings.winrm.probe_timeout,
             avoid=busy,
             silent=self._shell.silent,
             transcript=transcript,
