@@ -144,7 +144,7 @@ async def _sent(session: Session, step: Step, script: str, reply: Reply) -> None
 async def settle(session: Session, step: Step) -> None:
     """What became of an effect whose answer was lost, or whose sender died?"""
     case = await session.case()
-    # `databases` and the like come from the step itself: the incident's facts have them only once it is done.
+    # `databases` and the like come from the step itself: `produced` has them only once it is done.
     context = await session.context(case, step.id, step.params)
     seen = await EFFECTS[step.action].settle(context, step)
     engine = session.engine
