@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from daemon.adapters.clock import FastClock, SystemClock
@@ -19,12 +21,14 @@ from daemon.domain.errors import ConfigError, OperatorError, SinkDown
 from daemon.domain.ledger import Ledger
 from daemon.domain.ports import Clock
 from daemon.domain.store import Store
+from daemon.exchange.logons import Logons
 from statemachines.checker import CEILINGS, prove
 from statemachines.loader import RunbookError, load_runbooks, shipped_directory
 from statemachines.mistake import Mistake
 from statemachines.model import Definition
 
 DATABASE = "exmedic.db"
+LOGONS = "logons.json"  #: beside it: the passwords that were refused, but for the passwords
 
 
 def runbook_places(settings: Settings) -> list[Path]:
@@ -178,6 +182,16 @@ def journal_namespace(socket: Path) -> str | None:
 def may_run(data: Path) -> bool:
     """Whether a daemon may be running on the store in this directory: one has it open, or that cannot be told."""
     return is_locked((data / DATABASE).resolve())
+
+
+def logons_of(settings: Settings, *, kept: bool = False) -> Logons:
+    """The passwords that rest: the daemon's own, where one may look. `kept`: it must be possible to keep them.
+
+    One for each command, whichever servers it asks: each by itself would be offered a wrong password.
+    """
+    ours = kept or os.access(settings.data, os.R_OK | os.W_OK | os.X_OK)
+    rest = timedelta(seconds=settings.winrm.logon_rest)
+    return Logons(clock_of(settings).now, settings.data / LOGONS if ours else None, rest)
 
 
 def clock_of(settings: Settings) -> Clock:

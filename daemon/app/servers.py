@@ -6,7 +6,7 @@ from dataclasses import replace
 from daemon.adapters.atomic_file import replacing
 from daemon.adapters.tcp import reach
 from daemon.adapters.winrm.shell import WinrmShell
-from daemon.app.offline import clock_of, runbooks
+from daemon.app.offline import clock_of, logons_of, runbooks
 from daemon.config.inventory import load_inventory
 from daemon.config.settings import Settings, read_secret
 from daemon.doctor.examination import Examiner
@@ -17,11 +17,6 @@ from daemon.domain.ports import Call
 from daemon.exchange.client import Unheard, understand
 from daemon.exchange.listing import Organisation
 from daemon.exchange.logons import Logons
-
-
-def logons_of(settings: Settings) -> Logons:
-    """For one command, whichever servers it asks: each by itself would be offered a wrong password."""
-    return Logons(clock_of(settings).now)
 
 
 async def doctor(settings: Settings, server: str, logons: Logons) -> Report:

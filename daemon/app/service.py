@@ -19,7 +19,7 @@ from daemon.adapters.systemd.logs import configure_logging
 from daemon.adapters.systemd.service_manager import ServiceManager
 from daemon.adapters.winrm.shell import WinrmShell
 from daemon.app.assembly import Outer, assemble, lifecycle
-from daemon.app.offline import DATABASE, beyond_budgets, clock_of, journal_namespace, runbooks
+from daemon.app.offline import DATABASE, beyond_budgets, clock_of, journal_namespace, logons_of, runbooks
 from daemon.audit.follower import RESEND
 from daemon.audit.restored_store import LOOK_BACK, pause_if_older
 from daemon.config.inventory import load_site
@@ -27,12 +27,8 @@ from daemon.config.settings import Settings, read_secret
 from daemon.domain.audit import AuditKind
 from daemon.domain.errors import OperatorError, SinkDown
 from daemon.domain.inventory import Inventory
-from daemon.exchange.logons import Logons
 from daemon.operators.socket import ControlSocket
 from daemon.runtime.loops import stop_on_signal
-
-LOGONS = "logons.json"  #: beside it: the passwords that were refused, but for the passwords
-
 
 _JOURNAL_DEADLINE = 30.0  #: seconds that reading the newest copies may take at the start
 
@@ -48,7 +44,7 @@ def _outer(settings: Settings, inventory: Inventory) -> Outer:
     configure_logging(sys.stdout, journal=journal, journal_socket=settings.journal)
     _make_directory(settings.data)
     bus, clock = MqttBus(settings.bus, read_secret), clock_of(settings)
-    logons = Logons(clock.now, settings.data / LOGONS)
+    logons = logons_of(settings, kept=True)
     return Outer(
         store=SqliteStore(settings.data / DATABASE, deadletter_topic=f"{settings.bus.prefix}/deadletter"),
         clock=clock,

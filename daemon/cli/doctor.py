@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from daemon.app import servers
+from daemon.app.offline import logons_of
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
 from daemon.doctor.needs import Finding, Holds
 from daemon.doctor.report import Report
@@ -44,7 +45,7 @@ def doctor(
         # Before the first is contacted: a misspelt name must not be noticed after half an hour.
         raise OperatorError(f"not in {settings.inventory}, so not contacted: {', '.join(strangers)}")
     reports = []
-    logons = servers.logons_of(settings)
+    logons = logons_of(settings)
     for name in wanted:
         reports.append(asyncio.run(servers.doctor(settings, name, logons)))
         if not as_json:

@@ -172,6 +172,7 @@ class WinrmSettings(Section):
     connect_timeout: Seconds = 10.0
     threads: Annotated[int, Field(strict=True, ge=1, le=256)] = 16
     attempts: Annotated[int, Field(strict=True, ge=1, le=10)] = 3
+    logon_rest: Annotated[float, Field(ge=300, le=86400)] = 900.0
 
 
 class NotifySettings(Section):

@@ -4,14 +4,18 @@ Five to ten refused logons lock an account in most domains, and a daemon that as
 a minute. So the threads that log on ask here first. A password that was not accepted yet is offered by one of them at a
 time; a refused one rests, for all servers and incidents. Its file keeps that over a restart: systemd starts a daemon
 that fails six times in ten minutes. A password that was changed is another one, and is tried at once.
+
+After the rest another server than the one that refused is asked first. Where it accepts, the password is good, and only
+the one that refused is left alone: otherwise one server could take the hands off all the others for ever.
 """
 
 import hashlib
+import os
 import secrets
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +24,11 @@ import structlog
 from pydantic import TypeAdapter
 
 REST = timedelta(minutes=15)
+ALONE = timedelta(hours=1)  #: how long a server is left alone that refuses what others accept; doubled each time
+MOST, WITHIN = (
+    3,
+    timedelta(hours=1),
+)  #: refusals of an account, with whatever passwords: then the last one rests for longer
 
 _log = structlog.get_logger("exmedic.logons")
 
@@ -46,12 +55,16 @@ class Identity:
         return self.username.casefold(), self.mark
 
 
-Offer = tuple[tuple[str, str], Hop]
+Offer = tuple[tuple[str, str], Hop, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """The last refusal of an account's password. `told`: a human was paged for it, or for one before it."""
+    """A refusal of an account's password. `told`: a human was paged for it, or for one before it.
+
+    `rest`: how long there is no logon. `elsewhere`: who has accepted the password since, so that it is only `server`
+    that is left alone; it has lied `times`.
+    """
 
     identity: Identity
     hop: Hop
@@ -59,15 +72,23 @@ class Refusal:
     at: datetime
     why: str
     told: bool = False
+    rest: timedelta = REST
+    elsewhere: str = ""
+    times: int = 1
 
     @property
     def until(self) -> datetime:
-        """Until when it rests."""
-        return self.at + REST
+        """Until when it rests, or the server alone is left alone."""
+        return self.at + (ALONE * 2 ** min(self.times - 1, 4) if self.elsewhere else self.rest)
 
     def rests(self, now: datetime) -> bool:
         """Whether there is no logon now. A clock that was set back while no daemon ran makes it no longer."""
-        return self.at <= now < self.until
+        return not self.elsewhere and self.at <= now < self.until
+
+    def shuns(self, now: datetime, server: str, hops: Collection[Hop], *, others: bool) -> bool:
+        """Whether `server` is left alone: it has refused, and another is to tell whether the password is good."""
+        end = self.until if self.elsewhere else self.until + self.rest
+        return server == self.server and self.hop in hops and (others or bool(self.elsewhere)) and self.at <= now < end
 
     def same(self, identity: Identity) -> bool:
         """Whether it was about the same password of the same account."""
@@ -78,11 +99,17 @@ class Refusal:
         return self.same(identity) or self.identity.credential == identity.credential
 
     def __str__(self) -> str:
-        who = self.identity
+        who, until = self.identity, f"{self.until:%Y-%m-%d %H:%M} UTC"
+        credential = f"[credentials.{who.credential}] ({who.username})"
+        if self.elsewhere:
+            return (
+                f"{self.server} is left alone until {until}: at {self.at:%H:%M} it refused {credential}, which "
+                f"{self.elsewhere} accepts ({self.why}); check its clock, its secure channel to the domain and its "
+                "NTLM policy, and whether the account was locked then"
+            )
         return (
-            f"no logon with [credentials.{who.credential}] ({who.username}) until {self.until:%Y-%m-%d %H:%M} UTC: "
-            f"refused at {self.at:%H:%M} by {self.server} ({self.why}); correct {who.place}: another password is tried "
-            "at once"
+            f"no logon with {credential} until {until}: refused at {self.at:%H:%M} by {self.server} ({self.why}); "
+            f"correct {who.place}: another password is tried at once"
         )
 
 
@@ -97,38 +124,48 @@ class NoLogon(Exception):  # noqa: N818 - what is withheld, not a fault
 class Logons:
     """Asked by every thread before it logs on. `file` None: not kept."""
 
-    def __init__(self, now: Callable[[], datetime], file: Path | None = None) -> None:
+    def __init__(self, now: Callable[[], datetime], file: Path | None = None, rest: timedelta = REST) -> None:
         self._now = now
         self._file = file
+        self._rest = rest
         self._changed = threading.Condition()
-        self._salt, self._refusals = _read(file)
-        self._proven: set[Offer] = set()
+        self._kept = _read(file)
+        self._seen = _stamp(file)
+        self._proven: set[tuple[tuple[str, str], Hop]] = set()
         self._trying: set[Offer] = set()
         self._refused = 0  #: how often, to tell what was accepted since from what was before
 
     def identity(self, credential: str, username: str, place: str, password: str) -> Identity:
         """What is offered with this password."""
-        mark = hashlib.blake2b(password.encode(), key=self._salt, digest_size=2).hexdigest()
+        salt = bytes.fromhex(self._kept.salt)
+        mark = hashlib.blake2b(password.encode(), key=salt, digest_size=2).hexdigest()
         return Identity(credential=credential, username=username, place=place, mark=mark)
 
     def resting(self) -> list[Refusal]:
-        """The refusals because of which there is no logon now."""
+        """The refusals because of which there is no logon now, be it on one server."""
         now = self._now()
         with self._changed:
-            return [each for each in self._refusals if each.rests(now)]
+            self._look()
+            return [each for each in self._kept.refusals if each.at <= now < each.until]
 
     def untold(self) -> list[Refusal]:
         """The refusals of which nobody was told."""
         with self._changed:
-            return [each for each in self._refusals if not each.told]
+            return [each for each in self._kept.refusals if not each.told]
 
     def tell(self, told: Refusal) -> None:
-        """A human was told: of the same password not again until it was accepted."""
+        """A human was told: of the same password not again until it was accepted, and of one server only once."""
         with self._changed:
-            self._keep([replace(each, told=True) if each.same(told.identity) else each for each in self._refusals])
+            refusals = self._kept.refusals
+            alike = [each.same(told.identity) and each.elsewhere == told.elsewhere for each in refusals]
+            self._keep([replace(each, told=each.told or same) for each, same in zip(refusals, alike, strict=True)])
 
-    def begin(self, identity: Identity, hops: Collection[Hop], seconds: float) -> "Logon":
+    def begin(
+        self, identity: Identity, server: str, hops: Collection[Hop], seconds: float, *, others: bool = True
+    ) -> "Logon":
         """Wait for one's turn, at most `seconds`. Whoever gets it ends it with `Logon.leave`.
+
+        `others`: this password is offered to other servers too, so that one of them can tell whether it is good.
 
         Raises:
             NoLogon: it may not be tried now.
@@ -136,38 +173,54 @@ class Logons:
         end = time.monotonic() + seconds
         with self._changed:
             while True:
-                now = self._now()
-                refusal = next((each for each in self._refusals if each.same(identity) and each.rests(now)), None)
-                if refusal is not None:
-                    raise NoLogon(refusal)
-                doubtful = {(identity.account, hop) for hop in hops} - self._proven
+                self._look()
+                now, ours = self._now(), [each for each in self._kept.refusals if each.same(identity)]
+                for each in ours:
+                    if each.rests(now) or each.shuns(now, server, hops, others=others):
+                        raise NoLogon(each)
+                doubtful = self._doubtful(identity, server, hops, ours)
                 if not doubtful & self._trying:
                     break
                 if (left := end - time.monotonic()) <= 0:
                     raise NoLogon(None)
                 self._changed.wait(left)
             self._trying |= doubtful
-            return Logon(self, identity, doubtful, self._refused)
+            return Logon(self, identity, server, doubtful, self._refused)
 
-    def accepted(self, identity: Identity, hop: Hop, since: int) -> None:
+    def accepted(self, identity: Identity, hop: Hop, server: str, since: int) -> None:
         """A password was accepted by a logon that began after `since` refusals; after a later one it proves nothing."""
         with self._changed:
             if since != self._refused:
                 return
             self._proven.add((identity.account, hop))
-            left = [each for each in self._refusals if each.hop is not hop or not each.concerns(identity)]
-            if left != self._refusals:
-                self._keep(left)
+            left = [_accepted(each, identity, hop, server) for each in self._kept.refusals]
+            if left != self._kept.refusals:
+                self._keep([each for each in left if each is not None])
 
     def refused(self, identity: Identity, hop: Hop, server: str, why: str) -> None:
         """A password was refused."""
-        refusal = Refusal(identity=identity, hop=hop, server=server, at=self._now(), why=why)
         with self._changed:
+            now, before = self._now(), self._kept.refusals
             self._refused += 1
             self._proven -= {(identity.account, each) for each in Hop}
-            told = any(each.told for each in self._refusals if each.same(identity))
-            left = [each for each in self._refusals if not each.concerns(identity)]
-            self._keep([*left, replace(refusal, told=told)])
+            user = identity.account[0]
+            recent = [*(at for at in self._kept.recent.get(user, []) if now - WITHIN < at <= now), now]
+            self._kept.recent[user] = recent
+            longer = recent[-MOST] + WITHIN - now if len(recent) >= MOST else self._rest
+            lied = next((each for each in before if each.same(identity) and _lies(each, server, hop)), None)
+            told = any(each.told for each in before if each.same(identity) and (not each.elsewhere or each is lied))
+            refusal = Refusal(
+                identity=identity,
+                hop=hop,
+                server=server,
+                at=now,
+                why=why,
+                told=told,
+                rest=max(self._rest, longer),
+                times=lied.times + 1 if lied else 1,
+            )
+            liars = [each for each in before if each.same(identity) and each.elsewhere and each is not lied]
+            self._keep([*(each for each in before if not each.concerns(identity)), *liars, refusal])
             self._changed.notify_all()
 
     def leave(self, offers: Collection[Offer]) -> None:
@@ -176,40 +229,65 @@ class Logons:
             self._trying -= set(offers)
             self._changed.notify_all()
 
+    def _doubtful(
+        self, identity: Identity, server: str, hops: Collection[Hop], refusals: Collection[Refusal]
+    ) -> set[Offer]:
+        """What is offered by one thread at a time: to a server; to Exchange where it has refused what others accept.
+
+        And anywhere, as long as nobody has accepted it.
+        """
+        account = identity.account
+        by_itself = {Hop.SERVER} | {each.hop for each in refusals if each.elsewhere and each.server == server}
+        here = {(account, hop, server) for hop in hops if hop in by_itself}
+        return here | {(account, hop, "") for hop in hops if (account, hop) not in self._proven}
+
+    def _look(self) -> None:
+        """Take over what another process, as `exmedic doctor`, has kept since."""
+        stamp = _stamp(self._file)
+        if stamp not in (self._seen, None):
+            self._kept, self._seen = _read(self._file), stamp
+
     def _keep(self, refusals: list[Refusal]) -> None:
         """Remember these and no others, over a restart as well. Dies it before: one more logon, or one more page."""
-        self._refusals = refusals
+        self._kept.refusals = refusals
         if self._file is None:
             return
         part = self._file.with_name(f".{self._file.name}.part")
         try:
             part.touch(mode=0o600)
-            part.write_bytes(_KEPT.dump_json(_Kept(self._salt.hex(), refusals)))
+            part.write_bytes(_KEPT.dump_json(self._kept))
+            if os.geteuid() == 0:  # the doctor of an administrator must not take the file from the daemon
+                owner = (self._file if self._file.exists() else self._file.parent).stat()
+                os.chown(part, owner.st_uid, owner.st_gid)
             part.replace(self._file)
         except OSError as error:
             _log.warning("logons_not_kept", file=str(self._file), reason=error.strerror)
+        self._seen = _stamp(self._file)
 
 
 class Logon:
     """One logon of one thread: accepted, refused, or broken off before anybody could tell."""
 
-    def __init__(self, logons: Logons, identity: Identity, doubtful: Collection[Offer], since: int) -> None:
+    def __init__(
+        self, logons: Logons, identity: Identity, server: str, doubtful: Collection[Offer], since: int
+    ) -> None:
         self._logons = logons
         self._identity = identity
+        self._server = server
         self._doubtful = set(doubtful)
         self._since = since
 
     def accepted(self, hop: Hop) -> None:
         """The password was accepted there: nobody need wait for that any more."""
-        offer = (self._identity.account, hop)
-        if offer in self._doubtful:
-            self._doubtful.discard(offer)
-            self._logons.accepted(self._identity, hop, self._since)
-            self._logons.leave({offer})
+        offers = {offer for offer in self._doubtful if offer[1] is hop}
+        if offers:
+            self._doubtful -= offers
+            self._logons.accepted(self._identity, hop, self._server, self._since)
+            self._logons.leave(offers)
 
-    def refused(self, hop: Hop, server: str, why: str) -> None:
+    def refused(self, hop: Hop, why: str) -> None:
         """The password was refused there."""
-        self._logons.refused(self._identity, hop, server, why)
+        self._logons.refused(self._identity, hop, self._server, why)
 
     def leave(self) -> None:
         """It is over. May be called twice."""
@@ -217,25 +295,55 @@ class Logon:
         self._doubtful = set()
 
 
-@dataclass(frozen=True, slots=True)
+def _lies(refusal: Refusal, server: str, hop: Hop) -> bool:
+    """Whether `server` has refused there what another one accepted."""
+    return bool(refusal.elsewhere) and refusal.server == server and refusal.hop is hop
+
+
+def _accepted(refusal: Refusal, identity: Identity, hop: Hop, server: str) -> Refusal | None:
+    """What is left of a refusal once `server` accepts a password: None where it is over."""
+    if refusal.hop is not hop or not refusal.concerns(identity):
+        return refusal
+    if not refusal.same(identity) or refusal.server == server:
+        return None
+    if refusal.elsewhere:
+        return refusal
+    return replace(refusal, elsewhere=server, told=refusal.told and refusal.times > 1)
+
+
+@dataclass(slots=True)
 class _Kept:
-    """What the file holds. The salt is not secret, and another one makes every password another."""
+    """What the file holds. The salt is not secret, and another one makes every password another.
+
+    `recent`: when the passwords of an account were refused within the last hour.
+    """
 
     salt: str
     refusals: list[Refusal]
+    recent: dict[str, list[datetime]] = field(default_factory=dict)
 
 
 _KEPT = TypeAdapter(_Kept)
 
 
-def _read(file: Path | None) -> tuple[bytes, list[Refusal]]:
+def _stamp(file: Path | None) -> tuple[int, int] | None:
+    """What changes when a file is written anew; None where there is none."""
+    try:
+        found = file.stat() if file is not None else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_ino, found.st_mtime_ns)
+
+
+def _read(file: Path | None) -> _Kept:
     """The salt and the refusals in a file; what cannot be read costs one logon a credential."""
-    fresh = secrets.token_bytes(16)
+    fresh = _Kept(secrets.token_bytes(16).hex(), [])
     if file is None or not file.exists():
-        return fresh, []
+        return fresh
     try:
         kept = _KEPT.validate_json(file.read_bytes())
-        return bytes.fromhex(kept.salt), kept.refusals
+        bytes.fromhex(kept.salt)
     except (OSError, ValueError) as error:
         _log.warning("logons_not_read", file=str(file), reason=type(error).__name__)
-        return fresh, []
+        return fresh
+    return kept

@@ -179,7 +179,7 @@ async def test_a_restart_costs_no_logon_and_no_page(site: Site) -> None:
         assert again.untold() == []
     assert site.lab.refused_logons() == 1
     site.clock.advance(REST.total_seconds())
-    await site.shell(logons=Logons(site.clock.now, site.file)).run(read())
+    await site.shell(logons=Logons(site.clock.now, site.file)).run(read(MBX2))
     assert site.lab.refused_logons() == 2
     assert Logons(site.clock.now, site.file).untold() == [], "it was not accepted since"
 

@@ -226,7 +226,7 @@ class Conversation:
     def answered(self, reply: Reply) -> None:
         """What a script that logs on to Exchange came to there."""
         if self._logon is not None and reply.error == LOGON:
-            self._logon.refused(Hop.EXCHANGE, self._server.name, reply.detail)
+            self._logon.refused(Hop.EXCHANGE, reply.detail)
         elif self._logon is not None and reply.kind is ReplyKind.OK:
             self._logon.accepted(Hop.EXCHANGE)
 
@@ -279,7 +279,7 @@ class Conversation:
         except Refused as refused:
             if not self._line.offered or self._logon is None:
                 raise Stop(refused.detail, again=False) from None
-            self._logon.refused(Hop.SERVER, self._server.name, refused.detail)
+            self._logon.refused(Hop.SERVER, refused.detail)
             raise
         if self._logon is not None:
             self._logon.accepted(Hop.SERVER)

@@ -114,7 +114,7 @@ class WinrmShell:
             logon = self._logon(credential, password)
             launch = scripts.launch(attempt.call.script, attempt.call.step_id, attempt.call.args, logon)
             identity = self._logons.identity(server.credential, credential.username, _place(credential), password or "")
-            log_on = partial(self._logons.begin, identity)
+            log_on = partial(self._logons.begin, identity, server.name, others=self._has_others(server))
             conversation = Conversation(server, credential, password, self._settings.connect_timeout, log_on)
             onward = logon is not None and attempt.call.script not in scripts.ON_THEIR_OWN
             stdout, stderr, exit_code = conversation.hold(attempt, launch, onward=onward)
@@ -159,6 +159,10 @@ class WinrmShell:
             place = f"{_place(credential)}: {type(error).__name__}"
             text = f"the password of [credentials.{server.credential}] cannot be read ({place})"
             raise Stop(text) from error
+
+    def _has_others(self, server: Server) -> bool:
+        """Whether the password of a server is offered to another one as well."""
+        return any(each.credential == server.credential and each.name != server.name for each in self._inventory)
 
     def _logon(self, credential: Credential, password: str | None) -> scripts.Logon | None:
         """What a script logs on to Exchange with."""
