@@ -57,9 +57,13 @@ function Test-Reached {
     return [string] $Service.Status -eq $Status
 }
 
-# A service that is just starting takes no order to stop (error 1061).
+# A service that is just starting takes no order to stop (error 1061), so that is waited for before anything is done.
 function Wait-UntilStarted {
     param($Service, [datetime] $Limit)
+    $Service.Refresh()
+    if ([string] $Service.Status -ne 'StartPending') {
+        return
+    }
     if (-not (Test-Reached $Service 'Running' $Limit) -and [string] $Service.Status -eq 'StartPending') {
         Stop-Restart 'hung' "$($Service.ServiceName) is still starting, so it cannot be stopped."
     }
@@ -90,15 +94,9 @@ function Test-Ordered {
 function Stop-Within {
     param($Service, [datetime] $Limit)
     $Service.Refresh()
-    if ([string] $Service.Status -eq 'StartPending') {
-        Wait-UntilStarted $Service $Limit
-    }
     if (-not (Test-Ordered $Service)) {
         $Service.Refresh()
-        Wait-UntilStarted $Service $Limit
-        if (-not (Test-Ordered $Service)) {
-            Stop-Restart 'hung' "$($Service.ServiceName) takes no orders (error 1061); it is $($Service.Status)."
-        }
+        Stop-Restart 'hung' "$($Service.ServiceName) takes no orders (error 1061); it is $($Service.Status)."
     }
     if (-not (Test-Reached $Service 'Stopped' $Limit)) {
         Stop-Restart 'hung' "$($Service.ServiceName) did not stop in time; it is $($Service.Status)."
@@ -218,12 +216,16 @@ Complete-Call 'restart_service' {
     # Windows lists them in the order in which they can be stopped.
     $dependents = @($service.DependentServices | Where-Object { [string] $_.Status -ne 'Stopped' })
     Assert-Startable $services $before $dependents
+    $limit = [datetime]::UtcNow.AddSeconds($seconds)
+    foreach ($each in @($dependents) + $service) {
+        Wait-UntilStarted $each $limit
+    }
     Assert-InTime
     $limit = [datetime]::UtcNow.AddSeconds($seconds)
     try {
         foreach ($dependent in $dependents) {
-            Stop-Within $dependent $limit
             $owed.Push($dependent)
+            Stop-Within $dependent $limit
         }
         Stop-Within $service $limit
         Start-Within $service
