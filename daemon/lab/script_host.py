@@ -34,6 +34,14 @@ _PROGRESS = (
 class _Violation(Exception):  # noqa: N818 - what the lab records, in the lab's own word
     """What was sent is not one of the shipped scripts as exmedic ships it."""
 
+    exit_code = 1
+
+
+class _Incomplete(_Violation):
+    """Standard input did not arrive whole: the bootstrap runs nothing."""
+
+    exit_code = launch.INCOMPLETE
+
 
 @dataclass(frozen=True, slots=True)
 class _Request:
@@ -73,7 +81,7 @@ class ScriptHost:
             self._simulation.record.effect(
                 "violation", self._machine.name, executor=self._machine.name, step="", detail=str(violation)
             )
-            process.end(1, stderr=f"exmedic lab: {violation}\r\n".encode())
+            process.end(violation.exit_code, stderr=f"exmedic lab: {violation}\r\n".encode())
             return
         try:
             self._answer(process, request)
@@ -166,11 +174,10 @@ def _request(process: Process) -> _Request:
     try:
         first, *more = bytes(process.stdin).split()
         sent = json.loads(base64.b64decode(first, validate=True))
-        secrets = [base64.b64decode(line, validate=True).decode() for line in more]
         text = base64.b64decode(sent["script"], validate=True)
         name, step, args = sent["name"], sent["step"], sent["args"]
     except (binascii.Error, ValueError, KeyError, TypeError) as error:
-        raise _Violation(f"stdin is not the base64 of exmedic's JSON object: {error!r}") from None
+        raise _Incomplete(f"stdin is not the base64 of exmedic's JSON object: {error!r}") from None
     if not isinstance(args, dict) or not isinstance(step, str) or not launch.STEP_ID.fullmatch(step):
         raise _Violation("stdin has no arguments or no step id")
     if process.command_line != " ".join([launch.EXECUTABLE, *launch.arguments(step)]):
@@ -181,6 +188,18 @@ def _request(process: Process) -> _Request:
     if found != launch.load(name).sha256:
         raise _Violation(f"the text sent as {name} has the hash {found}, which is not that of the shipped script")
     username = sent.get("username")
-    if len(secrets) != (username is not None) or not isinstance(username, str | None):
-        raise _Violation("stdin has a user name without a password, or the other way round")
-    return _Request(name, step, args, None if username is None else (username, secrets[0]))
+    if len(more) > (username is not None) or not isinstance(username, str | None):
+        raise _Violation("stdin has a password without a user name")
+    return _Request(name, step, args, None if username is None else (username, _password(more, sent)))
+
+
+def _password(lines: list[bytes], sent: dict[str, Any]) -> str:
+    """The password in the second line, which is what its hash in the first one says.
+
+    Raises:
+        _Incomplete: it is not.
+    """
+    line = lines[0] if lines else b""
+    if hashlib.sha256(line).hexdigest() != sent.get("secret_sha256"):
+        raise _Incomplete("the second line of stdin is not what its hash in the first one says")
+    return base64.b64decode(line, validate=True)[launch.SALT :].decode()

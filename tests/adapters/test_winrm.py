@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from daemon.adapters.winrm.shell import WinrmShell
 from daemon.config.settings import Credential, Secret, WinrmSettings
 from daemon.domain.inventory import Inventory, Role, Server
 from daemon.domain.ports import Call, Reply, ReplyKind
+from daemon.exchange.launch import SALT
 from daemon.exchange.logons import Logons
 from daemon.lab.clock import LabClock
 from daemon.lab.faults import Fault as LabFault
@@ -45,7 +47,7 @@ def answered(stdin: bytes, _: str) -> Output:
         "host": "MBX1",
         "clock": "2026-11-02T12:00:00.000000Z",
         "ok": True,
-        "result": {"args": sent["args"], "logon": [sent.get("username"), *[line.decode() for line in password]]},
+        "result": {"args": sent["args"], "logon": [sent.get("username"), *[line[SALT:].decode() for line in password]]},
     }
     return Output(json.dumps(envelope).encode() + b"\r\n", stderr=b"#< CLIXML\r\n<Objs></Objs>")
 
@@ -121,12 +123,17 @@ async def test_a_call_travels_over_tls_and_leaves_no_shell(endpoint: Endpoint, m
     reply = await shell.run(call(service="a'b\"c; $(Stop-Computer) \u00e9"))
     assert reply.kind is ReplyKind.OK
     assert reply.result["args"] == {"service": "a'b\"c; $(Stop-Computer) \u00e9"}
-    assert reply.result["logon"] == ["u", PASSWORD]
+    assert reply.result["logon"] == [None], "it logs on to nobody, so it is given no password"
     await shell.close()
     assert endpoint.seen == ["Create", "Command", "Send", "Receive", "Signal", "Delete"]
     assert endpoint.shells == set()
     assert "exmedic-i1.1" in endpoint.command_line
     assert "Stop-Computer" not in endpoint.command_line
+
+
+async def test_a_script_that_logs_on_to_exchange_is_given_the_password(endpoint: Endpoint, make: Make) -> None:
+    reply = await make(endpoint.url).run(replace(call(server="mbx2.contoso.lab"), script="reboot"))
+    assert reply.result["logon"] == ["u", PASSWORD]
 
 
 async def test_a_long_stdin_travels_in_chunks_and_arrives_whole(endpoint: Endpoint, make: Make) -> None:

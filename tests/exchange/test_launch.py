@@ -66,12 +66,30 @@ def test_a_password_travels_as_a_line_of_its_own_outside_the_json_and_shows_in_n
     logon = scripts.Logon("CONTOSO\\exmedic", "s3cret-pass")
     launch = scripts.launch("reboot", "i1.1", {}, logon)
     _, second = launch.stdin.split(b"\n")
-    assert base64.b64decode(second, validate=True) == b"s3cret-pass"
+    assert base64.b64decode(second, validate=True)[scripts.SALT :] == b"s3cret-pass"
     sent = decoded(launch.stdin)
     assert sent["username"] == "CONTOSO\\exmedic"
     assert "s3cret-pass" not in json.dumps({**sent, "script": base64.b64decode(str(sent["script"])).decode()})
     assert "s3cret-pass" not in repr(launch) + repr(logon) + " ".join(launch.arguments)
     assert base64.b64encode(b"s3cret-pass").decode() not in repr(launch)
+
+
+def test_the_first_line_tells_the_hash_of_the_second_from_which_nobody_can_guess_the_password() -> None:
+    """The first line is given to a cmdlet, so that event 4103 may hold it."""
+    sent = [scripts.stdin("reboot", "i1.1", {}, scripts.Logon("exmedic", "s3cret-pass")) for _ in range(2)]
+    for each in sent:
+        _, second = each.split(b"\n")
+        assert decoded(each)["secret_sha256"] == hashlib.sha256(second).hexdigest()
+        assert len(base64.b64decode(second)) == 16 + len("s3cret-pass")
+    assert len({str(decoded(each)["secret_sha256"]) for each in sent}) == 2
+
+
+@pytest.mark.parametrize("name", scripts.NAMES)
+def test_a_password_is_sent_to_scripts_that_log_on_and_to_no_others(name: str) -> None:
+    sent = scripts.stdin(name, "i1.1", {}, scripts.Logon("exmedic", "s3cret-pass"))
+    alone = name in scripts.ON_THEIR_OWN
+    assert len(sent.splitlines()) == (1 if alone else 2)
+    assert ("username" in decoded(sent)) is not alone
 
 
 def test_there_is_no_script_but_the_shipped_ones() -> None:

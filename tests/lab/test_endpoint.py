@@ -124,12 +124,12 @@ def test_shells_are_lost_on_a_reboot(still_lab: Lab, hand_clock: HandClock) -> N
 
 
 def _altered(client: Client, **changes: object) -> bytes:
-    call, password = client.launch("server_state", {"services": []}, "step-x").stdin.splitlines()
+    call, password = client.launch("server_health", {"server": MBX1}, "step-x").stdin.splitlines()
     return base64.b64encode(json.dumps({**json.loads(base64.b64decode(call)), **changes}).encode()) + b"\n" + password
 
 
 def test_anything_but_a_shipped_script_is_rejected_and_recorded(lab: Lab, client: Client) -> None:
-    text = scripts.load("server_state").text
+    text = scripts.load("server_health").text
     changed = base64.b64encode((text + "\n").encode()).decode()
     other = base64.b64encode(scripts.load("reboot").text.encode()).decode()
     bad = {
@@ -140,15 +140,22 @@ def test_anything_but_a_shipped_script_is_rejected_and_recorded(lab: Lab, client
         "text of another script": _altered(client, script=other),
         "another step than in the command line": _altered(client, step="step-y"),
         "arguments that are no object": _altered(client, args=[1]),
+        "nothing": b"",
+        "half a line": _altered(client)[:400],
         "a user name without a password": _altered(client).splitlines()[0],
+        "half a password": _altered(client)[:-4],
+        "another password": _altered(client).splitlines()[0] + b"\n" + base64.b64encode(b"x" * 30),
+        "a password without its hash": _altered(client, secret_sha256=None),
         "a password without a user name": _altered(client, username=None),
     }
-    good = scripts.launch("server_state", "step-x", {"services": []})
-    for stdin in bad.values():
+    cut = {"nothing", "no base64", "no object", "half a line", "half a password", "another password"}
+    cut |= {"a user name without a password", "a password without its hash"}
+    good = scripts.launch("server_health", "step-x", {"server": MBX1})
+    for what, stdin in bad.items():
         launch = scripts.Launch(good.executable, good.arguments, stdin)
         with client.started("mbx1", launch) as (protocol, shell, command):
             stdout, stderr, exit_code = protocol.get_command_output(shell, command)
-        assert (stdout, exit_code) == (b"", 1)
+        assert (stdout, exit_code) == (b"", 3 if what in cut else 1), what
         assert stderr
     violations = lab.effects()
     assert len(violations) == len(bad)

@@ -111,16 +111,15 @@ class WinrmShell:
         conversation: Conversation | None = None
         try:
             server, credential, password = self._access(attempt.call)
-            logon = self._logon(credential, password)
+            logon = None if attempt.call.script in scripts.ON_THEIR_OWN else self._logon(credential, password)
             launch = scripts.launch(attempt.call.script, attempt.call.step_id, attempt.call.args, logon)
             identity = self._logons.identity(server.credential, credential.username, _place(credential), password or "")
             log_on = partial(self._logons.begin, identity, server.name, others=self._has_others(server))
             conversation = Conversation(server, credential, password, self._settings.connect_timeout, log_on)
-            onward = logon is not None and attempt.call.script not in scripts.ON_THEIR_OWN
-            stdout, stderr, exit_code = conversation.hold(attempt, launch, onward=onward)
+            stdout, stderr, exit_code = conversation.hold(attempt, launch, onward=logon is not None)
             reply = read_answer(attempt.call, host=server.name, stdout=stdout, stderr=stderr, exit_code=exit_code)
             reply = _without(reply, password)
-            if onward:
+            if logon is not None:
                 conversation.answered(reply)
             end = End(reply, again=True)
         except Withheld:
