@@ -26,6 +26,7 @@ from daemon.cli import (
     replay,
     run,
     runbooks,
+    scripts,
     simulate,
     windows,
 )
@@ -68,6 +69,7 @@ app.add_typer(inventory.app, name="inventory")
 app.add_typer(lab.app, name="lab")
 app.add_typer(windows.app, name="window")
 app.add_typer(runbooks.app, name="runbooks")
+app.add_typer(scripts.app, name="scripts")
 app.command()(demo.demo)
 app.command()(simulate.simulate)
 app.command(name="replay")(replay.replay_command)
