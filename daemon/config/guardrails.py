@@ -66,6 +66,9 @@ class Timing(Section):
     facts_age: Seconds = 30.0  #: how old a gate's facts may be, in real seconds
     send_window: Seconds = 300.0  #: until when an effect may begin, on the executing server's own clock
     verified_age: Seconds = 3600.0  #: how old the last verification may be when an effect begins
+    heed_reason: bool = Field(
+        default=True, strict=True
+    )  #: a probe's own reason, and the certificate, may stop a ladder
     back_apart: Seconds = 60.0  #: how far apart a rebooted server must twice be found back
 
     @field_validator("monitor_wait")

@@ -122,7 +122,9 @@ class ServerHealth(Answer):
 class ProbeResult(Answer):
     """One object of Invoke-MonitoringProbe. `result_type` as Microsoft spells it: Succeeded, Failed, Timeout ...
 
-    Its execution context is not taken: a failing probe writes its mailbox's user name and password there.
+    `reason`: StateAttribute1, what failed, short: Auth, Monitoring, Networking, a negotiation of TLS. The other state
+    attributes and its execution context are not taken: a failing probe writes its mailbox's user name and password
+    there.
     """
 
     server: str
@@ -134,6 +136,7 @@ class ProbeResult(Answer):
     error: str = ""
     exception: str = ""
     failure_context: str = ""
+    reason: str = ""
 
 
 class ProbeRun(Answer):
@@ -350,9 +353,12 @@ class RecoveryLog(Answer):
 
 
 class CertificateState(Answer):
-    """The certificate that the settings name, from Get-ExchangeCertificate: the one made out to it valid longest."""
+    """The certificate that X509CertificateName of the POP settings names, as Get-ExchangeCertificate -Server has it.
 
-    name: str  #: X509CertificateName
+    Not `found`: the server has none of that name; then it has no times.
+    """
+
+    name: str
     found: bool
     valid_from: Moment | None = None
     valid_until: Moment | None = None

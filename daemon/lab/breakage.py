@@ -2,7 +2,7 @@
 
 from daemon.domain.errors import OperatorError
 from daemon.lab.databases import ActiveManager
-from daemon.lab.faults import MAINTENANCE_FORMS, SICKNESS, Fault, Injected
+from daemon.lab.faults import CERTIFICATE_PROBLEMS, MAINTENANCE_FORMS, SICKNESS, Fault, Injected
 from daemon.lab.health import HealthManager
 from daemon.lab.operating_system import Windows
 from daemon.lab.organisation import FRONT_END, Machine, Monitor, Organisation, Power
@@ -117,6 +117,8 @@ class Breakage:
             )
             if fault.health_set.lower() not in {name.lower() for name in known}:
                 raise OperatorError(f"{machine.name} has no health set {fault.health_set}: {', '.join(known)}.")
+        if fault.fault is Fault.CERTIFICATE and fault.problem not in CERTIFICATE_PROBLEMS:
+            raise OperatorError(f"A certificate is not {fault.problem!r}: {', '.join(CERTIFICATE_PROBLEMS)}.")
         self._check_maintenance(machine, fault)
         self._check_backend(fault)
         self._check_database(machine, fault)

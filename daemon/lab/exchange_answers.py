@@ -1,6 +1,7 @@
 """What Exchange answers about a server beside its health and its databases: roles, components, DAG, POP settings."""
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from daemon.lab.databases import shown_copy
@@ -178,7 +179,26 @@ def _suspended(simulation: Simulation, machine: Machine) -> bool:
 async def pop_settings(call: ScriptCall) -> Result:
     """Get-PopSettings, which Exchange answers from Active Directory."""
     machine = call.target()
-    return {"server": machine.name, "protocol_log_enabled": machine.pop_log.enabled, "log_location": FOLDER}
+    return {
+        "server": machine.name,
+        "protocol_log_enabled": machine.pop_log.enabled,
+        "log_location": FOLDER,
+        "certificate": _certificate(machine, call.simulation.timeline.now()),
+    }
+
+
+def _certificate(machine: Machine, now: datetime) -> Result:
+    """The certificate that X509CertificateName names: a year old, and good for another one."""
+    fault, year = machine.faults.get(Fault.CERTIFICATE), timedelta(days=365)
+    if fault is not None and fault.problem == "missing":
+        return {"name": f"pop.{machine.name}", "found": False, "valid_from": None, "valid_until": None}
+    until = now + year if fault is None else now - timedelta(days=1)
+    return {
+        "name": machine.name,
+        "found": True,
+        "valid_from": shown(machine, until - 2 * year),
+        "valid_until": shown(machine, until),
+    }
 
 
 async def set_protocol_log(call: ScriptCall) -> Result:

@@ -51,6 +51,7 @@ class Fault(StrEnum):
     ROLES_DIFFER = "roles_differ"
     OTHER_CAS_SICK = "other_cas_sick"
     DEPENDENCY_SICK = "dependency_sick"
+    CERTIFICATE = "certificate"
     LOGGED_ON = "logged_on"
     REBOOT_PENDING = "reboot_pending"
 
@@ -66,6 +67,8 @@ class FaultKind:
 #: Forms of the fault `maintenance`, each on its own a sign that somebody else works on the server.
 MAINTENANCE_FORMS = ("server_wide_offline", "hub_transport", "activation", "policy")
 
+CERTIFICATE_PROBLEMS = ("missing", "expired")
+
 #: `service` makes every monitor that watches it sick (but for the counter of the processing time); `monitor` only one.
 _POP = "the POP back end (on a server without the Mailbox role: the front end) is sick "
 
@@ -75,7 +78,10 @@ FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
             _POP + "until its service is restarted, so many times", ("service", "monitor", "restarts")
         ),
         Fault.REBOOT_CURES: FaultKind(_POP + "until the server is rebooted", ("service", "monitor")),
-        Fault.INCURABLE: FaultKind(_POP + "and nothing exmedic does cures it", ("service", "monitor")),
+        Fault.INCURABLE: FaultKind(
+            _POP + "and nothing exmedic does cures it; reason: what its probe says failed",
+            ("service", "monitor", "reason"),
+        ),
         Fault.HANGING: FaultKind(
             "the POP back end (or front end) hangs until its service or the server is restarted: its probe takes 110 "
             "seconds to fail",
@@ -155,6 +161,9 @@ FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
         Fault.DEPENDENCY_SICK: FaultKind(
             "a health set that POP depends on is unhealthy there, and nothing exmedic does cures it", ("health_set",)
         ),
+        Fault.CERTIFICATE: FaultKind(
+            f"the certificate that its POP settings name is {' or '.join(CERTIFICATE_PROBLEMS)}", ("problem",)
+        ),
         Fault.LOGGED_ON: FaultKind("somebody is logged on to it, at the console", ("account",)),
         Fault.REBOOT_PENDING: FaultKind("Windows Update waits for a reboot of it"),
     }
@@ -180,6 +189,8 @@ class Injected:
     check: str = "DBLogReplayKeepingUp"
     health_set: str = "AD"
     value: str = "Repairing"
+    reason: str = "Networking"
+    problem: str = CERTIFICATE_PROBLEMS[0]
     account: str = "CONTOSO\\jdupont"
     minutes: float = 3.0  #: of lab time
     database: str = ""

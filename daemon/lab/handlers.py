@@ -126,11 +126,18 @@ async def invoke_probe(call: ScriptCall) -> Result:
                 "result_type": "Failed" if sick else "Succeeded",
                 "error": f"{problem}\r\nPassword: {PROBE_PASSWORD}" if sick else "",
                 "exception": f"System.ApplicationException: {problem}\r\n   Pwd={PROBE_PASSWORD}" if sick else "",
+                "reason": _why(machine) if sick else "",
                 "failure_context": f"Bad password for Monitoring Account:\r\n {PROBE_PASSWORD}" if sick else "",
             }
         ],
         "warnings": [],
     }
+
+
+def _why(machine: Machine) -> str:
+    """What failed, as StateAttribute1 has it."""
+    found = machine.faults.get(Fault.INCURABLE)
+    return "Networking" if found is None else found.reason
 
 
 async def database_copies(call: ScriptCall) -> Result:

@@ -69,6 +69,8 @@ def _documented(heading: str) -> dict[str, str]:
 def _as_toml(value: object) -> str:
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str | Path):
         return f'"{value}"'
     return "[]" if isinstance(value, tuple | frozenset) else str(value)

@@ -149,7 +149,7 @@ class PopWorld(World):
     def _settings(self, call: Call) -> dict[str, Any]:
         server = str(call.args["server"])
         log = self.pop[server].log
-        return {"server": server, "protocol_log_enabled": log, "log_location": "C:\\Logging\\Pop3"}
+        return {**super()._settings(call), "protocol_log_enabled": log}
 
     def _set_log(self, call: Call) -> dict[str, Any] | None:
         server, value = str(call.args["server"]), bool(call.args["value"])

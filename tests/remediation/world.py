@@ -95,6 +95,8 @@ class Host:
     reboot_pending: bool = False
     unwell: dict[str, str] = field(default_factory=dict)  # health sets that POP depends on, and how their monitor is
     opens: tuple[str, str] = ("", "")  # the error kind and words with which it opens no Exchange session
+    reason: str = ""  # why its probe fails, as it says
+    certificate: dict[str, Any] | None = None  # None: an older script, which does not tell
     says_who: bool = True  # False: an older script, which does not tell who is logged on
     restarts_readable: bool = True
 
@@ -184,6 +186,7 @@ class World:
     def _answer(self, call: Call) -> Reply:
         scripts: dict[str, Callable[[Call], dict[str, Any] | None]] = {
             "server_health": self._health,
+            "pop_settings": self._settings,
             "invoke_probe": self._probe,
             "database_copies": self._copies,
             "set_activation": self._set_activation,
@@ -220,7 +223,14 @@ class World:
     def _probe(self, call: Call) -> dict[str, Any]:
         host = self.hosts[str(call.args["server"])]
         result = "Failed" if host.sick else "Succeeded"
-        return {"objects": [{"server": host.name, "monitor_identity": "x", "result_type": result}], "warnings": []}
+        row = {"server": host.name, "monitor_identity": "x", "result_type": result}
+        return {"objects": [{**row, "reason": host.reason if host.sick else ""}], "warnings": []}
+
+    def _settings(self, call: Call) -> dict[str, Any]:
+        server = str(call.args["server"])
+        about = self.hosts[server].certificate
+        log = {"protocol_log_enabled": False, "log_location": "C:\\Logging\\Pop3"}
+        return {"server": server, **log, "certificate": about}
 
     def _copies(self, call: Call) -> dict[str, Any]:
         server = str(call.args["server"])

@@ -134,6 +134,7 @@ class Context:
     item: UndoItem | None = None  #: for `undo`: what to put back
     senders: tuple[Step, ...] = ()  #: the steps that changed its setting, or may have; latest first
     outside: Outside | None = None  #: for servers with a look from outside
+    probe_reason: str = ""  #: why the probe failed, as it told the last verification
     dependencies: tuple[Dependency, ...] = ()  #: of the server's monitors; asked before what disrupts
 
     async def itself(self, script: str, args: Json, model: type[T]) -> Heard[T] | Unheard:

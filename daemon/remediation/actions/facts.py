@@ -10,7 +10,15 @@ from pydantic import BaseModel
 from daemon.domain.inventory import Inventory, Role, Server
 from daemon.domain.values import Json
 from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse
-from daemon.exchange.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
+from daemon.exchange.answers import (
+    DagHealth,
+    DatabaseCopies,
+    ExchangeServer,
+    PopSettings,
+    RecoveryLog,
+    ServerHealth,
+    ServerState,
+)
 from daemon.exchange.client import Heard, Unheard
 from daemon.remediation.actions.contract import Context, Unready
 from daemon.remediation.actions.preconditions.copies import active_here
@@ -20,6 +28,7 @@ from daemon.remediation.actions.preconditions.managed_availability import HOURS_
 from daemon.remediation.actions.preconditions.neighbours import another_serves
 from daemon.remediation.actions.preconditions.other_actors import Foreign, foreign, others_known
 from daemon.remediation.actions.preconditions.table import Asked
+from daemon.remediation.actions.preconditions.why_it_fails import certificate_valid
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -69,7 +78,7 @@ async def met(ctx: Context, asked: Asked, service: str = "") -> Met | Hold | Ref
 
 async def _readable(ctx: Context, service: str, asked: Asked) -> Met | Unheard:
     try:
-        return await _known(ctx, service, neighbours=another_serves in asked, members=others_known in asked)
+        return await _known(ctx, service, asked)
     except _Silence as silence:
         return silence.unheard
 
@@ -98,17 +107,20 @@ class _Silence(Exception):  # noqa: N818 - not an error of the program: a server
         self.unheard = unheard
 
 
-async def _known(ctx: Context, service: str, *, neighbours: bool, members: bool) -> Met:
+async def _known(ctx: Context, service: str, asked: Asked) -> Met:
     """All facts. The first finds a peer that answers; the others are read side by side, or they would get too old."""
+    neighbours, members = another_serves in asked, others_known in asked
+    certificate = certificate_valid in asked and ctx.timing.heed_reason
     mailbox = Role.MAILBOX in ctx.server.roles
     about = _answered(await ctx.peer("exchange_server", {}, ExchangeServer))
     through = replace(ctx, ask=replace(ctx.ask, first=about.executor))
-    (state, recovery), copies, dag, around, beside = await asyncio.gather(
+    (state, recovery), copies, dag, around, beside, pop = await asyncio.gather(
         _told(ctx, ctx.server, [service] if service else []),
         through.peer("database_copies", {}, DatabaseCopies) if mailbox or neighbours else _unasked(),
         _dag_health(through) if mailbox else _unasked(),
         _neighbours(ctx) if neighbours else _nobody(),
         _members(ctx) if members else _nobody_else(),
+        through.peer("pop_settings", {}, PopSettings) if certificate else _unasked(),
     )
     windows, log = _answered(state), _answered(recovery)
     times = [windows.heard_at, about.heard_at, log.heard_at, *(at for _, at in around), *(at for _, at in beside)]
@@ -128,6 +140,8 @@ async def _known(ctx: Context, service: str, *, neighbours: bool, members: bool)
         neighbours=tuple(neighbour for neighbour, _ in around),
         members=told,
         dependencies=ctx.dependencies,
+        probe_reason=ctx.probe_reason,
+        pop=_noted(pop, times),
         timing=ctx.timing,
     )
     done = tuple(each for member in (itself, *told) for each in foreign(member, now))

@@ -51,11 +51,13 @@ class Look:
     detail: str
     if_late: str = "unknown"
     outside: str = ""  #: what a POP3 client saw
+    reason: str = ""  #: why the probe failed, as it says itself
 
     @property
     def told(self) -> Json:
         """The evidence, as the state produces it."""
-        return {"probe": self.detail, **({"outside": self.outside} if self.outside else {})}
+        more = {"outside": self.outside, "reason": self.reason}
+        return {"probe": self.detail, **{name: value for name, value in more.items() if value}}
 
 
 class Verify:
@@ -113,9 +115,10 @@ def _failed(ctx: Context, result: ProbeResult, row: Look) -> Look:
     its own only, so both are waited for. So are values that say nothing, such as Unavailable.
     """
     why = result.error or result.exception or "no error text"
-    probe = f"probe {ctx.probe}: {result.result_type} ({why})"
+    because = f" because of {result.reason}" if result.reason else ""
+    probe = f"probe {ctx.probe}: {result.result_type}{because} ({why})"
     if row.sight is Sight.FAILS:
-        return Look(Sight.FAILS, f"{probe}, {row.detail}")
+        return Look(Sight.FAILS, f"{probe}, {row.detail}", reason=result.reason)
     waits = row.sight in {Sight.HEALTHY, Sight.DISAGREES}
     return replace(row, sight=Sight.UNCONFIRMED if waits else row.sight, detail=f"{probe}, but {row.detail}")
 

@@ -58,6 +58,12 @@ class Case:
         seen = [step.ended_at for step in self.steps if step.action in VERIFYING and step.ended_at is not None]
         return seen[-1] if seen else None
 
+    @property
+    def probe_reason(self) -> str:
+        """Why the probe failed, as it told the last verification; empty where it did not say."""
+        seen = [step for step in self.steps if step.action in VERIFYING and step.ended_at is not None]
+        return str(seen[-1].result.get("reason", "")) if seen else ""
+
     def item(self, params: Json) -> UndoItem | None:
         """The change that an undo step with these parameters puts back; without a step, the next to be put back."""
         named = [item for item in self.undo if item.id == params.get("item")]

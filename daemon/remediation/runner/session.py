@@ -78,6 +78,7 @@ class Session:
             item=item,
             senders=case.senders(item.setting) if item is not None else (),
             outside=self._outside,
+            probe_reason=case.probe_reason,
         )
 
     async def asker(self, transcript: list[Json]) -> Asker:

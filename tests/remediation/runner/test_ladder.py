@@ -56,6 +56,28 @@ async def test_the_check_that_our_own_block_makes_fail_forbids_no_reboot(daemon:
     assert [name for name, _ in daemon.world.effects] == ["restart", "stop_activation", "reboot", "allow_activation"]
 
 
+@pytest.mark.parametrize("reason", ["Auth", "TlsNegotiation"])
+async def test_a_probe_that_blames_its_mailbox_or_a_certificate_leads_to_a_restart_and_a_page(
+    daemon: Daemon, reason: str
+) -> None:
+    sicken(daemon, "reboot")
+    daemon.world.hosts[MBX1].reason = reason
+    await daemon.alert(MBX1)
+    incident = await daemon.drive()
+    assert incident.status is IncidentStatus.ESCALATED
+    assert incident.reason.startswith(f"reboot.move: refused: the probe on {MBX1} fails for the reason {reason!r}")
+    assert daemon.world.effects == [("restart", MBX1)]
+
+
+async def test_a_certificate_that_is_missing_stops_the_ladder_before_the_move(daemon: Daemon) -> None:
+    sicken(daemon, "reboot")
+    daemon.world.hosts[MBX1].certificate = {"name": "pop.contoso.com", "found": False}
+    await daemon.alert(MBX1)
+    incident = await daemon.drive()
+    assert "X509CertificateName of POP on mbx1.contoso.lab is pop.contoso.com" in incident.reason
+    assert daemon.world.effects == [("restart", MBX1)]
+
+
 async def test_what_nothing_cures_escalates_and_its_databases_stay_away(daemon: Daemon) -> None:
     sicken(daemon, "")
     await daemon.alert(MBX1)

@@ -5,7 +5,15 @@ from datetime import datetime
 
 from daemon.config.guardrails import Timing
 from daemon.domain.inventory import Role, Server
-from daemon.exchange.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
+from daemon.exchange.answers import (
+    DagHealth,
+    DatabaseCopies,
+    ExchangeServer,
+    PopSettings,
+    RecoveryLog,
+    ServerHealth,
+    ServerState,
+)
 from statemachines.model import Need
 
 
@@ -64,6 +72,8 @@ class Facts:
     members: tuple[Member, ...] = ()  #: the others of its DAG, before a move or a reboot
     dependencies: tuple[Dependency, ...] = ()  #: what its monitors depend on
     health: ServerHealth | None = None  #: of their health sets
+    probe_reason: str = ""  #: why the probe failed, as it told the last verification
+    pop: PopSettings | None = None  #: before a move, and before the reboot of a Client Access server
     timing: Timing = field(default_factory=Timing)
 
     @property

@@ -35,6 +35,7 @@ from daemon.remediation.actions.preconditions.server import (
     service_automatic,
     transport_active,
 )
+from daemon.remediation.actions.preconditions.why_it_fails import cause_on_the_server, certificate_valid
 
 Precondition = Callable[[Facts], Verdict]
 
@@ -70,6 +71,10 @@ RESTART: Asked = (*DISRUPTIVE, *ALONE)
 PROTOCOL_LOG: Asked = (*STANDING, recovery_over, *ALONE)
 
 
+#: Before a server is emptied or rebooted for a probe: what ails it could be cured by that.
+CURABLE: Asked = (cause_on_the_server, certificate_valid)
+
+
 #: What a DAG must look like to spare one of its servers.
 SPARED: Asked = (
     no_reboot_pending,
@@ -84,14 +89,15 @@ SPARED: Asked = (
 )
 
 
-MOVE: Asked = (*DISRUPTIVE, *SPARED, refuges_exist, *ALONE)
+MOVE: Asked = (*DISRUPTIVE, *CURABLE, *SPARED, refuges_exist, *ALONE)
 
 
-REBOOT_MAILBOX: Asked = (*DISRUPTIVE, activation_held, *SPARED, nothing_active, *ALONE)
+REBOOT_MAILBOX: Asked = (*DISRUPTIVE, cause_on_the_server, activation_held, *SPARED, nothing_active, *ALONE)
 
 
 REBOOT_CLIENT_ACCESS: Asked = (
     *DISRUPTIVE,
+    *CURABLE,
     no_reboot_pending,
     recovery_rested,
     holds_no_copies,

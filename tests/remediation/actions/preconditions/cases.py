@@ -33,6 +33,7 @@ from daemon.remediation.actions.preconditions.server import (
     transport_active,
 )
 from daemon.remediation.actions.preconditions.table import BEFORE, Precondition
+from daemon.remediation.actions.preconditions.why_it_fails import cause_on_the_server, certificate_valid
 from tests.remediation.actions.preconditions.known import (
     client_access,
     copies,
@@ -48,6 +49,7 @@ from tests.remediation.actions.preconditions.known import (
     neighbour,
     pending,
     pop_health,
+    pop_settings,
     recovery,
     settings_changed,
     state,
@@ -150,6 +152,22 @@ ROWS = (
             "nobody is named who asked for that",
             client_access(exchange=with_component(CAS1, "PopProxy", "Inactive")),
         ),
+    ),
+    Row(
+        precondition=cause_on_the_server,
+        good=("the reason that the probe gives blames neither its mailbox's logon nor the certificate", mailbox()),
+        bad=(("it does", mailbox(probe_reason="Auth")),),
+    ),
+    Row(
+        precondition=certificate_valid,
+        good=("the certificate that the POP settings name is there and valid, or it is not told", mailbox()),
+        bad=(
+            (
+                "it is missing, expired or not valid yet",
+                mailbox(pop=pop_settings(certificate={"name": "pop.contoso.com", "found": False})),
+            ),
+        ),
+        unclear=("the POP settings are not known", mailbox(pop=None)),
     ),
     Row(
         precondition=activation_held,

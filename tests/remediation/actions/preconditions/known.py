@@ -4,7 +4,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from daemon.domain.inventory import Role, Server
-from daemon.exchange.answers import DagHealth, DatabaseCopies, ExchangeServer, RecoveryLog, ServerHealth, ServerState
+from daemon.exchange.answers import (
+    DagHealth,
+    DatabaseCopies,
+    ExchangeServer,
+    PopSettings,
+    RecoveryLog,
+    ServerHealth,
+    ServerState,
+)
 from daemon.remediation.actions.preconditions.facts import Dependency, Facts, Member, Neighbour
 
 NOW = datetime(2026, 1, 15, 3, 0, tzinfo=UTC)
@@ -156,6 +164,12 @@ def recovery(
     return RecoveryLog.model_validate({"actions": [row], "truncated": truncated})
 
 
+def pop_settings(**changes: Changes) -> PopSettings:
+    answer = {"server": "mbx1.contoso.com", "protocol_log_enabled": False, "log_location": "C:\\Logging\\Pop3"}
+    certificate = {"name": "mbx1", "found": True, "valid_until": NOW + timedelta(days=90)}
+    return PopSettings.model_validate({**answer, "certificate": certificate, **changes})
+
+
 def mailbox(**changes: Changes) -> Facts:
     known = {
         "server": server(),
@@ -167,6 +181,7 @@ def mailbox(**changes: Changes) -> Facts:
         "recovery": recovery(),
         "copies": copies(),
         "dag": dag(),
+        "pop": pop_settings(),
     }
     return Facts(**{**known, **changes})
 
@@ -184,6 +199,7 @@ def client_access(**changes: Changes) -> Facts:
         "state": windows("MSExchangePOP3"),
         "copies": DatabaseCopies(server="cas1.contoso.com", mailbox_role=False),
         "dag": None,
+        "pop": pop_settings(server="cas1.contoso.com"),
         "neighbours": (neighbour(),),
     }
     return mailbox(**{**known, **changes})
