@@ -35,6 +35,7 @@ class _Entry(BaseModel):
     tags: frozenset[Name] = frozenset()
     outside: str | None = None
     outside_login: str | None = None
+    outside_database: Name | None = None
 
 
 class _File(BaseModel):
@@ -141,6 +142,7 @@ def _server(name: str, entry: _Entry) -> Server:
         tags=entry.tags,
         outside=entry.outside,
         outside_login=entry.outside_login,
+        outside_database=entry.outside_database,
     )
 
 
@@ -202,6 +204,8 @@ def _outside(source: TomlSource, name: str, row: Mapping[str, Any], site: _Site)
             yield _at(source, name, "outside", f"must be pop3s://HOST:PORT or pop3://HOST:PORT, such as pop3s://{name}")
         elif site.loopback_only and not is_loopback(url.hostname or ""):
             yield _at(source, name, "outside", "is not on loopback: [lab] in exmedic.toml is for a lab, remove it")
+    if row.get("outside_database") is not None and login is None:
+        yield _at(source, name, "outside_database", "needs outside_login: it says where that mailbox is")
     if not isinstance(login, str):
         return
     if address is None:

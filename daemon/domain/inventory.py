@@ -27,6 +27,7 @@ class Server:
     tags: frozenset[str]
     outside: str | None = None  #: pop3://host:port or pop3s://host:port, for a look as a POP3 client
     outside_login: str | None = None  #: the credential of a test mailbox
+    outside_database: str | None = None  #: the database that holds the test mailbox
 
     @property
     def short_name(self) -> str:

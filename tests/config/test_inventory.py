@@ -72,6 +72,7 @@ FIRST = '[servers."mbx1.contoso.com"]\n'
             "must be pop3s://HOST:PORT or pop3://HOST:PORT",
         ),
         ('tags = ["ring1"]\n', 'outside_login = "exchange"\n', 7, "needs outside"),
+        ('tags = ["ring1"]\n', 'outside_database = "DB1"\n', 7, "needs outside_login"),
         (
             'tags = ["ring1"]\n',
             'outside = "pop3s://mbx1.contoso.com"\noutside_login = "exchnge"\n',

@@ -133,6 +133,7 @@ class Context:
     family: Family
     item: UndoItem | None = None  #: for `undo`: what to put back
     senders: tuple[Step, ...] = ()  #: the steps that changed its setting, or may have; latest first
+    front_end: bool = False  #: the incident's monitor probes the front end, which clients reach
     outside: Outside | None = None  #: for servers with a look from outside
     probe_reason: str = ""  #: why the probe failed, as it told the last verification
     dependencies: tuple[Dependency, ...] = ()  #: of the server's monitors; asked before what disrupts

@@ -8,8 +8,9 @@ one alone is no licence to act. Nor is it where somebody has said hands off: the
 A monitor without a probe watches a counter: its rows decide, sampled over the same three minutes. Unhealthy in three
 looks is unhealthy; healthy is Healthy and not stale in every look of the three minutes; anything else decides nothing.
 
-Where a server has a look from outside, what a POP3 client sees goes on record with the verdict, and a client that is
-turned away keeps a verdict from being healthy. It never makes one better.
+Where a server has a look from outside, what a POP3 client sees goes on record with the verdict. A client that is turned
+away keeps a verdict from being healthy. One that is served keeps it from being unhealthy for a front end only, and only
+where its mailbox is active on this server: no client reaches a back end, and another server's may have served it.
 """
 
 from dataclasses import dataclass, replace
@@ -18,9 +19,10 @@ from enum import StrEnum
 
 from daemon.config.guardrails import Timing
 from daemon.domain.values import Json, moment, timestamp
-from daemon.exchange.answers import HealthRow, ProbeResult, ProbeRun, ServerHealth, same_server
+from daemon.exchange.answers import DatabaseCopies, HealthRow, ProbeResult, ProbeRun, ServerHealth, same_server
 from daemon.exchange.client import Heard, Unheard
 from daemon.remediation.actions.contract import Again, Context, Done, backoff, polled
+from daemon.remediation.actions.preconditions.copies import active_here
 
 #: ResultType values that say "it does not work". The others but Succeeded say that the probe did not really run.
 FAILURES = frozenset({"failed", "timeout"})
@@ -85,7 +87,22 @@ async def _from_outside(ctx: Context, seen: Look) -> Look:
     detail = f"{seen.detail}; from outside: {view.detail}"
     if seen.sight is Sight.HEALTHY and not view.good:
         return Look(Sight.DISAGREES, detail, "undecided", view.detail)
-    return replace(seen, detail=detail, outside=view.detail)
+    seen = replace(seen, detail=detail, outside=view.detail)
+    if seen.sight is Sight.FAILS and view.good and await _served_by_itself(ctx):
+        against = f"{detail}, in a mailbox of {ctx.server.outside_database}, which is active on {ctx.server.name}"
+        return replace(seen, sight=Sight.UNCONFIRMED, detail=against)
+    return seen
+
+
+async def _served_by_itself(ctx: Context) -> bool:
+    """Whether a client that was served shows that the front end works: its mailbox is on this very server."""
+    database = ctx.server.outside_database
+    if not ctx.front_end or database is None or ctx.server.outside_login is None:
+        return False
+    heard = await ctx.peer("database_copies", {}, DatabaseCopies)
+    if isinstance(heard, Unheard) or not same_server(heard.answer.server, ctx.server.name):
+        return False
+    return database.lower() in {name.lower() for name in active_here(heard.answer)}
 
 
 def look(ctx: Context, run: Heard[ProbeRun] | Unheard, health: Heard[ServerHealth] | Unheard) -> Look:

@@ -78,6 +78,7 @@ class Session:
             item=item,
             senders=case.senders(item.setting) if item is not None else (),
             outside=self._outside,
+            front_end=handled is not None and handled.probe is not None and handled.role != "mailbox",
             probe_reason=case.probe_reason,
         )
 

@@ -12,7 +12,7 @@ from daemon.exchange.client import Asker
 from daemon.remediation.actions.contract import Again, Context, Done, ReadAction
 from daemon.testing.clock import ManualClock
 from statemachines.actions import ACTIONS
-from tests.remediation.pop_world import CTP, HEALTH_SETS, PopWorld
+from tests.remediation.pop_world import CTP, HEALTH_SETS, PROXY, PopWorld
 from tests.remediation.world import CAS1, inventory
 
 
@@ -35,6 +35,7 @@ class Bench:
     probe: str | None = "PopCTPProbe"
     params: Json = field(default_factory=dict)
     outside: Outside | None = None
+    database: str | None = None  #: that of the test mailbox of the look from outside
     servers: Inventory = field(default_factory=inventory)
     clock: ManualClock = field(default_factory=ManualClock)
     looks: list[str] = field(default_factory=list)  #: what each look said
@@ -48,6 +49,8 @@ class Bench:
         assert server is not None
         if self.outside is not None:
             server = replace(server, outside="pop3s://127.0.0.1:995")
+        if self.database is not None:
+            server = replace(server, outside_login="test", outside_database=self.database)
         health_set = HEALTH_SETS[self.monitor]
         return Context(
             incident=Incident(
@@ -67,6 +70,7 @@ class Bench:
             timing=Timing(),
             ask=Asker(shell=self.world, clock=self.clock, inventory=self.servers, timeout=60.0),
             family=NoFamily(),
+            front_end=self.monitor in {CTP, PROXY},
             outside=self.outside,
         )
 
