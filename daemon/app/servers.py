@@ -45,7 +45,7 @@ async def doctor(settings: Settings, server: str, logons: Logons) -> Report:
         depends=settings.dependencies,
     )
     try:
-        return await diagnose(examiner, found, settings.timing.facts_age)
+        return await diagnose(examiner, found, settings.timing)
     finally:
         await shell.close()
 

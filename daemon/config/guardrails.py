@@ -63,7 +63,8 @@ class Timing(Section):
     approval_expires: Seconds = 3600.0  #: how long an operator's approval is good for
     observe_deadline: Seconds = 24 * 3600.0  #: how long mode observe watches an unhealthy server
     latch_recheck: Seconds = 1800.0  #: when an escalated or merely observed incident looks whether it is over
-    facts_age: Seconds = 30.0  #: how old a gate's facts may be, in real seconds
+    facts_age: Seconds = 30.0  #: how old a gate's facts may be, in real seconds: copies, activation, the server itself
+    slow_facts_age: Seconds = 120.0  #: how old those that change slowly may be when the others have been read
     send_window: Seconds = 300.0  #: until when an effect may begin, on the executing server's own clock
     verified_age: Seconds = 3600.0  #: how old the last verification may be when an effect begins
     heed_reason: bool = Field(

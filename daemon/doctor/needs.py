@@ -88,28 +88,32 @@ def needs(seen: Examination) -> Iterator[Finding]:
     yield from _services(seen)
 
 
-def pace(seen: Examination, facts_age: float) -> Finding:
-    """Whether what is asked before a move or a reboot is read before it is too old: `facts_age`, in seconds.
+def pace(seen: Examination, facts_age: float, slow_facts_age: float) -> Finding:
+    """Whether what is asked before a move or a reboot is read before it is too old, in seconds of the two settings.
 
-    As `daemon.remediation.actions.facts` asks: first the peer, then all the others side by side. Above half of the
-    time it is called near: a busy night is slower, and a peer that does not answer costs its own time.
+    As `daemon.remediation.actions.facts` asks: first the peer, then what is slow, side by side, then what is dangerous.
+    Above half of the time it is called near: a busy night is slower, and a peer that does not answer costs its own
+    time.
     """
-    others: list[Asked[Any]] = [
-        seen.state,
-        seen.recovery,
-        *([seen.copies, seen.dag] if seen.mailbox else [seen.health]),
-    ]
+    quick: list[Asked[Any]] = [seen.exchange, seen.state, *([seen.copies] if seen.mailbox else [])]
+    slow: list[Asked[Any]] = [seen.recovery, *([seen.dag] if seen.mailbox else [seen.health])]
     name = "facts read in time"
-    unread = next((asked for asked in (seen.exchange, *others) if not asked.ran), None)
+    unread = next((asked for asked in (*quick, *slow) if not asked.ran), None)
     if unread is not None:
         return _finding("server", name, None, unread.why, "")
-    slowest = max(others, key=lambda asked: asked.took)
-    total = seen.exchange.took + slowest.took
-    took = ", ".join(f"{asked.script} {asked.took:.1f} s" for asked in (seen.exchange, *others))
-    text = f"{total:.1f} s of timing.facts_age, {facts_age:g} s, before a move or a reboot: {took}"
-    advice = f"set facts_age in [timing] to {max(2 * total, facts_age):.0f}: past it nothing is done, only asked again"
-    found = _finding("server", name, 2 * total <= facts_age, text, advice)
-    return replace(found, needed=total > facts_age)
+    last = max(asked.took for asked in quick)
+    spans = {"facts_age": (last, facts_age), "slow_facts_age": (_longest(slow) + last, slow_facts_age)}
+    near = {setting: 2 * took for setting, (took, age) in spans.items() if 2 * took > age}
+    each = ", ".join(f"{asked.script} {asked.took:.1f} s" for asked in (*quick, *slow))
+    told = " and ".join(f"{took:.1f} s of timing.{setting}, {age:g} s" for setting, (took, age) in spans.items())
+    todo = " and ".join(f"{setting} to {wanted:.0f}" for setting, wanted in near.items())
+    advice = f"set {todo} in [timing]: past it nothing is done, only asked again"
+    found = _finding("server", name, not near, f"{told}, before a move or a reboot: {each}", advice)
+    return replace(found, needed=any(took > age for took, age in spans.values()))
+
+
+def _longest(asked: list[Asked[Any]]) -> float:
+    return max(each.took for each in asked)
 
 
 def short(name: str) -> str:

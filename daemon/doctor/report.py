@@ -7,6 +7,7 @@ No live Exchange server was at hand while exmedic was built, and no PowerShell r
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from daemon.config.guardrails import Timing
 from daemon.doctor import unconfirmed
 from daemon.doctor.examination import Examination, Examiner
 from daemon.doctor.needs import Finding, Holds, needs, pace
@@ -56,10 +57,11 @@ class Report:
         return {"server": self.server, "good": self.good, "findings": told}
 
 
-async def diagnose(examiner: Examiner, server: Server, facts_age: float) -> Report:
-    """Examine one server of the inventory, and judge what was seen. `facts_age` in seconds, of the timing settings."""
+async def diagnose(examiner: Examiner, server: Server, timing: Timing) -> Report:
+    """Examine one server of the inventory, and judge what was seen."""
     seen = await examiner.examine(server)
-    return Report(server.name, (*needs(seen), pace(seen, facts_age), *facts(seen, examiner.inventory)))
+    paced = pace(seen, timing.facts_age, timing.slow_facts_age)
+    return Report(server.name, (*needs(seen), paced, *facts(seen, examiner.inventory)))
 
 
 def facts(seen: Examination, inventory: Inventory) -> Iterator[Finding]:

@@ -88,7 +88,7 @@ class Site:
                 "connect_timeout": patience,
             },
             # A busy machine takes long from the first fact to the sending.
-            "timing": {"send_window": 1200.0, "probe_span": 60.0, "facts_age": PATIENCE},
+            "timing": {"send_window": 1200.0, "probe_span": 60.0, "facts_age": PATIENCE, "slow_facts_age": PATIENCE},
         }
         self._written = self.config.read_text("utf-8")
         self.configure()

@@ -178,27 +178,40 @@ def reading_takes(seen: Examination, **seconds: float) -> Examination:
 
 @pytest.mark.parametrize(
     ("dag", "holds", "missing"),
-    [(9.0, Holds.YES, False), (12.0, Holds.NO, False), (27.0, Holds.NO, True)],
+    [(50.0, Holds.YES, False), (60.0, Holds.NO, False), (119.0, Holds.NO, True)],
 )
-def test_a_server_whose_facts_are_read_too_slowly_is_found_before_every_move_is_held_up(
+def test_a_server_whose_slow_facts_are_read_too_slowly_is_found_before_every_move_is_held_up(
     examinations: Examined, dag: float, holds: Holds, missing: bool
 ) -> None:
     slow = reading_takes(examinations["mbx1"], exchange=4.0, dag=dag, copies=3.0, state=1.0, recovery=1.0)
-    found = pace(slow, 30.0)
+    found = pace(slow, 30.0, 120.0)
     assert (found.holds, found.missing) == (holds, missing)
-    assert f"{4.0 + dag:.1f} s of timing.facts_age, 30 s" in found.seen
+    assert f"{4.0 + dag:.1f} s of timing.slow_facts_age, 120 s" in found.seen
     assert f"dag_health {dag:.1f} s" in found.seen
     if holds is Holds.NO:
-        assert f"set facts_age in [timing] to {2 * (4 + dag):.0f}" in found.advice
+        assert f"set slow_facts_age to {2 * (4 + dag):.0f} in [timing]" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("copies", "holds", "missing"),
+    [(14.0, Holds.YES, False), (16.0, Holds.NO, False), (31.0, Holds.NO, True)],
+)
+def test_what_is_dangerous_must_be_read_within_its_own_time(
+    examinations: Examined, copies: float, holds: Holds, missing: bool
+) -> None:
+    quick = dict.fromkeys(("exchange", "dag", "state", "recovery"), 1.0)
+    found = pace(reading_takes(examinations["mbx1"], **quick, copies=copies), 30.0, 120.0)
+    assert (found.holds, found.missing) == (holds, missing)
+    assert f"{copies:.1f} s of timing.facts_age, 30 s" in found.seen
 
 
 def test_of_a_client_access_server_the_dag_takes_no_time(examinations: Examined) -> None:
     slow = reading_takes(examinations["cas1"], exchange=4.0, dag=100.0, copies=100.0, health=2.0)
-    assert pace(slow, 30.0).holds is Holds.YES
+    assert pace(slow, 30.0, 120.0).holds is Holds.YES
 
 
 def test_how_long_the_facts_take_cannot_be_told_when_one_is_missing(examinations: Examined) -> None:
-    assert pace(saying_no(examinations["mbx1"], "dag", "failed", "no"), 30.0).holds is Holds.YES
+    assert pace(saying_no(examinations["mbx1"], "dag", "failed", "no"), 30.0, 120.0).holds is Holds.YES
     never = replace(examinations["mbx1"].dag, kind=None, answer=None, why="not asked")
-    found = pace(replace(examinations["mbx1"], dag=never), 30.0)
+    found = pace(replace(examinations["mbx1"], dag=never), 30.0, 120.0)
     assert (found.holds, found.seen) == (Holds.OPEN, "not asked")

@@ -1,4 +1,9 @@
-"""Reads what the preconditions of an effect need, side by side, and asks them."""
+"""Reads what the preconditions of an effect need, and asks them.
+
+What is slow to read and changes slowly comes first: the DAG with Test-ReplicationHealth, what Managed Availability did,
+the other members and neighbours, the health sets. What is dangerous comes last and all at once, so that it is seconds
+old when the effect is sent: the server's own state, its components, its copies and whether activation is blocked.
+"""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -46,7 +51,8 @@ class Met:
     facts: Facts
     executor: str  #: the peer that answered about the server
     clock: datetime  #: the executor's own time
-    heard_at: float  #: when the oldest of the facts was read
+    heard_at: float  #: when the oldest of the dangerous facts was read
+    slow_heard_at: float  #: when the oldest of the others was read
     figures: Json  #: what allowed it, by precondition
     others: tuple[Foreign, ...]  #: what was done there and on the other members of its DAG
 
@@ -60,10 +66,12 @@ async def met(ctx: Context, asked: Asked, service: str = "") -> Met | Hold | Ref
     known, health = await asyncio.gather(_readable(ctx, service, asked), _health(ctx))
     if isinstance(known, Unheard) or isinstance(health, Unheard):
         return _unread(ctx, known, health)
+    slow_heard_at = known.slow_heard_at
     if health is not None:
-        known = replace(
-            known, facts=replace(known.facts, health=health.answer), heard_at=min(known.heard_at, health.heard_at)
-        )
+        known = replace(known, facts=replace(known.facts, health=health.answer))
+        slow_heard_at = min(slow_heard_at, health.heard_at)
+    if ctx.ask.clock.monotonic() - slow_heard_at > ctx.timing.slow_facts_age:
+        return Unready(detail="what is slow to read was too old by the time that all was read", if_late="unknown")
     figures: dict[str, Any] = {}
     for precondition in asked:
         verdict = precondition(known.facts)
@@ -107,45 +115,92 @@ class _Silence(Exception):  # noqa: N818 - not an error of the program: a server
         self.unheard = unheard
 
 
-async def _known(ctx: Context, service: str, asked: Asked) -> Met:
-    """All facts. The first finds a peer that answers; the others are read side by side, or they would get too old."""
-    neighbours, members = another_serves in asked, others_known in asked
-    certificate = certificate_valid in asked and ctx.timing.heed_reason
-    mailbox = Role.MAILBOX in ctx.server.roles
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Slow:
+    """What changes slowly, and the peer that answered about the server."""
+
+    peer: str
+    recovery: Heard[RecoveryLog]
+    dag: DagHealth | None
+    pop: PopSettings | None
+    neighbours: tuple[Neighbour, ...]
+    members: tuple[Member, ...]
+    others: tuple[Foreign, ...]  #: what was done on those members
+    heard_at: float
+
+
+async def _slow(ctx: Context, asked: Asked) -> _Slow:
+    """The first answer finds a peer; the others are read side by side."""
     about = _answered(await ctx.peer("exchange_server", {}, ExchangeServer))
-    through = replace(ctx, ask=replace(ctx.ask, first=about.executor))
-    (state, recovery), copies, dag, around, beside, pop = await asyncio.gather(
-        _told(ctx, ctx.server, [service] if service else []),
-        through.peer("database_copies", {}, DatabaseCopies) if mailbox or neighbours else _unasked(),
-        _dag_health(through) if mailbox else _unasked(),
-        _neighbours(ctx) if neighbours else _nobody(),
-        _members(ctx) if members else _nobody_else(),
+    through = _through(ctx, about.executor)
+    certificate = certificate_valid in asked and ctx.timing.heed_reason
+    recovery, dag, around, beside, pop = await asyncio.gather(
+        ctx.itself("recovery_log", {"hours": HOURS_READ}, RecoveryLog),
+        _dag_health(through) if Role.MAILBOX in ctx.server.roles else _unasked(),
+        _neighbours(ctx) if another_serves in asked else _nobody(),
+        _members(ctx) if others_known in asked else _nobody_else(),
         through.peer("pop_settings", {}, PopSettings) if certificate else _unasked(),
     )
-    windows, log = _answered(state), _answered(recovery)
-    times = [windows.heard_at, about.heard_at, log.heard_at, *(at for _, at in around), *(at for _, at in beside)]
+    log, now = _answered(recovery), ctx.ask.clock.now()
+    times = [log.heard_at, *(at for _, at in around), *(at for _, at in beside)]
+    return _Slow(
+        peer=about.executor,
+        recovery=log,
+        dag=_noted(dag, times),
+        pop=_noted(pop, times),
+        neighbours=tuple(neighbour for neighbour, _ in around),
+        members=tuple(member for member, _ in beside),
+        others=tuple(each for member, _ in beside for each in foreign(member, now)),
+        heard_at=min(times),
+    )
+
+
+async def _known(ctx: Context, service: str, asked: Asked) -> Met:
+    """All facts: the slow ones, then the dangerous ones side by side."""
+    slow = await _slow(ctx, asked)
+    through = _through(ctx, slow.peer)
+    wanted = Role.MAILBOX in ctx.server.roles or another_serves in asked
+    exchange, state, copies = await asyncio.gather(
+        through.peer("exchange_server", {}, ExchangeServer),
+        ctx.itself("server_state", {"services": [service] if service else []}, ServerState),
+        through.peer("database_copies", {}, DatabaseCopies) if wanted else _unasked(),
+    )
+    about, windows, now = _answered(exchange), _answered(state), ctx.ask.clock.now()
+    times = [about.heard_at, windows.heard_at]
     # The later one: what began between the two answers began before the effect.
-    itself = Member(server=ctx.server, clock=max(windows.clock, log.clock), state=windows.answer, recovery=log.answer)
-    told, now = tuple(member for member, _ in beside), ctx.ask.clock.now()
+    clock = max(windows.clock, slow.recovery.clock)
+    itself = Member(server=ctx.server, clock=clock, state=windows.answer, recovery=slow.recovery.answer)
     facts = Facts(
         server=ctx.server,
         service=service,
         blocked_by_us=ctx.item is not None and ctx.item.setting == ACTIVATION,
-        clock=max(windows.clock, log.clock),
+        clock=clock,
         state=windows.answer,
         exchange=about.answer,
-        recovery=log.answer,
+        recovery=slow.recovery.answer,
         copies=_noted(copies, times),
-        dag=_noted(dag, times),
-        neighbours=tuple(neighbour for neighbour, _ in around),
-        members=told,
+        dag=slow.dag,
+        neighbours=slow.neighbours,
+        members=slow.members,
         dependencies=ctx.dependencies,
         probe_reason=ctx.probe_reason,
-        pop=_noted(pop, times),
+        pop=slow.pop,
         timing=ctx.timing,
     )
-    done = tuple(each for member in (itself, *told) for each in foreign(member, now))
-    return Met(facts=facts, executor=about.executor, clock=about.clock, heard_at=min(times), figures={}, others=done)
+    return Met(
+        facts=facts,
+        executor=about.executor,
+        clock=about.clock,
+        heard_at=min(times),
+        slow_heard_at=slow.heard_at,
+        figures={},
+        others=(*foreign(itself, now), *slow.others),
+    )
+
+
+def _through(ctx: Context, peer: str) -> Context:
+    """The same, asking the peer first that has answered before."""
+    return replace(ctx, ask=replace(ctx.ask, first=peer))
 
 
 def _noted(heard: Heard[T] | Unheard | None, times: list[float]) -> T | None:

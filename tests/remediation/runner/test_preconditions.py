@@ -210,19 +210,47 @@ async def test_a_recovery_that_never_ends_escalates(daemon: Daemon) -> None:
     assert done(daemon) == []
 
 
-async def test_facts_that_took_too_long_to_gather_are_not_acted_on(daemon: Daemon) -> None:
+def slow_down(daemon: Daemon, **seconds: float) -> None:
+    """Let these scripts take so long."""
     run = daemon.world.run
 
     async def slowly(call: Call, permit: Permit | None = None) -> Reply:
-        if call.script in ("exchange_server", "dag_health"):
-            daemon.clock.advance(20)
+        daemon.clock.advance(seconds.get(call.script, 0))
         return await run(call, permit)
 
     daemon.world.run = slowly  # type: ignore[method-assign]  # the test stands in between
+
+
+@pytest.mark.parametrize(
+    ("seconds", "why"),
+    [
+        ({"exchange_server": 20, "database_copies": 20}, "the facts were too old by the time they were complete"),
+        ({"dag_health": 130}, "what is slow to read was too old by the time that all was read"),
+    ],
+)
+async def test_facts_that_took_too_long_to_gather_are_not_acted_on(
+    daemon: Daemon, seconds: dict[str, float], why: str
+) -> None:
+    slow_down(daemon, **seconds)
     await sick_mailbox(daemon)
     incident = await daemon.drive()
-    assert "the facts were too old by the time they were complete" in incident.reason
+    assert why in incident.reason
     assert done(daemon) == []
+
+
+async def test_what_is_slow_to_read_takes_nothing_from_the_time_of_what_is_dangerous(daemon: Daemon) -> None:
+    slow_down(daemon, dag_health=60, recovery_log=15, database_copies=10)
+    await sick_mailbox(daemon)
+    incident = await daemon.drive()
+    assert incident.status is IncidentStatus.RESOLVED, incident.reason
+
+
+async def test_copies_activation_and_the_server_itself_are_read_last(daemon: Daemon) -> None:
+    await sick_mailbox(daemon)
+    await daemon.drive()
+    scripts = [call.script for call in daemon.world.calls]
+    before = scripts[: scripts.index("set_activation")]
+    assert set(before[-3:]) == {"exchange_server", "server_state", "database_copies"}
 
 
 @pytest.mark.usefixtures("alone_is_asked_first")
