@@ -65,6 +65,7 @@ class Asked(Generic[T]):
     sent_at: datetime | None = None  #: ours
     heard_at: datetime | None = None  #: ours
     took: float = 0.0  #: real seconds
+    powershell: str = ""  #: the version that ran the script; empty: it did not say
 
     @property
     def ran(self) -> bool:
@@ -240,6 +241,7 @@ class Examiner:
             sent_at=sent_at,
             heard_at=self.clock.now(),
             took=self.clock.monotonic() - monotonic,
+            powershell=reply.powershell,
         )
 
     def _alone(self, server: Server, script: str) -> Asked[T]:

@@ -1,5 +1,6 @@
 """What exmedic needs of a server, judged from an examination: access, rights, roles, clock, services."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -10,8 +11,11 @@ from daemon.doctor.examination import BACK_END, FRONT_END, Asked, Examination
 from daemon.domain.inventory import Role
 from daemon.domain.ports import LOGON
 from daemon.exchange.answers import ExchangeServer, ServiceState
+from daemon.exchange.opening import OPENING
 from daemon.remediation.actions.preconditions.server import roles_of
 from daemon.remediation.actions.reboot import CORE_SERVICES, MAILBOX_SERVICES
+
+OLDEST_POWERSHELL = 3  #: that came with Windows Server 2012; the scripts use nothing newer
 
 #: Kerberos refuses a logon when the clocks differ by more (Microsoft, "Maximum tolerance for computer clock
 #: synchronization"). exmedic itself compares no time of one server with that of another.
@@ -85,6 +89,7 @@ def needs(seen: Examination) -> Iterator[Finding]:
     yield from _windows(seen)
     yield from _roles(seen)
     yield _clock(seen)
+    yield _powershell(seen)
     yield from _services(seen)
 
 
@@ -151,9 +156,12 @@ def _access(seen: Examination) -> Iterator[Finding]:
 def _hop(asked: Asked[ExchangeServer], executor: str) -> Finding:
     """Whether `executor` lets a script log on once more, to Exchange."""
     name = f"second hop from {short(executor)}"
-    refused = asked.error in ("second_hop", LOGON) or (
-        asked.error == "denied" and "Microsoft.Exchange session" in asked.why
-    )
+    refused = asked.error in ("second_hop", LOGON) or (asked.error == "denied" and OPENING in asked.why)
+    if asked.error == "no_session":
+        advice = (
+            f"look whether Exchange's PowerShell works on {executor}: MSExchangeADTopology, the web site, its quota"
+        )
+        return _finding("access", name, False, asked.why, advice)
     if refused or not asked.ran:
         advice = 'use second_hop = "credential" with NTLM, or CredSSP, or Kerberos delegation'
         if asked.error == LOGON:
@@ -162,6 +170,16 @@ def _hop(asked: Asked[ExchangeServer], executor: str) -> Finding:
             )
         return _finding("access", name, False if refused else None, asked.why, advice)
     return _finding("access", name, True, "a script opened the Microsoft.Exchange session")
+
+
+def _powershell(seen: Examination) -> Finding:
+    """Whether the PowerShell there is one that the scripts are meant for. Nobody is unfit for not saying."""
+    said, name = seen.state.powershell, "PowerShell"
+    if not re.match(r"\d+\.\d+", said):
+        found = _finding("server", name, None, said or seen.state.why or "the answer does not say which version")
+        return replace(found, needed=False)
+    advice = "install Windows Management Framework 3.0 or later, as the Exchange version allows"
+    return _finding("server", name, int(said.partition(".")[0]) >= OLDEST_POWERSHELL, f"version {said}", advice)
 
 
 def _cmdlets(seen: Examination) -> Iterator[Finding]:

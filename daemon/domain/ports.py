@@ -106,6 +106,7 @@ class Reply:
     detail: str = ""
     host: str = ""
     clock: datetime | None = None
+    powershell: str = ""  #: the version that ran the script; empty: unknown
 
 
 #: Entered, in the sending thread, around the request that starts the effect. Yields whether it may start. A pause

@@ -4,8 +4,7 @@ Every script writes one JSON line, the envelope; its `result` has the shape give
 is not understood, which is `unknown`, never healthy and never unhealthy. Shapes follow Microsoft's cmdlet reference;
 extra fields are ignored, missing ones are not.
 
-Arguments, by script (all JSON; `not_after` is a time on the executing server's own clock, after which the script
-refuses with the error kind `expired` and does nothing):
+Arguments, by script (all JSON; after `not_after`, on the executing server's own clock, it is `expired`: nothing done):
 
 | script            | runs on | effect     | arguments                                          |
 |-------------------|---------|------------|----------------------------------------------------|
@@ -89,6 +88,7 @@ class ScriptError(Answer):
 class Envelope(Answer):
     """The line that every script writes. `host` is the executing server's FQDN, `clock` its own time."""
 
+    powershell: str = ""  #: its version, such as 5.1.17763.1; empty: it does not say
     exmedic: Literal[1]
     script: str
     step: str

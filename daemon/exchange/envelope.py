@@ -3,6 +3,7 @@
 The passwords of others are struck out here, of every text: before this nobody sees an answer, behind it everybody may.
 """
 
+import re
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -55,7 +56,13 @@ def _mismatch(call: Call, host: str, envelope: Envelope) -> str:
 
 def _reply(call: Call, envelope: Envelope) -> Reply:
     if envelope.ok and envelope.result is not None and envelope.error is None:
-        return Reply(kind=ReplyKind.OK, result=envelope.result, host=envelope.host, clock=envelope.clock)
+        return Reply(
+            kind=ReplyKind.OK,
+            result=envelope.result,
+            host=envelope.host,
+            clock=envelope.clock,
+            powershell=_version(envelope.powershell),
+        )
     if not envelope.ok and envelope.error is not None:
         return Reply(
             kind=ReplyKind.FAILED,
@@ -64,8 +71,14 @@ def _reply(call: Call, envelope: Envelope) -> Reply:
             detail=envelope.error.message,
             host=envelope.host,
             clock=envelope.clock,
+            powershell=_version(envelope.powershell),
         )
     return _unknown(call, "contradicts itself: it needs either a result or an error")
+
+
+def _version(said: str) -> str:
+    """A version, and no other text."""
+    return said if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}){1,3}", said) else ""
 
 
 def _unknown(call: Call, what: str) -> Reply:

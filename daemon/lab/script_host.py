@@ -31,6 +31,9 @@ _PROGRESS = (
 )
 
 
+POWERSHELL = "4.0"  #: of Windows Server 2012 R2, on which the lab's Exchange 2013 is
+
+
 class _Violation(Exception):  # noqa: N818 - what the lab records, in the lab's own word
     """What was sent is not one of the shipped scripts as exmedic ships it."""
 
@@ -108,6 +111,7 @@ class ScriptHost:
             clock = self._simulation.timeline.now() + self._machine.skew
         envelope = {
             "exmedic": 1,
+            "powershell": POWERSHELL,
             "script": request.name,
             "step": request.step,
             "host": self._machine.name,

@@ -215,3 +215,35 @@ def test_how_long_the_facts_take_cannot_be_told_when_one_is_missing(examinations
     never = replace(examinations["mbx1"].dag, kind=None, answer=None, why="not asked")
     found = pace(replace(examinations["mbx1"], dag=never), 30.0, 120.0)
     assert (found.holds, found.seen) == (Holds.OPEN, "not asked")
+
+
+@pytest.mark.parametrize(
+    ("said", "holds", "unfit"),
+    [
+        ("5.1.17763.1", Holds.YES, False),
+        ("3.0", Holds.YES, False),
+        ("2.0", Holds.NO, True),
+        ("", Holds.OPEN, False),
+        ("?", Holds.OPEN, False),
+    ],
+)
+def test_a_powershell_below_3_is_told_with_its_version(
+    examinations: Examined, said: str, holds: Holds, *, unfit: bool
+) -> None:
+    seen = examinations["mbx1"]
+    found = judged(replace(seen, state=replace(seen.state, powershell=said)))["PowerShell"]
+    assert (found.holds, found.missing) == (holds, unfit)
+    assert said in found.seen
+    assert bool(found.advice) is (holds is not Holds.YES and unfit)
+
+
+def test_the_version_is_read_from_the_answer(examinations: Examined) -> None:
+    assert judged(examinations["mbx1"])["PowerShell"].seen == "version 4.0"
+
+
+def test_an_executor_that_opens_no_session_is_told_with_where_to_look(examinations: Examined) -> None:
+    why = "Opening the Microsoft.Exchange session: the server returned 503"
+    found = judged(saying_no(examinations["mbx1"], "hop", "no_session", why))["second hop from mbx1"]
+    assert found.holds is Holds.NO
+    assert why in found.seen
+    assert "MSExchangeADTopology" in found.advice

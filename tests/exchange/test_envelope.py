@@ -43,6 +43,21 @@ def test_an_error_of_the_contract_is_failed() -> None:
     assert (reply.kind, reply.error, reply.detail) == (ReplyKind.FAILED, "hung", "it is StopPending")
 
 
+@pytest.mark.parametrize("answer", [{}, NO])
+@pytest.mark.parametrize(
+    ("said", "read_as"),
+    [("5.1.17763.1", "5.1.17763.1"), ("3.0", "3.0"), ("", ""), ("Password: hunter2", ""), ("5", ""), ("5.1\n", "")],
+)
+def test_an_answer_tells_the_version_of_powershell_and_no_other_text(
+    answer: dict[str, object], said: str, read_as: str
+) -> None:
+    assert read(line(**answer, powershell=said)).powershell == read_as
+
+
+def test_an_answer_need_not_tell_the_version_of_powershell() -> None:
+    assert read(line()).powershell == ""
+
+
 def test_a_byte_order_mark_noise_before_and_progress_on_stderr_do_not_matter() -> None:
     reply = read(b"\xef\xbb\xbfActive code page: 65001\r\n\r\n" + line(), stderr=b"#< CLIXML\r\n<Objs></Objs>")
     assert reply.kind is ReplyKind.OK
