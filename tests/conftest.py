@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
+from tests.powershell.plugin import Plugin
 from tests.realparts.journald import Journald
 from tests.realparts.mosquitto import Mosquitto
 from tests.realparts.waiting import HANG
@@ -31,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = 2 * HANG
     settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("any machine")
+    config.pluginmanager.register(Plugin())
     config.addinivalue_line("filterwarnings", "ignore:'imghdr' is deprecated:DeprecationWarning")
 
 

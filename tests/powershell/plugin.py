@@ -1,0 +1,86 @@
+"""Finds a PowerShell for the tests of this folder, leaves them out where there is none, and tells so in one line.
+
+What passed is written down under `.powershell/`, by the hash of script, stubs and case: `make powershell` goes on where
+it was cut off, and runs again only what has changed.
+"""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from daemon.exchange import launch
+from daemon.lab.pwsh.shell import digest
+from tests.powershell.case import Case
+
+ROOT = Path(__file__).parent.parent.parent
+LEDGER = ROOT / ".powershell" / "passed"
+_COUNTS = "powershell_left_out"
+
+
+def find_pwsh() -> Path | None:
+    """The PowerShell that EXMEDIC_PWSH names, or the one on PATH; None without either."""
+    named = os.environ.get("EXMEDIC_PWSH")
+    if named:
+        return Path(named)
+    found = shutil.which("pwsh")
+    return None if found is None else Path(found)
+
+
+def key(case: Case) -> str:
+    """The same for the same script, stubs and case."""
+    parts = (launch.load(case.script).sha256, launch.BOOTSTRAP, digest(), case.kept)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+class Plugin:
+    """Leaves out what cannot run or has passed already."""
+
+    def __init__(self) -> None:
+        self._without = 0
+        self._passed = 0
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Deselect, and count."""
+        ours = [item for item in items if "pwsh" in getattr(item, "fixturenames", ())]
+        if not ours:
+            return
+        out: list[pytest.Item] = []
+        if find_pwsh() is None:
+            out = ours
+            self._without = len(out)
+        else:
+            done = set(LEDGER.read_text("utf-8").split()) if LEDGER.exists() else set()
+            out = [item for item in ours if item.get_closest_marker("powershell") and _key_of(item) in done]
+            self._passed = len(out)
+        left = set(map(id, out))
+        items[:] = [item for item in items if id(item) not in left]
+        config.hook.pytest_deselected(items=out)
+        if hasattr(config, "workeroutput"):
+            config.workeroutput[_COUNTS] = (self._without, self._passed)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: object) -> None:
+        """Each worker of xdist collects everything; the terminal is another process's."""
+        counts = getattr(node, "workeroutput", {}).get(_COUNTS)
+        if counts:
+            self._without, self._passed = counts
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """One line each."""
+        if self._without:
+            terminalreporter.write_line(
+                f"{self._without} tests of the scripts did not run: there is no PowerShell here. "
+                "Set EXMEDIC_PWSH to one, or put pwsh on PATH."
+            )
+        if self._passed:
+            terminalreporter.write_line(
+                f"{self._passed} tests of the scripts passed before, unchanged, and did not run again ({LEDGER.name})."
+            )
+
+
+def _key_of(item: pytest.Item) -> str:
+    case = item.callspec.params.get("case") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    return key(case) if isinstance(case, Case) else ""
