@@ -42,6 +42,7 @@ class Plugin:
         self._without = 0
         self._passed = 0
 
+    @pytest.hookimpl(trylast=True)  # of those that the run wants, and not of those that -m and -k leave out
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Deselect, and count."""
         ours = [item for item in items if "pwsh" in getattr(item, "fixturenames", ())]

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -84,8 +85,13 @@ def compiled(pwsh: Path, cache: Path) -> Path:
     made = cache / f"exmedic-stubs-{digest()}.dll"
     if made.exists():
         return made
-    work = cache / f"compile-{os.getpid()}"
-    work.mkdir(parents=True, exist_ok=True)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="compile-") as name:
+        _compile(pwsh, Path(name), made)
+    return made
+
+
+def _compile(pwsh: Path, work: Path, made: Path) -> None:
     for name, text in sources().items():
         (work / name).write_text(text, "utf-8")
     # Named as it will be called: an assembly keeps the name that it was compiled under.
@@ -99,11 +105,9 @@ def compiled(pwsh: Path, cache: Path) -> Path:
         env=_surroundings(work, {}),
     )
     if ended.returncode != 0 or not fresh.exists() or not fresh.stat().st_size:
-        raise StubsFailed(
-            f"{pwsh} could not compile the stubs: {(ended.stderr + ended.stdout).decode(errors='replace')}"
-        )
+        said = (ended.stderr + ended.stdout).decode(errors="replace")
+        raise StubsFailed(f"{pwsh} could not compile the stubs of the lab; is it a PowerShell 7? It said: {said}")
     fresh.replace(made)
-    return made
 
 
 def _quoted(text: str) -> str:

@@ -39,6 +39,7 @@ namespace System.ServiceProcess
 
     public static class ServiceTable
     {
+        public static int Begun;
         static readonly Dictionary<JsonObject, Dictionary<string, Entry>> known = new Dictionary<JsonObject, Dictionary<string, Entry>>();
 
         public static Dictionary<string, Entry> Of(JsonObject host)
@@ -182,7 +183,7 @@ namespace System.ServiceProcess
             var code = Planned(found, "start", ++found.Starts);
             if (code != 0) Fail(found, "start", code);
             World.Effect("start", "service", found.Name);
-            found.Pid = 9000 + 4 * found.Starts;
+            found.Pid = 9000 + 4 * ++ServiceTable.Begun;
             found.Started = DateTime.UtcNow.ToString("o");
             found.ProcessGone = World.Flag(found.Plan, "on_start", "process_gone");
             Change(found, World.Get(found.Plan, "on_start"), "StartPending", "Running");

@@ -1,0 +1,24 @@
+"""What is left out is told: without a PowerShell, and where a case has passed before."""
+
+import os
+import subprocess
+import sys
+
+from tests.powershell.plugin import ROOT, key
+from tests.powershell.test_cases import CASES
+
+
+def test_without_a_powershell_one_line_says_how_many_did_not_run_and_how_to_get_it() -> None:
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("EXMEDIC_PWSH", "PYTEST_"))}
+    wanted = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "not powershell", "tests/powershell"]
+    ended = subprocess.run(wanted, cwd=ROOT, env={**bare, "PATH": ""}, capture_output=True, text=True, check=False)
+    lines = [line for line in ended.stdout.splitlines() if "did not run" in line]
+    quick = sum(case.quick for case in CASES)
+    assert len(lines) == 1, ended.stdout + ended.stderr
+    assert lines[0].startswith(f"{quick} tests of the scripts did not run")
+    assert "EXMEDIC_PWSH" in lines[0]
+    assert "PATH" in lines[0]
+
+
+def test_no_two_cases_are_taken_for_each_other() -> None:
+    assert len({key(case) for case in CASES}) == len(CASES)
