@@ -14,7 +14,7 @@ from daemon.remediation.actions.contract import Done
 from daemon.remediation.actions.reboot import Reboot
 from daemon.remediation.runner.replies import NotTried, meaning
 from statemachines.actions import ACTIONS
-from tests.powershell.case import CHANGING, Case, OneOf
+from tests.powershell.case import CHANGING, Among, Case, OneOf
 from tests.powershell.organisation import PASSWORD, SITE, STEP, at_last
 
 LOGON = launch.Logon(SITE.username, PASSWORD)
@@ -128,6 +128,8 @@ def fits(expected: Any, found: Any) -> bool:  # noqa: ANN401 - any JSON
     """
     if isinstance(expected, OneOf):
         return found in expected.values
+    if isinstance(expected, Among):
+        return isinstance(found, list) and all(any(fits(one, each) for each in found) for one in expected.entries)
     if expected == "*":
         return found is not None
     if isinstance(expected, dict):

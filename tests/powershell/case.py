@@ -18,6 +18,13 @@ class OneOf:
 
 
 @dataclass(frozen=True)
+class Among:
+    """A list that has each of these entries, wherever they stand."""
+
+    entries: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class Case:
     """`outcomes`: `ok`, an error kind, or `lost` for exit 3. `result`: what must at least stand in the answer.
 

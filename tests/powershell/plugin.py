@@ -78,7 +78,8 @@ class Plugin:
             )
         if self._passed:
             terminalreporter.write_line(
-                f"{self._passed} tests of the scripts passed before, unchanged, and did not run again ({LEDGER.name})."
+                f"{self._passed} tests of the scripts passed before, unchanged, and did not run again "
+                f"({LEDGER.relative_to(ROOT)})."
             )
 
 
