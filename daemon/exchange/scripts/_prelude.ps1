@@ -189,7 +189,7 @@ function Get-Field {
     param($Row, [string] $Name)
     $property = $Row.PSObject.Properties[$Name]
     if ($null -eq $property -or $null -eq $property.Value) {
-        Stop-Call 'broken' "The answer of Exchange has no '$Name'."
+        Stop-Call 'broken' "The answer has no '$Name'."
     }
     return $property.Value
 }
@@ -230,7 +230,7 @@ function Get-Flag {
     if ($text -eq 'False') {
         return $false
     }
-    Stop-Call 'broken' "The answer of Exchange has no clear '$Name'."
+    Stop-Call 'broken' "The answer has no clear '$Name'."
 }
 
 # Exchange names servers by short name in some places and by full name in others.

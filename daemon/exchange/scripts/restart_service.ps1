@@ -192,15 +192,16 @@ function Read-Service {
 function Assert-Startable {
     param($Services, $Service, $Dependents)
     $name = $Service.Name
-    if ($Service.StartMode -eq 'Disabled') {
+    $mode = Get-Text $Service 'StartMode'
+    if ($mode -eq 'Disabled') {
         Stop-Call 'conflict' "$name is disabled; nothing was done."
     }
     # Exchange leaves POP3 and IMAP4 on Manual and stopped where nobody meant them to run.
-    if ($Service.StartMode -ne 'Auto' -and $Service.State -eq 'Stopped') {
+    if ($mode -ne 'Auto' -and (Get-Text $Service 'State') -eq 'Stopped') {
         Stop-Call 'conflict' "$name is stopped and does not start by itself; nothing was done."
     }
     foreach ($dependent in $Dependents) {
-        if ((Find-Service $Services $dependent.ServiceName).StartMode -eq 'Disabled') {
+        if ((Get-Text (Find-Service $Services $dependent.ServiceName) 'StartMode') -eq 'Disabled') {
             $told = "$($dependent.ServiceName), which depends on $name, runs and is disabled"
             Stop-Call 'conflict' "$told, so it could not be started again; nothing was done."
         }
