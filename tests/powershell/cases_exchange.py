@@ -101,7 +101,11 @@ HAPPY = {
         "replication": [{"passed": True}] * 18,
     },
     "recovery_log": {"actions": []},
-    "pop_settings": {"server": MBX1, "protocol_log_enabled": False},
+    "pop_settings": {
+        "server": MBX1,
+        "protocol_log_enabled": False,
+        "certificate": {"name": "mail.contoso.lab", "found": True, "valid_until": "2028-01-01T00:00:00.000000Z"},
+    },
     "set_protocol_log": {"before": False, "after": True, "changed": True},
     "protocol_log": {"files": 1, "truncated": False, "rows": [["*"] * 13]},
     "organisation": {
@@ -407,6 +411,31 @@ def texts() -> Iterator[Case]:
             },
         )
     yield Case(
+        "database_copies",
+        "a stale queue beside a recovery database",
+        ("ok",),
+        both(
+            rows("DatabaseCopyStatusEntry", "Name", "DB1\\MBX2", LastLogInfoIsStale=True),
+            rows("MailboxDatabase", "Name", "DB3", Recovery=True),
+        ),
+        result={
+            "databases": OneOf((2,)),
+            "copies": [
+                {"database": "DB1", "server": "MBX1", "copy_queue_stale": False},
+                {"database": "DB2", "server": "MBX1"},
+                {"database": "DB1", "server": "MBX2", "copy_queue_stale": True},
+                {"database": "DB2", "server": "MBX2"},
+            ],
+        },
+    )
+    yield Case(
+        "pop_settings",
+        "certificates that may not be read",
+        ("ok",),
+        revoke("Get-ExchangeCertificate"),
+        result={"protocol_log_enabled": False, "certificate": OneOf((None,))},
+    )
+    yield Case(
         "dag_health",
         "a failed check",
         ("ok",),
@@ -454,13 +483,14 @@ def texts() -> Iterator[Case]:
         ResultType="Failed",
         Error="Logon failed.\r\nPassword: Wint3r-of-99\r\nfor it",
         ExecutionContext="User: HealthMailbox7\r\nWint3r-of-99",
+        StateAttribute1="Auth\r\nPassword: Wint3r-of-99",
     )
     yield Case(
         "invoke_probe",
         "a failing probe tells its mailbox's password",
         ("ok",),
         failing,
-        result={"objects": [{"result_type": "Failed"}]},
+        result={"objects": [{"result_type": "Failed", "reason": "Auth"}]},
         hidden=("Wint3r-of-99",),
         quick=True,
     )

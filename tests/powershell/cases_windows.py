@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from daemon.lab.pwsh.world import FOLDER
-from tests.powershell.case import Case, both, service, windows
+from tests.powershell.case import Among, Case, both, service, windows
 from tests.powershell.cases_exchange import DENIED
-from tests.powershell.organisation import MBX2, POP, Json, ago, log_line
+from tests.powershell.organisation import COLUMNS, MBX2, POP, Json, ago, log_line
 
 CHILD = "ContosoPopWatch"
 _RESULTS = "Microsoft-Exchange-ManagedAvailability/RecoveryActionResults"
@@ -141,7 +141,25 @@ def states() -> Iterator[Case]:
         "a restart was asked for",
         "ok",
         lambda world: world["hosts"][MBX2]["events"].append(asked),
-        {"restart_requested_at": "2026-11-21T01:02:03.000000Z"},
+        {"restart_requested_at": "2026-11-21T01:02:03.000000Z", "restart_comment": "for a step"},
+    )
+    component = "SOFTWARE\\Microsoft\\ExchangeServer\\v15\\ServerComponentStates\\HubTransport"
+    values = {"Maintenance": "1:Inactive:639158000000000000", "Functional": "1:1:639158000000000000", "HealthAPI": "?"}
+    yield case(
+        "who asked for the state of a component",
+        "ok",
+        lambda world: world["hosts"][MBX2]["registry"].update({component: {"values": values}}),
+        {
+            "component_requests": {
+                "HubTransport": Among(
+                    (
+                        {"requester": "Maintenance", "state": "Inactive", "at": "2026-05-31T04:53:20.000000Z"},
+                        {"requester": "Functional", "state": "Active"},
+                        {"requester": "HealthAPI", "state": "unreadable", "at": None},
+                    )
+                )
+            }
+        },
     )
     yield case(
         "the same number of another provider",
@@ -158,13 +176,13 @@ def states() -> Iterator[Case]:
         "the provider's metadata cannot be loaded",
         "ok",
         lambda world: world["hosts"][MBX2].update(providers={"User32": broken}),
-        {"services": [{}] * 2},
+        {"services": [{}] * 2, "restarts_readable": True},
     )
     yield case(
         "the event log is denied",
         "ok",
         windows("Get-WinEvent", error={"type": "Unauthorized", "message": "no"}),
-        {"restart_requested_at": None},
+        {"restart_requested_at": None, "restarts_readable": False},
     )
     for name in ("Win32_LogonSession", "Win32_LoggedOnUser", "Win32_SessionProcess"):
         yield case(
@@ -341,16 +359,17 @@ def recoveries() -> Iterator[Case]:
     yield Case("recovery_log", "no hours", ("broken",), args={"hours": 0})
 
 
+def _headed(*lines: str, fields: str | None = None) -> str:
+    """The text of a log with these lines."""
+    head = ["#Software: Microsoft Exchange Server", f"#Fields: {COLUMNS}"] if fields is None else [fields]
+    return "\r\n".join([*head, *lines]) + "\r\n"
+
+
 def logs() -> Iterator[Case]:
     """The POP protocol log."""
 
     def log(*lines: str, fields: str | None = None) -> Any:  # noqa: ANN401 - a change of a world
-        head = [
-            "#Software: Microsoft Exchange Server",
-            "#Fields: dateTime,sessionId,seqNumber,sIp,cIp,user,duration,rqsize,rpsize,command,parameters,context,puid",
-        ]
-        text = "\r\n".join([*(head if fields is None else [fields]), *lines]) + "\r\n"
-        return lambda world: world["files"].update({f"{FOLDER}/POP2026.log": text})
+        return lambda world: world["files"].update({f"{FOLDER}/POP20261130.log": _headed(*lines, fields=fields)})
 
     mine = log_line(600, "1", "HealthMailbox7@contoso.lab", "x")
     for culture in ("en-US", "tr-TR"):
@@ -374,7 +393,7 @@ def logs() -> Iterator[Case]:
         "protocol_log",
         "an empty file",
         ("ok",),
-        lambda world: world["files"].update({f"{FOLDER}/POP2026.log": ""}),
+        lambda world: world["files"].update({f"{FOLDER}/POP20261130.log": ""}),
         result={"rows": []},
     )
     yield Case("protocol_log", "a column is missing", ("broken",), log(fields="#Fields: dateTime,sessionId"))
@@ -387,6 +406,9 @@ def logs() -> Iterator[Case]:
         ("broken",),
         args={"since": "2026-11-30T00:00:00", "until": "2026-11-30T01:00:00"},
     )
+    backend = log_line(600, "1", "anna@contoso.lab", "y")
+    beside = both(log(mine), lambda world: world["files"].update({f"{FOLDER}/POPBE20261130.log": _headed(backend)}))
+    yield Case("protocol_log", "a back end beside it that counts alike", ("ok",), beside, result={"rows": [["*"] * 13]})
     yield Case("protocol_log", "2,100 rows", ("ok",), log(*[mine] * 2100), result={"truncated": True})
 
 

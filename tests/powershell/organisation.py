@@ -87,5 +87,5 @@ def healthy(host: str = MBX2, culture: str = "en-US") -> Json:
         log_line(600, "0001", "HealthMailbox7@contoso.lab", "HealthMailbox7"),
         log_line(590, "0002", "anna@contoso.lab", "anna"),
     ]
-    world["files"][f"{FOLDER}/POP2026.log"] = "\r\n".join(lines) + "\r\n"
+    world["files"][f"{FOLDER}/POP20261130.log"] = "\r\n".join(lines) + "\r\n"
     return world
