@@ -107,6 +107,7 @@ class Reply:
     host: str = ""
     clock: datetime | None = None
     powershell: str = ""  #: the version that ran the script; empty: unknown
+    warnings: tuple[str, ...] = ()  #: what the script was warned of
 
 
 #: Entered, in the sending thread, around the request that starts the effect. Yields whether it may start. A pause

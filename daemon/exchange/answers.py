@@ -89,6 +89,7 @@ class Envelope(Answer):
     """The line that every script writes. `host` is the executing server's FQDN, `clock` its own time."""
 
     powershell: str = ""  #: its version, such as 5.1.17763.1; empty: it does not say
+    warnings: tuple[str, ...] = ()  #: of Exchange, and why a part of the answer could not be read
     exmedic: Literal[1]
     script: str
     step: str

@@ -64,8 +64,7 @@ class Asker:
         reply = await self.shell.run(
             Call(executor=executor, script=script, args=args, step_id=step_id, timeout=timeout, read_only=True)
         )
-        raw = reply.result if reply.kind is ReplyKind.OK else {reply.kind.value: reply.detail}
-        self.transcript.append({"script": script, "executor": executor, "answer": raw})
+        self.transcript.append(raw(script, executor, reply))
         return understand(reply, executor, script, model, heard_at)
 
     def unreliable(self, server: Server) -> bool:
@@ -88,6 +87,13 @@ class Asker:
 def deadline(script: str, usual: float, of_a_probe: float | None) -> float:
     """How long a reading script may take, in real seconds."""
     return usual if of_a_probe is None or script != PROBE else of_a_probe
+
+
+def raw(script: str, executor: str, reply: Reply) -> Json:
+    """A reply as the transcript has it: as it was answered, with what it warned of."""
+    said = reply.result if reply.kind is ReplyKind.OK else {reply.error or reply.kind.value: reply.detail}
+    warned = {"warnings": list(reply.warnings)} if reply.warnings else {}
+    return {"script": script, "executor": executor, "answer": said, **warned}
 
 
 def understand(reply: Reply, executor: str, script: str, model: type[T], heard_at: float) -> Heard[T] | Unheard:

@@ -19,7 +19,8 @@ def read_answer(call: Call, *, host: str, stdout: bytes, stderr: bytes, exit_cod
     stderr is never judged (PowerShell writes progress there and ends well); it only explains a missing answer.
     """
     reply = _read(call, host, stdout, stderr, exit_code)
-    return replace(reply, result=struck_out(reply.result), detail=struck_out(reply.detail))
+    warnings = tuple(struck_out(warning) for warning in reply.warnings)
+    return replace(reply, result=struck_out(reply.result), detail=struck_out(reply.detail), warnings=warnings)
 
 
 def _read(call: Call, host: str, stdout: bytes, stderr: bytes, exit_code: int) -> Reply:
@@ -62,6 +63,7 @@ def _reply(call: Call, envelope: Envelope) -> Reply:
             host=envelope.host,
             clock=envelope.clock,
             powershell=_version(envelope.powershell),
+            warnings=envelope.warnings,
         )
     if not envelope.ok and envelope.error is not None:
         return Reply(
@@ -72,6 +74,7 @@ def _reply(call: Call, envelope: Envelope) -> Reply:
             host=envelope.host,
             clock=envelope.clock,
             powershell=_version(envelope.powershell),
+            warnings=envelope.warnings,
         )
     return _unknown(call, "contradicts itself: it needs either a result or an error")
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.domain.ports import Call, Reply, ReplyKind
+from daemon.exchange.client import raw
 from daemon.exchange.envelope import read_answer
 
 HOST = "mbx1.contoso.lab"
@@ -107,3 +108,14 @@ def test_no_bytes_are_taken_for_an_answer_by_accident(noise: bytes) -> None:
 @given(st.integers(min_value=0, max_value=len(line()) - 4))
 def test_an_answer_cut_off_anywhere_is_unknown(length: int) -> None:
     assert read(line()[:length]).kind is ReplyKind.UNKNOWN
+
+
+def test_what_a_script_was_warned_of_is_kept_without_passwords() -> None:
+    reply = read(line(warnings=["The object is inconsistent.", "Password: Wint3r-of-99"]))
+    assert reply.warnings[0] == "The object is inconsistent."
+    assert "Wint3r-of-99" not in repr(reply)
+    assert raw("server_state", "mbx1", reply)["warnings"] == list(reply.warnings)
+
+
+def test_an_answer_without_a_warning_is_on_record_as_it_is() -> None:
+    assert set(raw("server_state", "mbx1", read(line()))) == {"script", "executor", "answer"}

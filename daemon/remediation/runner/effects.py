@@ -14,8 +14,9 @@ from daemon.domain.commits import Commit, GuardChanges
 from daemon.domain.errors import Conflict, StoreError
 from daemon.domain.incidents import Step
 from daemon.domain.inventory import scopes
-from daemon.domain.ports import Call, Reply, ReplyKind
+from daemon.domain.ports import Call, Reply
 from daemon.domain.verdicts import Hold, Mode, Refuse
+from daemon.exchange.client import raw
 from daemon.remediation.actions import EFFECTS
 from daemon.remediation.actions.contract import Done, Prepared, Unready, Withdrawn
 from daemon.remediation.guardrails import approvals, causes, modes, recommendations, shared_cause
@@ -126,8 +127,7 @@ async def _intend(session: Session, case: Case, prepared: Prepared) -> None:
 async def _sent(session: Session, step: Step, script: str, reply: Reply) -> None:
     """Understand how sending an effect ended."""
     engine = session.engine
-    said = reply.result if reply.kind is ReplyKind.OK else {reply.error or reply.kind.value: reply.detail}
-    session.transcript.append({"script": script, "executor": step.executor, "answer": said})
+    session.transcript.append(raw(script, step.executor, reply))
     seen = meaning(EFFECTS[step.action], step, script, reply)
     if isinstance(seen, Done):
         await session.over(step, seen)
