@@ -1,5 +1,6 @@
 """What exmedic needs of a server, judged from an examination: access, rights, roles, clock, services."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -111,7 +112,7 @@ def pace(seen: Examination, facts_age: float, slow_facts_age: float) -> Finding:
     near = {setting: 2 * took for setting, (took, age) in spans.items() if 2 * took > age}
     each = ", ".join(f"{asked.script} {asked.took:.1f} s" for asked in (*quick, *slow))
     told = " and ".join(f"{took:.1f} s of timing.{setting}, {age:g} s" for setting, (took, age) in spans.items())
-    todo = " and ".join(f"{setting} to {wanted:.0f}" for setting, wanted in near.items())
+    todo = " and ".join(f"{setting} to {math.ceil(wanted)}" for setting, wanted in near.items())
     advice = f"set {todo} in [timing]: past it nothing is done, only asked again"
     found = _finding("server", name, not near, f"{told}, before a move or a reboot: {each}", advice)
     return replace(found, needed=any(took > age for took, age in spans.values()))

@@ -14,11 +14,11 @@ LEFT_ALONE = (
     Scenario(
         batch="waits",
         shows="a recovery action of Managed Availability that does not end",
-        server="mbx1",
+        server="mbx6",
         monitor=DEEP,
         faults={**SICK, Fault.RECOVERY_RUNNING: {"minutes": 600}},
         ends=ESCALATED,
-        why="Managed Availability is acting on mbx1.contoso.lab",
+        why="Managed Availability is acting on mbx6.contoso.lab",
     ),
     Scenario(
         batch="waits",
@@ -45,7 +45,7 @@ LEFT_ALONE = (
         monitor=PROXY,
         faults={Fault.POPPROXY_INACTIVE: {"requester": "HealthAPI"}},
         ends=ESCALATED,
-        why="requested by HealthAPI: Managed Availability is acting",
+        why="Managed Availability is acting",
     ),
     Scenario(
         batch="eight",

@@ -34,6 +34,8 @@ async def test_the_password_that_a_probe_tells_is_in_nothing_that_is_kept_or_sen
         left["the backup as text"] = "\n".join(connection.iterdump()).encode()
     connection.close()
     assert not [name for name, what in left.items() if PROBE_PASSWORD.encode() in what]
+    left = {name: b" ".join(what.split()) for name, what in left.items()}  # a terminal breaks lines
+    assert not [name for name, what in left.items() if PROBE_PASSWORD.encode() in what]
     for name in ("the backup as text", "the journal", "exmedic show"):
         assert b"Password: ***" in left[name], f"{name} does not even tell what the probe said"
     assert heard.objects("exmedic/escalations")

@@ -203,4 +203,4 @@ def test_facts_that_are_older_than_allowed_when_they_are_complete_make_a_server_
     code, found = verdicts(site, "--server", "mbx1")
     assert code == 1
     assert found["facts read in time"]["missing"]
-    assert "facts_age in [timing]" in found["facts read in time"]["advice"]
+    assert "set facts_age to 1 in [timing]" in found["facts read in time"]["advice"]
