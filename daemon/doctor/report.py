@@ -153,6 +153,27 @@ FACTS: tuple[Fact, ...] = (
         needed=False,
     ),
     Fact(
+        "the registry tells who asks for a component's state",
+        "Exchange Team Blog, Server Component States in Exchange 2013",
+        unconfirmed.registry_requesters,
+        "an Inactive component is then never ours to wait for: incidents escalate",
+        needed=False,
+    ),
+    Fact(
+        "who is logged on can be read",
+        "Microsoft, Win32_LogonSession class",
+        unconfirmed.logons,
+        "moves and reboots of this server wait until they escalate; make the account a local administrator",
+        needed=False,
+    ),
+    Fact(
+        "a failing probe says in a word what failed",
+        "Exchange Team Blog, Troubleshooting health sets",
+        unconfirmed.probe_reason,
+        "a probe that fails for its own mailbox's sake is then taken for a sick server",
+        needed=False,
+    ),
+    Fact(
         "the version can be read from AdminDisplayVersion",
         _REFERENCE("Get-ExchangeServer"),
         unconfirmed.version,
@@ -165,8 +186,15 @@ FACTS: tuple[Fact, ...] = (
         "effects on this server will be held up until they escalate",
     ),
     Fact(
-        "a requested restart is recorded as event 1074 of User32",
-        "Microsoft, Restart-Computer reference",
+        "a recovery action that goes on says when it is expected to end",
+        "Exchange Team Blog, What did Managed Availability just do to this service?",
+        unconfirmed.recovery_ends,
+        "one whose worker died counts as under way until the server boots",
+        needed=False,
+    ),
+    Fact(
+        "a requested restart is recorded as event 1074 of User32, with its comment",
+        "Microsoft, Win32ShutdownTracker method",
         unconfirmed.restart_event,
         "a reboot is then proven by the boot time alone",
         needed=False,
@@ -208,6 +236,12 @@ MAILBOX_FACTS: tuple[Fact, ...] = (
         "lagged copies are no place to move to: every move will be refused",
     ),
     Fact(
+        "Test-ReplicationHealth answers in English",
+        "Microsoft, New-PSSessionOption reference, Culture and UICulture",
+        unconfirmed.replication_words,
+        "moves and reboots are held up until they escalate",
+    ),
+    Fact(
         "the state of the cluster's nodes can be read",
         "Microsoft, MSCluster_Node class",
         unconfirmed.nodes,
@@ -222,6 +256,13 @@ FRONT_END_FACTS: tuple[Fact, ...] = (
         _REFERENCE("Get-PopSettings"),
         unconfirmed.log_place,
         "PopCTPMonitor's ladder cannot read the protocol log there, and escalates",
+    ),
+    Fact(
+        "the certificate of the POP settings is there",
+        _REFERENCE("Get-PopSettings"),
+        unconfirmed.certificate,
+        "POP over TLS fails whatever is restarted: install it, or set X509CertificateName",
+        needed=False,
     ),
     Fact(
         "the protocol log has the columns that are needed",

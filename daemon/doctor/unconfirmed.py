@@ -169,6 +169,32 @@ def requesters(seen: Examination) -> Judged:
     return _judged(requests or None, "no component shows a requester", wrong, told)
 
 
+def registry_requesters(seen: Examination) -> Judged:
+    """The server's own registry tells who asks for a component's state, and that agrees with the state."""
+    state, exchange = seen.state.answer, seen.exchange.answer
+    if state is None or state.component_requests is None:
+        return (Holds.NO, "the key cannot be read") if state else (Holds.OPEN, seen.state.why)
+    told = {name.lower(): requests for name, requests in state.component_requests.items()}
+    wrong = [
+        f"{name}: the value of {request.requester}"
+        for name, requests in state.component_requests.items()
+        for request in requests
+        if request.state == "unreadable"
+    ]
+    for one in exchange.components if exchange else ():
+        asks = [request.state.lower() for request in told.get(one.name.lower(), ())]
+        if asks and (one.state.lower() == "active") != all(each == "active" for each in asks):
+            wrong.append(f"{one.name} is {one.state}, and its requesters say {', '.join(asks)}")
+    return _judged(told or None, "no component has a requester there", wrong, f"{len(told)} components")
+
+
+def replication_words(seen: Examination) -> Judged:
+    """The Result of every replication check is Passed or a failure, in English."""
+    checks = seen.dag.answer.replication if seen.dag.answer else ()
+    wrong = [check.check for check in checks if not check.readable]
+    return _judged(checks or None, seen.dag.why or "in no DAG", wrong, f"{len(checks)} checks")
+
+
 def version(seen: Examination) -> Judged:
     """AdminDisplayVersion begins with the version number."""
     exchange = seen.exchange.answer
@@ -218,12 +244,48 @@ def recovery(seen: Examination) -> Judged:
     return _judged(log, seen.recovery.why, [], f"{len(log.actions)} actions in 12 hours" if log else "")
 
 
+def recovery_ends(seen: Examination) -> Judged:
+    """A recovery action without an end says by when it was expected to end."""
+    begun = [one for one in (seen.recovery.answer.actions if seen.recovery.answer else ()) if one.ended is None]
+    wrong = [f"{one.action} of {one.started:%Y-%m-%d %H:%M}" for one in begun if one.expected_end is None]
+    return _judged(begun or None, seen.recovery.why or "none without an end", wrong, f"{len(begun)} of them")
+
+
 def restart_event(seen: Examination) -> Judged:
-    """There is an event of a requested restart."""
+    """There is an event of a requested restart, with its comment."""
     state = seen.state.answer
+    if state is not None and not state.restarts_readable:
+        return Holds.NO, "the System log cannot be read"
     if state is None or state.restart_requested_at is None:
         return Holds.OPEN, seen.state.why or "no restart was requested since it booted"
-    return Holds.YES, f"event 1074 at {state.restart_requested_at:%Y-%m-%d %H:%M}"
+    at = f"event 1074 at {state.restart_requested_at:%Y-%m-%d %H:%M}"
+    return (Holds.NO if state.restart_comment is None else Holds.YES), f"{at}, comment: {state.restart_comment!r}"
+
+
+def logons(seen: Examination) -> Judged:
+    """Who is logged on can be read."""
+    state = seen.state.answer
+    if state is None:
+        return Holds.OPEN, seen.state.why
+    return (Holds.NO, "not to be read") if state.logons is None else (Holds.YES, f"{state.logons.count} people")
+
+
+def probe_reason(seen: Examination) -> Judged:
+    """A failing probe says in a word what failed."""
+    results = [result for asked in seen.probes.values() if asked.answer for result in asked.answer.objects]
+    failed = [one for one in results if one.result_type.lower() == "failed"]
+    wrong = [f"{one.monitor_identity} says nothing" for one in failed if not one.reason]
+    return _judged(failed or None, "no probe fails", wrong, ", ".join(one.reason for one in failed))
+
+
+def certificate(seen: Examination) -> Judged:
+    """The certificate that the POP settings name can be read, and is there."""
+    settings = seen.settings.answer
+    if settings is None or settings.certificate is None:
+        return Holds.OPEN, seen.settings.why or "the settings name none, or Get-ExchangeCertificate is not granted"
+    named = settings.certificate
+    wrong = [] if named.found else [f"no certificate is made out to {named.name}"]
+    return _judged(named, "", wrong, f"{named.name}, valid until {named.valid_until or 'nobody knows when'}")
 
 
 def log_place(seen: Examination) -> Judged:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from daemon.doctor.report import Report, facts
 from daemon.domain.inventory import Inventory
 from daemon.domain.ports import ReplyKind
 from daemon.exchange import launch
-from daemon.exchange.answers import ServerState
+from daemon.exchange.answers import CertificateState, ComponentRequest, RecoveryAction, ServerState
 
 Examined = dict[str, Examination]
 Change = Callable[[Examination], Examination]
@@ -169,6 +170,72 @@ def test_monitors_without_a_runbook_are_told_and_are_no_fault(examinations: Exam
     ]
     assert finding.holds is Holds.YES
     assert "PopSomethingNewMonitor" in finding.seen
+
+
+def state_with(seen: Examination, **update: Any) -> Examination:  # noqa: ANN401 - fields of a state
+    return answering(seen, "state", **update)
+
+
+REQUESTERS = "the registry tells who asks for a component's state"
+RESTARTS = "a requested restart is recorded as event 1074 of User32, with its comment"
+MAINTENANCE = {"ServerWideOffline": (ComponentRequest(requester="Maintenance", state="Inactive"),)}
+UNREAD = {"ServerWideOffline": (ComponentRequest(requester="HealthAPI", state="unreadable"),)}
+ASKED_AT = datetime(2026, 11, 30, 3, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("fact", "update", "holds"),
+    [
+        (REQUESTERS, {}, Holds.YES),
+        (REQUESTERS, {"component_requests": None}, Holds.NO),
+        (REQUESTERS, {"component_requests": {}}, Holds.OPEN),
+        (REQUESTERS, {"component_requests": UNREAD}, Holds.NO),
+        (REQUESTERS, {"component_requests": MAINTENANCE}, Holds.NO),  # the component is Active
+        (RESTARTS, {}, Holds.OPEN),
+        (RESTARTS, {"restarts_readable": False}, Holds.NO),
+        (RESTARTS, {"restart_requested_at": ASKED_AT, "restart_comment": "exmedic i1.2"}, Holds.YES),
+        (RESTARTS, {"restart_requested_at": ASKED_AT}, Holds.NO),
+        ("who is logged on can be read", {}, Holds.YES),
+        ("who is logged on can be read", {"logons": None}, Holds.NO),
+    ],
+)
+def test_what_a_server_does_not_say_of_itself_is_told(
+    examinations: Examined, fact: str, update: dict[str, Any], holds: Holds
+) -> None:
+    assert judged(state_with(examinations["mbx1"], **update))[fact].holds is holds
+
+
+def test_replication_checks_in_another_language_hold_up_every_move(examinations: Examined) -> None:
+    seen = examinations["mbx1"]
+    assert seen.dag.answer is not None
+    checks = tuple(check.model_copy(update={"readable": False}) for check in seen.dag.answer.replication)
+    fact = "Test-ReplicationHealth answers in English"
+    assert judged(seen)[fact].holds is Holds.YES
+    assert judged(answering(seen, "dag", replication=checks))[fact].missing
+
+
+def test_a_recovery_action_that_does_not_say_when_it_will_end_is_told(examinations: Examined) -> None:
+    begun = RecoveryAction(action="RestartService", resource="MSExchangePOP3", started=ASKED_AT)
+    told = begun.model_copy(update={"expected_end": ASKED_AT})
+    fact = "a recovery action that goes on says when it is expected to end"
+    for action, holds in ((begun, Holds.NO), (told, Holds.YES)):
+        assert judged(answering(examinations["mbx1"], "recovery", actions=(action,)))[fact].holds is holds
+
+
+@pytest.mark.parametrize(("reason", "holds"), [("Auth", Holds.YES), ("", Holds.NO)])
+def test_a_failing_probe_that_does_not_say_what_failed_is_told(
+    examinations: Examined, reason: str, holds: Holds
+) -> None:
+    fact = "a failing probe says in a word what failed"
+    assert judged(examinations["mbx1"])[fact].holds is Holds.OPEN
+    assert judged(probes_with(examinations["mbx1"], 1, result_type="Failed", reason=reason))[fact].holds is holds
+
+
+@pytest.mark.parametrize(("found", "holds"), [(True, Holds.YES), (False, Holds.NO), (None, Holds.OPEN)])
+def test_a_certificate_that_is_not_there_is_told(examinations: Examined, *, found: bool | None, holds: Holds) -> None:
+    certificate = None if found is None else CertificateState(name="mail.contoso.lab", found=found)
+    seen = answering(examinations["cas1"], "settings", certificate=certificate)
+    assert judged(seen)["the certificate of the POP settings is there"].holds is holds
 
 
 def reading_takes(seen: Examination, **seconds: float) -> Examination:
