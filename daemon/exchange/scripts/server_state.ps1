@@ -15,6 +15,20 @@ function Get-Readable {
     }
 }
 
+# What was said with a requested restart: the sixth text of its event. Microsoft, event 1074 in "Understanding shutdown
+# events".
+function Get-Comment {
+    param($Entry)
+    $texts = @(foreach ($property in $Entry.Properties) { [string] $property.Value })
+    if ($texts.Length -lt 6) {
+        $texts = @(foreach ($node in ([xml] $Entry.ToXml()).SelectNodes("//*[local-name()='Data']")) { $node.InnerText })
+    }
+    if ($texts.Length -lt 6) {
+        Stop-Call 'broken' "Event 1074 has $($texts.Length) texts, and its comment is the sixth."
+    }
+    return Hide-Secret $texts[5]
+}
+
 # Event 1074 of User32: somebody asked for a restart or a shutdown. Without the name of the provider in the filter, which
 # would load that provider's own texts.
 function Find-RestartRequest {
@@ -33,9 +47,7 @@ function Find-RestartRequest {
     if ($asked.Length -eq 0) {
         return $none
     }
-    # Its sixth text is the comment: Microsoft, event 1074 in "Understanding shutdown events".
-    $comment = Get-Readable { ([xml] $asked[0].ToXml()).SelectNodes("//*[local-name()='Data']").Item(5).InnerText }
-    return @{ at = Format-Moment $asked[0].TimeCreated; comment = Hide-Secret ([string] $comment) }
+    return @{ at = Format-Moment $asked[0].TimeCreated; comment = Get-Readable { Get-Comment $asked[0] } }
 }
 
 function ConvertTo-Service {
