@@ -87,6 +87,11 @@ class PopLog:
         return sorted(made, key=lambda session: session.at)
 
 
+def _address(user: str) -> str:
+    """Where a person's mail program runs."""
+    return f"10.1.{zlib.crc32(user.encode()) % 250}.7"
+
+
 def _ticks(first: datetime, last: datetime, every: int) -> range:
     """The whole multiples of `every` seconds between two moments."""
     return range(-int(-first.timestamp() // every), int(last.timestamp() // every) + 1)
@@ -128,7 +133,9 @@ class LogWriter:
     def _lines(self, session: Session) -> Iterator[dict[str, str]]:
         name = f"{session.at.timestamp():.3f}{session.user}{session.backend}"
         number = f"{zlib.crc32(name.encode()):016X}"
-        client = f"10.1.{zlib.crc32(session.user.encode()) % 250}.7:{40000 + zlib.crc32(name.encode()) % 20000}"
+        port = 40000 + zlib.crc32(name.encode()) % 20000
+        # A probe connects from the server itself.
+        client = f"{'127.0.0.1' if session.user == self.probe_user else _address(session.user)}:{port}"
         for sequence, (command, parameters, context) in enumerate(self._commands(session)):
             yield {
                 "dateTime": self._time(session.at + timedelta(milliseconds=40 * sequence)),

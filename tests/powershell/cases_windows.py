@@ -406,6 +406,15 @@ def logs() -> Iterator[Case]:
         ("broken",),
         args={"since": "2026-11-30T00:00:00", "until": "2026-11-30T01:00:00"},
     )
+    nameless = mine.replace("HealthMailbox7@contoso.lab", "").replace(",x,", ",HealthMailbox7@contoso.lab,")
+    stranger = nameless.replace("127.0.0.1:4711", "10.1.7.7:4711").replace(",1,1,", ",2,1,")
+    yield Case(
+        "protocol_log",
+        "a logon refused before its user is known, and somebody else's",
+        ("ok",),
+        log(nameless, stranger),
+        result={"rows": [["*", "1", *["*"] * 11]]},
+    )
     backend = log_line(600, "1", "anna@contoso.lab", "y")
     beside = both(log(mine), lambda world: world["files"].update({f"{FOLDER}/POPBE20261130.log": _headed(backend)}))
     yield Case("protocol_log", "a back end beside it that counts alike", ("ok",), beside, result={"rows": [["*"] * 13]})

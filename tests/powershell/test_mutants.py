@@ -134,6 +134,16 @@ MUTANTS = {
         "$part.series = Get-Series $file.Name",
         "$part.series = ''",
     ),
+    "whoever gives such a name is taken for the probe": (
+        "protocol_log: a logon refused before its user is known, and somebody else's",
+        "return $itself -and $Name",
+        "return $Name",
+    ),
+    "a logon refused before its user is known is lost": (
+        "protocol_log: a logon refused before its user is known, and somebody else's",
+        "return $itself -and $Name",
+        "return $false -and $Name",
+    ),
     "certificates that may not be read cost the settings": (
         "pop_settings: certificates that may not be read",
         "        return $null\n    }\n    return $state",

@@ -139,7 +139,6 @@ function Find-Offset {
 }
 
 # The patterns as an expression for a name with its domain or without, and one for a line that may hold such a name.
-# `*` alone also means who was refused before anybody knew who he was.
 function Join-Patterns {
     param([string[]] $Patterns)
     $each = @(foreach ($pattern in $Patterns) { [regex]::Escape($pattern).Replace('\*', '[^,]*') }) -join '|'
@@ -250,16 +249,29 @@ function Get-Series {
     return [regex]::Replace($Name.ToLowerInvariant(), '[0-9]{8,}.*\z', '')
 }
 
+# Whether a line is of one of the users: logged on as one, or, where the logon was refused before anybody knew who it
+# was, from this server itself with such a name as the parameter.
+function Test-Line {
+    param([string[]] $Cells, [hashtable] $Part, [regex] $Name)
+    $user = Get-Cell $Cells (Find-Column $Part.columns 'user')
+    if ($user -ne '') {
+        return $Name.IsMatch($user)
+    }
+    $client = Get-Cell $Cells (Find-Column $Part.columns 'cIp')
+    $itself = $client.StartsWith('127.', [System.StringComparison]::Ordinal) -or
+        $client.StartsWith('[::1]', [System.StringComparison]::Ordinal)
+    return $itself -and $Name.IsMatch((Get-Cell $Cells (Find-Column $Part.columns 'parameters')))
+}
+
 function Add-Sessions {
     param([hashtable] $Part, [hashtable] $Users, $Sessions)
-    $user = Find-Column $Part.columns 'user'
     for ($number = 0; $number -lt $Part.lines.Count; $number++) {
         $line = $Part.lines[$number]
         $key = $Part.series + '/' + $Part.ids[$number]
         if ($Sessions.Contains($key) -or -not $Users.line.IsMatch($line)) {
             continue
         }
-        if ($Users.name.IsMatch((Get-Cell (Split-Line $line) $user))) {
+        if (Test-Line (Split-Line $line) $Part $Users.name) {
             [void] $Sessions.Add($key)
         }
     }

@@ -87,9 +87,7 @@ class FindBackends:
 
     async def _read(self, ctx: Context, memo: Json) -> Done | Again:
         flushed = ctx.now - moment(memo["ran"]) >= FLUSH
-        heard = await self._log(ctx, memo, MONITORING_USERS)
-        if flushed and isinstance(heard, Heard) and not heard.answer.rows:
-            heard = await self._log(ctx, memo, ["*"])
+        heard = await self._log(ctx, memo)
         if isinstance(heard, Unheard):
             return _unread(memo, heard)
         log, where = heard.answer, f"the protocol log of {ctx.server.name}"
@@ -102,13 +100,14 @@ class FindBackends:
         if named.servers:
             servers = list(named.servers)
             return Done(outcome="found", detail=f"{where} names {', '.join(servers)}", result={"servers": servers})
-        if not flushed:
-            return _again(memo, f"{where} names no server yet")
+        if not flushed or not log.rows:
+            # Without a row of the probe's own session nothing is known; those of others tell nothing about it.
+            return _again(memo, f"{where} {'names no server' if log.rows else 'has no row of the probe'} yet")
         return Done(outcome="none", detail=f"{where} names no server in {len(log.rows)} rows of {log.files} files")
 
-    async def _log(self, ctx: Context, memo: Json, users: list[str]) -> Heard[ProtocolLog] | Unheard:
+    async def _log(self, ctx: Context, memo: Json) -> Heard[ProtocolLog] | Unheard:
         args = {name: memo[name] for name in ("folder", "since", "until")}
-        return await ctx.itself("protocol_log", {**args, "users": users}, ProtocolLog)
+        return await ctx.itself("protocol_log", {**args, "users": MONITORING_USERS}, ProtocolLog)
 
 
 def _narrowed(clocks: tuple[Heard[ServerState], Heard[ServerState]], results: list[ProbeResult]) -> tuple[str, str]:
