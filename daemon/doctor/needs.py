@@ -163,6 +163,10 @@ def _hop(asked: Asked[ExchangeServer], executor: str) -> Finding:
             f"look whether Exchange's PowerShell works on {executor}: MSExchangeADTopology, the web site, its quota"
         )
         return _finding("access", name, False, asked.why, advice)
+    if asked.error == "broken":  # an error of the script's own tells nothing about the way there
+        return _finding(
+            "access", name, None, asked.why, "look at the error: it is the script's own, so please report it"
+        )
     if refused or not asked.ran:
         advice = 'use second_hop = "credential" with NTLM, or CredSSP, or Kerberos delegation'
         if asked.error == LOGON:

@@ -130,6 +130,11 @@ def test_an_exchange_session_that_is_denied_is_a_second_hop_that_does_not_work(e
     assert found["second hop from mbx1"].holds is Holds.NO
 
 
+def test_an_error_of_the_scripts_own_does_not_tell_that_the_second_hop_works(examinations: Examined) -> None:
+    found = judged(saying_no(examinations["mbx1"], "hop", "broken", "a property is missing"))
+    assert found["second hop from mbx1"].holds is Holds.OPEN
+
+
 def test_the_command_lines_that_cannot_be_seen_make_a_server_unfit(examinations: Examined) -> None:
     found = judged(saying_no(examinations["mbx1"], "running", "denied", "nobody can say what it runs"))
     assert found["see the command lines of PowerShell processes"].missing
