@@ -11,6 +11,7 @@ from daemon.remediation.actions.preconditions.facts import Facts
 POP_FRONT_END = "msexchangepop3"  #: the service that stops by design while the component PopProxy is Inactive
 COMPONENT_STATES = frozenset({"active", "inactive", "draining"})  #: Microsoft, Get-ServerComponentState reference
 MANAGED_AVAILABILITY = "healthapi"  #: the requester name that Managed Availability uses
+UNREADABLE = "unreadable"  #: what stands for a requester, or for its state, that did not come through
 RECHECK = timedelta(minutes=2)  #: when to look again whether Managed Availability is done
 PATIENCE = timedelta(minutes=30)  #: how long Managed Availability is waited for
 
@@ -111,14 +112,25 @@ def component(exchange: ExchangeServer, name: str) -> Component | None:
 def requested_by(facts: Facts, found: Component) -> tuple[ComponentRequest, ...]:
     """Who asks for a state other than Active, each once; any one of them wins. Empty when none can be read.
 
-    What the server tells of itself comes first: a session of Exchange may lose who asked, and since when.
+    What the server tells of itself comes first: a session of Exchange loses who asked, and since when. Whoever cannot
+    be read may be somebody: then Managed Availability alone is not named either.
     """
     told = facts.state.component_requests or {}
     itself = next((requests for name, requests in told.items() if name.lower() == found.name.lower()), ())
-    asked = [request for request in (*itself, *found.requests) if request.state.lower() != "active"]
-    return tuple({request.requester.lower(): request for request in reversed(asked) if request.requester}.values())[
-        ::-1
-    ]
+    here, through = _not_active(itself), _not_active(found.requests)
+    known = [request for request in (*here, *through) if _readable(request)]
+    lost = not all(_readable(request) for request in here or through)
+    if lost and all(each.requester.lower() == MANAGED_AVAILABILITY for each in known):
+        return ()
+    return tuple({request.requester.lower(): request for request in reversed(known)}.values())[::-1]
+
+
+def _readable(request: ComponentRequest) -> bool:
+    return UNREADABLE not in (request.requester, request.state)
+
+
+def _not_active(requests: tuple[ComponentRequest, ...]) -> list[ComponentRequest]:
+    return [request for request in requests if request.state.lower() != "active" and request.requester]
 
 
 def _with_contained(roles: frozenset[Role], version: str) -> frozenset[Role]:

@@ -134,6 +134,40 @@ def test_a_requester_that_exchange_alone_names_counts_as_well() -> None:
     assert verdict.figures["requesters"] == ["HealthAPI", "Sidelined"]
 
 
+#: How a request comes through a session of Exchange.
+LOST = {"requester": "unreadable", "state": "unreadable"}
+
+
+@pytest.mark.parametrize(
+    ("here", "verdict"),
+    [
+        ([{"requester": "HealthAPI", "state": "Inactive"}], Hold),
+        ([{"requester": "HealthAPI", "state": "Inactive"}, {"requester": "Functional", "state": "Active"}], Hold),
+        ([{"requester": "Maintenance", "state": "Inactive"}], Refuse),
+        ([{"requester": "HealthAPI", "state": "Inactive"}, {"requester": "Maintenance", "state": "Inactive"}], Refuse),
+        # Whoever cannot be read may be somebody else.
+        (
+            [{"requester": "HealthAPI", "state": "Inactive"}, {"requester": "Maintenance", "state": "unreadable"}],
+            CannotTell,
+        ),
+        ([{"requester": "HealthAPI", "state": "Active"}], CannotTell),
+        ([], CannotTell),
+        (None, CannotTell),
+    ],
+)
+def test_requests_that_lost_their_parts_on_the_way_are_nobodys(
+    here: list[dict[str, str]] | None, verdict: type
+) -> None:
+    known = exchange("CAS1", mailbox=False, cas=True).model_dump()
+    known["components"] = [{"name": "PopProxy", "state": "Inactive", "requests": [LOST, LOST]}]
+    told = state(component_requests=None if here is None else {"PopProxy": here})
+    service = windows("MSExchangePOP3").services
+    facts = client_access(
+        exchange=ExchangeServer.model_validate(known), state=told.model_copy(update={"services": service})
+    )
+    assert isinstance(proxy_active(facts), verdict)
+
+
 def test_a_component_that_is_not_shown_tells_nothing() -> None:
     for gate, name in ((server_online, "ServerWideOffline"), (transport_active, "HubTransport")):
         assert isinstance(gate(mailbox()), Allow)
