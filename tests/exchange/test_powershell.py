@@ -304,7 +304,7 @@ ALLOWED: dict[str, set[str]] = {
     "Get-ClusterNode": set(),
     "Get-Command": {"ErrorAction"},
     "Get-WinEvent": {"FilterHashtable", "MaxEvents"},
-    "Invoke-CimMethod": {"InputObject", "MethodName", "Arguments"},
+    "Invoke-CimMethod": {"InputObject", "Arguments"},
     "New-CimSession": set(),
     "New-Object": {"ArgumentList"},
     "New-PSSession": set(),
@@ -320,6 +320,7 @@ ALLOWED: dict[str, set[str]] = {
 #: Parameters that are given by a hashtable of that name.
 SPLATTED = {
     "@More": {"CimSession", "Namespace"},
+    "@asked": {"CimSession", "OperationTimeoutSec", "MethodName"},
     "@limits": {"OpenTimeout", "OperationTimeout", "CancelTimeout", "IdleTimeout"},
     "@parameters": {  # of New-PSSession and New-CimSession
         "ConfigurationName",

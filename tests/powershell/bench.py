@@ -1,5 +1,6 @@
 """Runs a case by a real PowerShell, reads its answer by the daemon's own code, and holds it to what is always true."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,6 +105,8 @@ def hold(case: Case, played: Played) -> None:
     """What is true of every call, whatever the case."""
     lines = [line for line in played.ended.stdout.split(b"\n") if line.strip()]
     assert (played.ended.exit_code, len(lines)) in {(0, 1), (3, 0)}, played
+    for line in lines:
+        assert plain(json.loads(line)), f"a value that versions of PowerShell write differently\n{played}"
     written = played.ended.stdout + played.ended.stderr
     assert PASSWORD.encode() not in written, played
     assert PASSWORD not in repr(played.reply), played
@@ -119,6 +122,15 @@ def hold(case: Case, played: Played) -> None:
         assert not played.effects, f"it says that nothing was tried\n{played}"
     if played.reply.error == "failed":
         assert played.effects, f"it failed, and nothing was tried\n{played}"
+
+
+def plain(value: object) -> bool:
+    """Whether an answer has nothing but objects, lists, texts, whole numbers, true, false and null."""
+    if isinstance(value, dict):
+        return all(plain(each) for each in value.values())
+    if isinstance(value, list):
+        return all(plain(each) for each in value)
+    return value is None or isinstance(value, str | int)
 
 
 def fits(expected: Any, found: Any) -> bool:  # noqa: ANN401 - any JSON

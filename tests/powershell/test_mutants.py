@@ -56,7 +56,7 @@ MUTANTS = {
     "it is done although it is too late": ("reboot: too late", "        Assert-InTime\n", ""),
     "the reboot goes by DCOM": (
         "reboot: DCOM is closed, as it is by default",
-        "Invoke-Effect { Restart-Windows $system }",
+        "Invoke-Effect { Restart-Windows $system $session }",
         "Invoke-Effect { Restart-Computer -ComputerName $server -Force }",
     ),
     "the logons cost all of the state": (

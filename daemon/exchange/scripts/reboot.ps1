@@ -76,14 +76,15 @@ function Stop-OnSessionError {
 # 6 is a forced restart: Microsoft, Win32ShutdownTracker method of the Win32_OperatingSystem class. Planned, for the
 # maintenance of an application (0x80040001), so that Windows does not ask the next who logs on.
 function Restart-Windows {
-    param($System)
+    param($System, $Session)
     $order = @{
         Timeout    = [uint32] 0
         Comment    = "exmedic $($Call.step)"
         ReasonCode = [uint32] 2147745793
         Flags      = [int32] 6
     }
-    $told = @(Invoke-CimMethod -InputObject $System -MethodName 'Win32ShutdownTracker' -Arguments $order)
+    $asked = @{ CimSession = $Session; OperationTimeoutSec = $cimSeconds; MethodName = 'Win32ShutdownTracker' }
+    $told = @(Invoke-CimMethod -InputObject $System -Arguments $order @asked)
     $code = [int64] $told[0].ReturnValue
     if ($code -ne 0) {
         # A refusal (5) is one of the order itself; for anything else evidence decides.
@@ -119,7 +120,7 @@ Complete-Call 'reboot' {
     try {
         Assert-InTime
         # An error may come from an order that was cut off by the very reboot it asked for.
-        Invoke-Effect { Restart-Windows $system }
+        Invoke-Effect { Restart-Windows $system $session }
     }
     finally {
         try {
