@@ -37,13 +37,16 @@ def restarts() -> Iterator[Case]:
         service(POP, on_stop={"error": 1053}),
         quick=True,
     )
-    yield case("it is just starting, and never ends", ("hung",), (), service(POP, status="StartPending"))
+    yield case("it is just starting, and never ends", ("hung",), (), child, service(POP, status="StartPending"))
     yield case(
         "it is just starting, for 20 s",
         ("ok",),
         (stopped, started),
         service(POP, status="StartPending", pending={"becomes": "Running", "takes": 20}),
     )
+    busy = service(POP, on_stop={"error": 1061, "times": 2})
+    yield case("it takes no orders (1061) for a moment", ("ok",), (stopped, started), busy)
+    yield case("it takes no orders (1061) at all", ("hung",), (), service(POP, on_stop={"error": 1061}))
     yield case("it hangs while it stops", ("hung",), (stopped,), service(POP, on_stop={"hangs": True}))
     yield case("it takes 30 s to stop", ("ok",), (stopped, started), service(POP, on_stop={"takes": 30}))
     yield case(
@@ -218,12 +221,6 @@ def states() -> Iterator[Case]:
         "server_state", "the boot time is denied", ("denied", "broken"), cim("Win32_OperatingSystem", error=DENIED)
     )
     yield case("no row of the operating system", "broken", cim("Win32_OperatingSystem", rows=[]))
-    yield Case(
-        "server_state",
-        "the boot time is null",
-        ("ok", "broken"),
-        cim("Win32_OperatingSystem", rows=[{"LastBootUpTime": None}]),
-    )
     yield case("the boot time is missing", "broken", cim("Win32_OperatingSystem", rows=[{"Version": "6.3"}]))
     yield case(
         "no service is installed", "ok", lambda world: world["hosts"][MBX2].update(services={}), {"services": []}
@@ -326,7 +323,14 @@ def recoveries() -> Iterator[Case]:
         )
     running = _event(_STARTS, 60, **{**begun, "StartTime": ago(60)}, State="Started", EndTime=ago(-600))
     yield case("one that is under way", "ok", [running], {"actions": [{"ended": None}]})
-    yield case("one whose worker died", "ok", [start], {"actions": [{"action": "RestartService"}]})
+    soon = _event(_STARTS, 3600, **{**begun, "InstanceId": "n2"}, State="Started", EndTime="soon")
+    died = {"action": "RestartService", "ended": None}
+    yield case(
+        "one whose worker died, and one whose expected end cannot be read",
+        "ok",
+        [start, soon],
+        {"actions": Among(({**died, "expected_end": "*"}, {**died, "expected_end": None}))},
+    )
     more = [
         _event(
             _RESULTS,
@@ -388,7 +392,16 @@ def logs() -> Iterator[Case]:
         log(mine.replace(",x,", ',"a ""b"", \u212a\u0130 \U0001f4ec",')),
         result={"rows": [["*"] * 10 + ['a "b", \u212a\u0130 \U0001f4ec', "*", "*"]]},
     )
-    yield Case("protocol_log", "nobody's sessions", ("ok",), log(log_line(600, "1", "anna", "x")), result={"rows": []})
+    again = [
+        log_line(300, "1", user, "x").replace(",1,1,", f",1,{number},") for number, user in enumerate(("", "anna"))
+    ]
+    yield Case(
+        "protocol_log",
+        "somebody's session with the same number, after a start of the service",
+        ("ok",),
+        log(mine, *again),
+        result={"rows": [[*["*"] * 5, "HealthMailbox7@contoso.lab", *["*"] * 7]]},
+    )
     yield Case(
         "protocol_log",
         "an empty file",
@@ -398,6 +411,22 @@ def logs() -> Iterator[Case]:
     )
     yield Case("protocol_log", "a column is missing", ("broken",), log(fields="#Fields: dateTime,sessionId"))
     yield Case("protocol_log", "no columns are named", ("broken",), log(fields="nothing of the kind"))
+    short = mine.rpartition(",")[0]
+    cut = _headed(mine, short).rstrip()
+    yield Case(
+        "protocol_log",
+        "lines of 12 cells below 13 names",
+        ("ok",),
+        log(short),
+        result={"rows": [[*["*"] * 11, "R=ok", ""]]},
+    )
+    yield Case(
+        "protocol_log",
+        "a last line that is not finished",
+        ("ok",),
+        lambda world: world["files"].update({f"{FOLDER}/POP20261130.log": cut}),
+        result={"rows": [["*"] * 13]},
+    )
     yield Case("protocol_log", "no folder", ("not_found",), lambda world: world.update(files={}))
     yield Case("protocol_log", "a folder elsewhere", ("broken",), args={"folder": "\\\\server\\share"})
     yield Case(
@@ -415,7 +444,7 @@ def logs() -> Iterator[Case]:
         log(nameless, stranger),
         result={"rows": [["*", "1", *["*"] * 11]]},
     )
-    backend = log_line(600, "1", "anna@contoso.lab", "y")
+    backend = log_line(600, "1", "anna@contoso.lab", "y").replace(",1,1,", ",1,2,")
     beside = both(log(mine), lambda world: world["files"].update({f"{FOLDER}/POPBE20261130.log": _headed(backend)}))
     yield Case("protocol_log", "a back end beside it that counts alike", ("ok",), beside, result={"rows": [["*"] * 13]})
     yield Case("protocol_log", "2,100 rows", ("ok",), log(*[mine] * 2100), result={"truncated": True})

@@ -12,7 +12,8 @@ Json = dict[str, Any]
 DOMAIN = "contoso.lab"
 MBX1, MBX2, CAS1, CAS2 = (f"{name}.{DOMAIN}" for name in ("mbx1", "mbx2", "cas1", "cas2"))
 POP = "MSExchangePOP3BE"
-PASSWORD = "Pa55-of-the-lab"
+#: With what has a meaning in expressions, and a blank, at which lines are broken.
+PASSWORD = "Pa55 (of) th3 l.ab+$1"
 STEP = "i7.3"
 
 SITE = Site(

@@ -56,7 +56,7 @@ MUTANTS = {
     "it is done although it is too late": ("reboot: too late", "        Assert-InTime\n", ""),
     "the reboot goes by DCOM": (
         "reboot: DCOM is closed, as it is by default",
-        "Invoke-Effect { Restart-Windows $system $session }",
+        "Invoke-Effect { Restart-Windows $systems[0] $session }",
         "Invoke-Effect { Restart-Computer -ComputerName $server -Force }",
     ),
     "the logons cost all of the state": (
@@ -100,7 +100,7 @@ MUTANTS = {
         "$dependent.ServiceName) 'StartMode') -eq 'Never'",
     ),
     "a start that is under way is not waited for": (
-        "restart_service: it is just starting, for 20 s",
+        "restart_service: it is just starting, and never ends",
         "        Wait-UntilStarted $each $limit\n",
         "",
     ),
@@ -133,6 +133,56 @@ MUTANTS = {
         "protocol_log: a back end beside it that counts alike",
         "$part.series = Get-Series $file.Name",
         "$part.series = ''",
+    ),
+    "a number that is given again is the same session": (
+        "protocol_log: somebody's session with the same number, after a start of the service",
+        "$count -le $last[$key]",
+        "$false",
+    ),
+    "a line with a cell less is not finished": (
+        "protocol_log: lines of 12 cells below 13 names",
+        "-not (Test-Finished $stream)",
+        "(Split-Line $latest).Length -lt $columns.Length",
+    ),
+    "a recovery database forbids the reboot": (
+        "reboot: a Mailbox server with a recovery database",
+        "$recovery -notcontains",
+        "'' -ne",
+    ),
+    "a refused logon goes on to the next server": (
+        "reboot: WinRM says that the password has expired",
+        "$code = $code -band 65535",
+        "$code = 0",
+    ),
+    "an expected end that cannot be read costs the log": (
+        "recovery_log: one whose worker died, and one whose expected end cannot be read",
+        "expected_end = Read-EventMoment",
+        "expected_end = ConvertTo-EventMoment",
+    ),
+    "a certificate whose time has not come is taken for the one in use": (
+        "pop_settings: a certificate whose time has not come, and one whose time is over",
+        "[string]::CompareOrdinal([string] $from, $now) -le 0",
+        "$true",
+    ),
+    "one 1061 is a hang": (
+        "restart_service: it takes no orders (1061) for a moment",
+        "if ($try -ge 10 -or",
+        "if ($true -or",
+    ),
+    "a password is not found where a line was broken at its blank": (
+        "set_protocol_log: an error that quotes the password",
+        "if (-not [char]::IsWhiteSpace($one)) {",
+        "if ($true) {",
+    ),
+    "a reboot that nothing was sent for is told as lost": (
+        "reboot: no row of the operating system",
+        "if ($systems.Length -ne 1) {",
+        "if ($false) {",
+    ),
+    "a database is called like a property": (
+        "database_copies: a stale queue beside a recovery database",
+        "$databases.get_Count()",
+        "$databases.Count",
     ),
     "whoever gives such a name is taken for the probe": (
         "protocol_log: a logon refused before its user is known, and somebody else's",

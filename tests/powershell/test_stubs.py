@@ -9,16 +9,16 @@ from daemon.exchange import launch
 from daemon.lab.pwsh.shell import Shell
 from daemon.lab.pwsh.world import GRANTED
 from tests.powershell.bench import LOGON
-from tests.powershell.organisation import MBX1, Json, at_last, healthy
+from tests.powershell.organisation import MBX1, PASSWORD, Json, at_last, healthy
 
 #: Opens a session as the prelude does, and calls one cmdlet in it.
 SESSION = """
-$logon = New-Object Management.Automation.PSCredential('CONTOSO\\exmedic', (New-Object Net.NetworkCredential('', 'Pa55-of-the-lab')).SecurePassword)
+$logon = New-Object Management.Automation.PSCredential('CONTOSO\\exmedic', (New-Object Net.NetworkCredential('', 'PASSWORD')).SecurePassword)
 $options = New-PSSessionOption {options}
 $session = New-PSSession -ConfigurationName Microsoft.Exchange -ConnectionUri 'http://x/PowerShell/' -Authentication Kerberos -SessionOption $options -Credential $logon
 $shell = [PowerShell]::Create()
 $shell.Runspace = $session.Runspace
-"""  # noqa: E501 - a script
+""".replace("PASSWORD", PASSWORD)  # noqa: E501 - a script
 
 
 def told(pwsh: Shell, folder: Path, script: str, world: Json | None = None) -> str:
@@ -118,4 +118,4 @@ def test_a_service_throws_what_windows_throws(
 def test_every_granted_cmdlet_is_one_that_a_script_or_a_document_names() -> None:
     scripts = "".join(launch.load(name).text for name in launch.NAMES)
     assert {name for name in GRANTED if name not in scripts} <= {"Get-ExchangeCertificate"}
-    assert LOGON.password == "Pa55-of-the-lab"
+    assert LOGON.password == PASSWORD

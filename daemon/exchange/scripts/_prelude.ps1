@@ -43,9 +43,16 @@ function Hide-Secret {
     param([string] $Text)
     $clean = $Text
     if ($null -ne $context.credential -and $Secret.Length -gt 0) {
+        # Lines are broken at a blank as well, which is then gone: so those of the password's own need not be there.
         $characters = $context.credential.GetNetworkCredential().Password.ToCharArray()
-        $pattern = @(foreach ($one in $characters) { [regex]::Escape([string] $one) }) -join '\s*'
-        $clean = [regex]::Replace($clean, $pattern, '***')
+        $pattern = @(foreach ($one in $characters) {
+            if (-not [char]::IsWhiteSpace($one)) {
+                [regex]::Escape([string] $one)
+            }
+        }) -join '\s*'
+        if ($pattern -ne '') {
+            $clean = [regex]::Replace($clean, $pattern, '***')
+        }
     }
     $clean = $clean.Trim()
     if ($clean.Length -gt 1000) {
@@ -286,6 +293,14 @@ function Stop-OnBareWarning {
     Stop-Call 'broken' ($Command + ' answered nothing but a warning: ' + $Warnings[0])
 }
 
+# Whether a number says that the logon itself was refused, wherever it was: 1312 no such logon session, 1326 logon
+# failure, 1327 to 1331 and 1907 not allowed now, 1909 locked, 0x8009030C and 0x8009030E (no credentials) refused,
+# 0x8033809D Kerberos failed.
+function Test-Refused {
+    param([int] $Code)
+    return (1312, 1326, 1327, 1328, 1329, 1330, 1331, 1907, 1909, -2146893044, -2146893042, -2144108387) -contains $Code
+}
+
 function Stop-OnOpenError {
     param($Record)
     $code = 0
@@ -293,9 +308,8 @@ function Stop-OnOpenError {
         $code = [int] $Record.Exception.ErrorCode
     }
     $message = 'Opening the Microsoft.Exchange session: ' + $Record.Exception.Message
-    # 1312 no such logon session, 1326 logon failure, 1327 to 1331 and 1907 not allowed now, 1909 locked,
-    # -2144108387 (0x8033809D) Kerberos failed. 5 is access denied: that logon was accepted.
-    $refused = (1312, 1326, 1327, 1328, 1329, 1330, 1331, 1907, 1909, -2144108387) -contains $code
+    # 5 is access denied: that logon was accepted.
+    $refused = Test-Refused $code
     if (($refused -or $code -eq 5) -and $null -eq $context.credential) {
         Stop-Call 'second_hop' $message
     }

@@ -106,7 +106,8 @@ Complete-Call 'database_copies' {
         server       = $server
         mailbox_role = $true
         dag          = $dag
-        databases    = $databases.Count
+        # By its method: where a database is called Count, the property is that one's row.
+        databases    = $databases.get_Count()
         members      = $members.ToArray()
         copies       = $copies.ToArray()
     }

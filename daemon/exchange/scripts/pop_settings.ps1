@@ -18,20 +18,26 @@ function Test-MadeOutTo {
     return $names -contains $Name -or $names -contains $any
 }
 
-# The certificate that the settings name, the one that is valid longest; nothing when that cannot be read.
+# The certificate that the settings name, of several one that is valid now, and of those the one that is valid longest;
+# nothing when that cannot be read.
 function Find-Certificate {
     param([string] $Server, [string] $Name)
     if ($Name -eq '') {
         return $null
     }
     $state = @{ name = $Name; found = $false; valid_from = $null; valid_until = $null }
+    $now = Format-Moment ([datetime]::UtcNow)
+    $best = ''
     try {
         foreach ($row in @(Invoke-Exchange 'Get-ExchangeCertificate' @{ Server = $Server })) {
+            $from = Get-OptionalMoment $row 'NotBefore'
             $until = Get-OptionalMoment $row 'NotAfter'
-            $later = [string]::CompareOrdinal([string] $until, [string] $state.valid_until) -gt 0
-            if ((Test-MadeOutTo $row $Name) -and (-not $state.found -or $later)) {
+            # A renewed one may lie ready whose time has not come.
+            $rank = [string] ([int] ([string]::CompareOrdinal([string] $from, $now) -le 0)) + [string] $until
+            if ((Test-MadeOutTo $row $Name) -and [string]::CompareOrdinal($rank, $best) -gt 0) {
+                $best = $rank
                 $state.found = $true
-                $state.valid_from = Get-OptionalMoment $row 'NotBefore'
+                $state.valid_from = $from
                 $state.valid_until = $until
             }
         }

@@ -155,12 +155,20 @@ function Join-Patterns {
 # to its end only where it must be: that costs a hundred times as much.
 function Split-Head {
     param([string] $Line, [int] $Pieces)
-    $cells = $Line.Split(@(','), $Pieces, [System.StringSplitOptions]::None)
+    # Of the type that one overload has, or versions choose differently.
+    $cells = $Line.Split([char[]] ',', $Pieces, [System.StringSplitOptions]::None)
     $rest = $cells[$cells.Length - 1].Length
     if ($Line.Substring(0, $Line.Length - $rest).Contains('"')) {
         return , (Split-Line $Line)
     }
     return , $cells
+}
+
+# Whether what was read last ends with the end of a line.
+function Test-Finished {
+    param($Stream)
+    [void] $Stream.Seek(-1, [System.IO.SeekOrigin]::Current)
+    return $Stream.ReadByte() -eq 10
 }
 
 # The lines of one file within the span, unsplit, each with the session that it belongs to.
@@ -187,7 +195,9 @@ function Read-Span {
         $format = 'yyyy-MM-ddTHH:mm:ss.fffZ'
         $first = $Since.ToString($format, [cultureinfo]::InvariantCulture)
         $plain = $at -eq 0 -and $session -eq 1
+        $latest = $null
         while ($null -ne ($line = $reader.ReadLine())) {
+            $latest = $line
             # Most lines are older than the span, and written as the service writes them: a look at the text is enough.
             if ($plain -and $usual.IsMatch($line) -and [string]::CompareOrdinal($line, 0, $first, 0, 24) -lt 0) {
                 continue
@@ -208,9 +218,10 @@ function Read-Span {
                 Stop-Call 'broken' 'The protocol log has more lines for that time than can be read; ask for less time.'
             }
         }
-        # The service may not have finished writing the last line.
+        # The service may not have finished writing the last line. How many cells it has tells nothing: there are
+        # services that leave out the last one.
         $end = $lines.Count - 1
-        if ($null -eq $line -and $end -ge 0 -and (Split-Line $lines[$end]).Length -lt $columns.Length) {
+        if ($null -eq $line -and $end -ge 0 -and $lines[$end] -ceq $latest -and -not (Test-Finished $stream)) {
             $lines.RemoveAt($end)
             $ids.RemoveAt($end)
         }
@@ -231,7 +242,7 @@ function Find-Files {
     $files = @($information.GetFiles('*.log') | Where-Object {
         $_.Extension -eq '.log' -and $_.CreationTimeUtc -le $Until -and ($_.Attributes -band $link) -eq 0
     })
-    return @($files | Sort-Object -Property 'CreationTimeUtc' -Descending | Select-Object -First $mostFiles)
+    return @($files | Sort-Object -Property 'CreationTimeUtc', 'Name' -Descending | Select-Object -First $mostFiles)
 }
 
 function Get-Cell {
@@ -275,6 +286,37 @@ function Add-Sessions {
             [void] $Sessions.Add($key)
         }
     }
+}
+
+# A service that was started again gives the numbers of its sessions once more, so a line whose number within its session
+# does not grow begins another session: of all that have a number, those that are the users' own.
+function Select-Own {
+    param($Parts, [hashtable] $Users, $Sessions)
+    $own = New-Object 'System.Collections.Generic.HashSet[string]'
+    $last = @{}
+    $starts = @{}
+    foreach ($part in $Parts) {
+        $place = Find-Column $part.columns 'seqNumber'
+        for ($number = 0; $number -lt $part.lines.Count; $number++) {
+            $key = $part.series + '/' + $part.ids[$number]
+            if (-not $Sessions.Contains($key)) {
+                continue
+            }
+            $cells = Split-Line $part.lines[$number]
+            $count = [int64] -1
+            if ([int64]::TryParse((Get-Cell $cells $place), [ref] $count)) {
+                if ($last.ContainsKey($key) -and $count -le $last[$key]) {
+                    $starts[$key] = 1 + $starts[$key]
+                }
+                $last[$key] = $count
+            }
+            $part.ids[$number] += '/' + [string] $starts[$key]
+            if ($Users.line.IsMatch($part.lines[$number]) -and (Test-Line $cells $part $Users.name)) {
+                [void] $own.Add($part.series + '/' + $part.ids[$number])
+            }
+        }
+    }
+    return , $own
 }
 
 # Files of different versions have different columns; all rows are told in the order of the first.
@@ -327,7 +369,7 @@ Complete-Call 'protocol_log' {
         # The oldest first.
         $parts.Insert(0, $part)
     }
-    $answer = Select-Rows $parts $sessions
+    $answer = Select-Rows $parts (Select-Own $parts $users $sessions)
     $answer['files'] = $parts.Count
     return $answer
 }

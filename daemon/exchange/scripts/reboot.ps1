@@ -23,13 +23,22 @@ function Assert-NothingActive {
     if (-not (Get-Flag (Get-MailboxServerOf $Server) 'DatabaseCopyActivationDisabledAndMoveNow')) {
         Stop-Call 'conflict' "Activation is not blocked on $Server any more; nothing was done."
     }
-    # A recovery database serves nobody, and not every version shows it as a copy.
-    $databases = @(foreach ($row in @(Invoke-Exchange 'Get-MailboxDatabase' @{ Server = $Server })) {
-        if ((Get-OptionalText $row 'Recovery') -ne 'True') {
-            Get-Text $row 'Name'
+    # A recovery database serves nobody, and nothing moves it away: mounted or not, it forbids no reboot.
+    $databases = @()
+    $recovery = @()
+    foreach ($row in @(Invoke-Exchange 'Get-MailboxDatabase' @{ Server = $Server })) {
+        if ((Get-OptionalText $row 'Recovery') -eq 'True') {
+            $recovery += Get-Text $row 'Name'
+        }
+        else {
+            $databases += Get-Text $row 'Name'
+        }
+    }
+    $rows = @(foreach ($row in @(Invoke-Exchange 'Get-MailboxDatabaseCopyStatus' @{ Server = $Server })) {
+        if ($recovery -notcontains (Get-Text $row 'DatabaseName')) {
+            $row
         }
     })
-    $rows = @(Invoke-Exchange 'Get-MailboxDatabaseCopyStatus' @{ Server = $Server })
     $shown = @($rows | ForEach-Object { Assert-Passive $_ $Server })
     foreach ($name in $databases) {
         if ($shown -notcontains $name) {
@@ -50,16 +59,18 @@ function Stop-OnSessionError {
     param($Record)
     $exception = $Record.Exception
     $message = 'Opening a CIM session; nothing was sent: ' + (Get-Reason $exception)
-    $id = ''
+    $code = 0
     if ($null -ne $exception.PSObject.Properties['MessageId']) {
-        $id = [string] $exception.MessageId
+        if ([string] $exception.MessageId -cmatch '0[xX]([0-9a-fA-F]{8})\z') {
+            $code = [System.Convert]::ToInt32($Matches[1], 16)
+        }
     }
-    # 0x8007052E is a logon failure (1326), 0x80070775 a locked account (1909), 0x8009030C a refused logon.
-    $refused = $id.EndsWith('0x8007052e', [System.StringComparison]::OrdinalIgnoreCase) -or
-        $id.EndsWith('0x80070775', [System.StringComparison]::OrdinalIgnoreCase) -or
-        $id.EndsWith('0x8009030c', [System.StringComparison]::OrdinalIgnoreCase)
-    $denied = (Find-Kind $exception) -eq 'denied' -or
-        $id.EndsWith('0x80070005', [System.StringComparison]::OrdinalIgnoreCase)
+    # 0x8007.... holds a number of Windows' own.
+    if (($code -band -65536) -eq -2147024896) {
+        $code = $code -band 65535
+    }
+    $refused = Test-Refused $code
+    $denied = (Find-Kind $exception) -eq 'denied' -or $code -eq 5
     if (($refused -or $denied) -and $null -eq $context.credential) {
         Stop-Call 'second_hop' $message
     }
@@ -112,15 +123,18 @@ Complete-Call 'reboot' {
     }
     try {
         $session = New-CimSession @parameters
-        $system = Read-Windows 'Win32_OperatingSystem' @{ CimSession = $session }
+        $systems = @(Read-Windows 'Win32_OperatingSystem' @{ CimSession = $session })
     }
     catch {
         Stop-OnSessionError $_
     }
+    if ($systems.Length -ne 1) {
+        Stop-Call 'broken' "$server told of $($systems.Length) operating systems; nothing was sent."
+    }
     try {
         Assert-InTime
         # An error may come from an order that was cut off by the very reboot it asked for.
-        Invoke-Effect { Restart-Windows $system $session }
+        Invoke-Effect { Restart-Windows $systems[0] $session }
     }
     finally {
         try {

@@ -38,18 +38,25 @@ function Get-EventField {
     return [string] $Fields[$Name]
 }
 
-function ConvertTo-EventMoment {
+# A time as an event has it; nothing where it cannot be read.
+function Read-EventMoment {
     param([string] $Text)
-    if ($Text -eq '') {
-        return $null
-    }
     $culture = [System.Globalization.CultureInfo]::InvariantCulture
     $style = [System.Globalization.DateTimeStyles]::AssumeUniversal
     $moment = [System.DateTimeOffset]::MinValue
-    if (-not [System.DateTimeOffset]::TryParse($Text, $culture, $style, [ref] $moment)) {
+    if ([System.DateTimeOffset]::TryParse($Text, $culture, $style, [ref] $moment)) {
+        return Format-Moment $moment.UtcDateTime
+    }
+    return $null
+}
+
+function ConvertTo-EventMoment {
+    param([string] $Text)
+    $moment = Read-EventMoment $Text
+    if ($null -eq $moment) {
         Stop-Call 'broken' "An event of $resultsLog has the time '$(Hide-Secret $Text)', which cannot be read."
     }
-    return Format-Moment $moment.UtcDateTime
+    return $moment
 }
 
 function ConvertTo-Action {
@@ -57,20 +64,13 @@ function ConvertTo-Action {
     $end = $null
     if ($Ended) {
         $end = ConvertTo-EventMoment (Get-EventField $Fields 'EndTime')
-        if ($null -eq $end) {
-            Stop-Call 'broken' "An event of $resultsLog has ended at no time."
-        }
-    }
-    $start = ConvertTo-EventMoment (Get-EventField $Fields 'StartTime')
-    if ($null -eq $start) {
-        Stop-Call 'broken' "An event of $resultsLog has begun at no time."
     }
     return @{
         action       = Get-EventField $Fields 'Id'
         resource     = [string] $Fields['ResourceName']
-        started      = $start
-        # Of one that has only begun the end that was expected.
-        expected_end = ConvertTo-EventMoment ([string] $Fields['EndTime'])
+        started      = ConvertTo-EventMoment (Get-EventField $Fields 'StartTime')
+        # Of one that has only begun the end that was expected: a guess, which must not cost all of the log.
+        expected_end = Read-EventMoment ([string] $Fields['EndTime'])
         ended        = $end
         result       = Hide-Secret ([string] $Fields['Result'])
     }

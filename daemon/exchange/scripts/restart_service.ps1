@@ -94,9 +94,18 @@ function Test-Ordered {
 function Stop-Within {
     param($Service, [datetime] $Limit)
     $Service.Refresh()
-    if (-not (Test-Ordered $Service)) {
+    # Between two states it takes no orders. A start is waited out, anything else for some seconds at a time.
+    for ($try = 0; -not (Test-Ordered $Service); $try++) {
         $Service.Refresh()
-        Stop-Restart 'hung' "$($Service.ServiceName) takes no orders (error 1061); it is $($Service.Status)."
+        if ($try -ge 10 -or [datetime]::UtcNow -ge $Limit) {
+            Stop-Restart 'hung' "$($Service.ServiceName) takes no orders (error 1061); it is $($Service.Status)."
+        }
+        if ([string] $Service.Status -eq 'StartPending') {
+            [void] (Test-Reached $Service 'Running' $Limit)
+        }
+        else {
+            [void] (Test-Reached $Service 'Stopped' ([datetime]::UtcNow.AddSeconds(5)))
+        }
     }
     if (-not (Test-Reached $Service 'Stopped' $Limit)) {
         Stop-Restart 'hung' "$($Service.ServiceName) did not stop in time; it is $($Service.Status)."
