@@ -55,14 +55,20 @@ class Case:
     @property
     def verified(self) -> datetime | None:
         """When its monitor was last looked at to the end."""
-        seen = [step.ended_at for step in self.steps if step.action in VERIFYING and step.ended_at is not None]
-        return seen[-1] if seen else None
+        last = self._last_verification
+        return None if last is None else last.ended_at
 
     @property
     def probe_reason(self) -> str:
         """Why the probe failed, as it told the last verification; empty where it did not say."""
-        seen = [step for step in self.steps if step.action in VERIFYING and step.ended_at is not None]
-        return str(seen[-1].result.get("reason", "")) if seen else ""
+        last = self._last_verification
+        return "" if last is None else str(last.result.get("reason", ""))
+
+    @property
+    def _last_verification(self) -> Step | None:
+        """The last look at its monitor that came to an end; None before the first did."""
+        ended = (step for step in reversed(self.steps) if step.action in VERIFYING and step.ended_at is not None)
+        return next(ended, None)
 
     def item(self, params: Json) -> UndoItem | None:
         """The change that an undo step with these parameters puts back; without a step, the next to be put back."""

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import structlog
 
-from daemon.domain.commits import Commit, GuardChanges
+from daemon.domain.commits import Commit
 from daemon.domain.errors import Conflict, StoreError
 from daemon.domain.incidents import Step
 from daemon.domain.inventory import scopes
@@ -102,7 +102,7 @@ async def _intend(session: Session, case: Case, prepared: Prepared) -> None:
         return
     budget = reserved(session.guards, case, session.here(), prepared.others)
     intended = session.engine.intend(case, prepared, _scopes(session, case))
-    commit = replace(intended, guards=GuardChanges(limits=budget))
+    commit = replace(intended, guards=replace(intended.guards, limits=budget))
     commit = _intended(case, commit)
     try:
         committed = await session.store.commit(commit)
