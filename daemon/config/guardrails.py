@@ -67,9 +67,8 @@ class Timing(Section):
     slow_facts_age: Seconds = 120.0  #: how old those that change slowly may be when the others have been read
     send_window: Seconds = 300.0  #: until when an effect may begin, on the executing server's own clock
     verified_age: Seconds = 3600.0  #: how old the last verification may be when an effect begins
-    heed_reason: bool = Field(
-        default=True, strict=True
-    )  #: a probe's own reason, and the certificate, may stop a ladder
+    #: Whether a probe's own reason, and the certificate, may stop a ladder.
+    heed_reason: bool = Field(default=True, strict=True)
     back_apart: Seconds = 60.0  #: how far apart a rebooted server must twice be found back
 
     @field_validator("monitor_wait")

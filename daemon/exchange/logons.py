@@ -25,10 +25,8 @@ from pydantic import TypeAdapter
 
 REST = timedelta(minutes=15)
 ALONE = timedelta(hours=1)  #: how long a server is left alone that refuses what others accept; doubled each time
-MOST, WITHIN = (
-    3,
-    timedelta(hours=1),
-)  #: refusals of an account, with whatever passwords: then the last one rests for longer
+MOST = 3  #: refusals of an account, with whatever passwords, within this time: then the last one rests for longer
+WITHIN = timedelta(hours=1)
 
 _log = structlog.get_logger("exmedic.logons")
 
