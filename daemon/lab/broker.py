@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import iotcore
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from daemon.domain.errors import OperatorError
 
@@ -36,6 +37,7 @@ next_connection_delay_ms = 1
     max_inflight_count = 100
     dynamic_filters = false
 """
+_PORTS_TO_TRY = 5  # another process may take a free port between our asking and the broker's binding
 _MAX_PAYLOAD = 16 << 20  # bytes: a 10 MB payload must reach the daemon, which has to survive it
 
 
@@ -43,10 +45,14 @@ class EmbeddedBroker:
     """An MQTT 5 broker on 127.0.0.1; on a free port unless one is given."""
 
     def __init__(self, port: int | None = None) -> None:
-        self.port = port or _free_port()
+        self._ports_to_try = 1 if port else _PORTS_TO_TRY
         self._directory = tempfile.TemporaryDirectory(prefix="exmedic-broker-")
+        self._listen_on(port or _free_port())
+
+    def _listen_on(self, port: int) -> None:
+        self.port = port
         configuration = Path(self._directory.name) / "rumqttd.toml"
-        configuration.write_text(_CONFIGURATION.format(port=self.port, max_payload=_MAX_PAYLOAD), encoding="utf-8")
+        configuration.write_text(_CONFIGURATION.format(port=port, max_payload=_MAX_PAYLOAD), encoding="utf-8")
         self._broker = iotcore.Broker(config_path=str(configuration))
 
     def __enter__(self) -> Self:
@@ -64,11 +70,20 @@ class EmbeddedBroker:
         Raises:
             OperatorError: the port is taken, or the broker did not come up.
         """
+        attempts = Retrying(
+            stop=stop_after_attempt(self._ports_to_try),
+            retry=retry_if_exception_type((OSError, RuntimeError)),
+            before_sleep=lambda _: self._listen_on(_free_port()),
+            reraise=True,
+        )
         try:
-            self._broker.start()
+            attempts(self._start_once)
         except (OSError, RuntimeError) as error:
             self.stop()
             raise OperatorError(f"The embedded broker cannot listen on 127.0.0.1:{self.port}: {error}.") from error
+
+    def _start_once(self) -> None:
+        self._broker.start()
 
     def stop(self) -> None:
         """Stop it and free the port. Safe to call twice."""

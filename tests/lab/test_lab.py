@@ -24,6 +24,7 @@ from daemon.lab.lab import Lab
 from daemon.lab.socket import lab_command
 from tests.lab.hand_clock import HandClock
 from tests.lab.winrm_client import Client, in_time
+from tests.realparts.mosquitto import free_port
 from tests.realparts.waiting import HANG
 
 MBX1 = "mbx1.contoso.lab"
@@ -168,7 +169,7 @@ def test_two_labs_live_in_one_process(tmp_path: Path) -> None:
 
 
 async def test_the_embedded_broker_speaks_mqtt_5_and_frees_its_port() -> None:
-    with EmbeddedBroker() as broker:
+    with EmbeddedBroker(free_port()) as broker:
         async with aiomqtt.Client(
             "127.0.0.1", broker.port, protocol=aiomqtt.ProtocolVersion.V5, timeout=HANG
         ) as client:
@@ -183,6 +184,14 @@ async def test_the_embedded_broker_speaks_mqtt_5_and_frees_its_port() -> None:
 def test_a_broker_whose_port_is_taken_says_so() -> None:
     with EmbeddedBroker() as broker, pytest.raises(OperatorError, match=str(broker.port)):
         EmbeddedBroker(broker.port).start()
+
+
+def test_a_port_that_another_process_took_first_is_given_up_for_a_free_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with EmbeddedBroker(free_port()) as first:
+        free = free_port()
+        monkeypatch.setattr("daemon.lab.broker._free_port", iter([first.port, free]).__next__)
+        with EmbeddedBroker() as second:
+            assert second.port == free
 
 
 def test_the_broker_ends_with_its_parent() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import shutil
 import signal
 import socket
@@ -17,6 +18,8 @@ from tests.realparts.process import RealProcess
 from tests.realparts.waiting import HANG, eventually_sync
 
 _PORTS_TO_TRY = 5  # another process may take a free port between our asking and the broker's binding
+# Below the ports that the kernel gives to connections: a broker that was stopped finds its own still free.
+_PORTS = range(20_000, 32_000)
 
 #: Everything is kept, and on the disk as soon as it is taken.
 PERSISTENCE = """\
@@ -28,11 +31,12 @@ max_queued_bytes 0"""
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nothing listens on now, and that no outgoing connection is given later."""
+    for port in random.sample(_PORTS, k=50):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("of 50 ports of 127.0.0.1, none was free")
 
 
 def _binary() -> str:
