@@ -1,7 +1,6 @@
 """The simulation finds what it is for: each bug that is planted into the daemon breaks a rule on one of 200 nights."""
 
 from collections.abc import Iterator
-from itertools import islice
 
 import pytest
 
@@ -46,11 +45,10 @@ def test_it_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_failing_night_is_told_as_a_short_story_that_still_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     retry_what_was_lost(monkeypatch)
-    whole = list(islice(broken(), 3))
-    short = [shrink(each, RUNBOOKS) for each in whole]
-    assert [each.violations[0].rule for each in short] == [each.violations[0].rule for each in whole]
-    assert all(len(after.story) < len(before.story) for after, before in zip(short, whole, strict=True))
-    shortest = min(short, key=lambda each: len(each.story))
-    assert len(shortest.story) <= 5, "a sick server, its alert, a lost answer and hardly more"
-    assert any("BROKEN" in line for line in shortest.told)
-    assert play(shortest.story, RUNBOOKS).digest == shortest.digest
+    whole = next(broken())
+    short = shrink(whole, RUNBOOKS)
+    assert short.violations[0].rule == whole.violations[0].rule
+    assert len(short.story) < len(whole.story)
+    assert len(short.story) <= 5, "a sick server, its alert, a lost answer and hardly more"
+    assert any("BROKEN" in line for line in short.told)
+    assert play(short.story, RUNBOOKS).digest == short.digest
