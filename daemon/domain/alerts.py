@@ -6,10 +6,14 @@ from enum import StrEnum
 
 
 class Source(StrEnum):
-    """Which payload form an alert came in."""
+    """Which payload form an alert came in; each is also the name of its topic filter in `[bus]`."""
 
     SCOM = "scom"
     NATIVE = "native"
+    LOGIC_APPS = "logic_apps"
+    CLOUDEVENTS = "cloudevents"
+    AZURE = "azure"
+    ALERTMANAGER = "alertmanager"
 
 
 class AlertStatus(StrEnum):
@@ -23,7 +27,11 @@ class AlertStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One event from the bus, normalised. `server` is as the alert spelt it; the inventory resolves it."""
+    """One event from the bus, normalised. `server` is as the alert spelt it; the inventory resolves it.
+
+    A source often names several machines: `names` are all that its fields give, `hints` those of its object's full
+    name, which count only where no other names a server of ours, and then only for a human.
+    """
 
     source: Source
     source_id: str
@@ -34,6 +42,12 @@ class Alert:
     closed: bool  #: the source says that the problem is over; never trusted by itself
     summary: str
     suppress: str = ""  #: why it must never be remediated, although it was understood; empty when it may be
+    names: tuple[str, ...] = ()  #: every machine that it names, the best first; empty: only `server`
+    hints: tuple[str, ...] = ()
+    resolution_state: int | None = None  #: SCOM's, 0 to 255; None: there is none, or only a name that is not known
+    state: str = ""  #: its resolution state as it was written, a number or a name
+    owner: str = ""  #: who has it at its source
+    in_maintenance: bool = False  #: its object is in maintenance mode at its source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

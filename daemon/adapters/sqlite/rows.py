@@ -65,13 +65,20 @@ def _alert_text(alert: Alert) -> str:
             "closed": alert.closed,
             "summary": alert.summary,
             "suppress": alert.suppress,
+            "names": list(alert.names),
+            "hints": list(alert.hints),
+            "resolution_state": alert.resolution_state,
+            "state": alert.state,
+            "owner": alert.owner,
+            "in_maintenance": alert.in_maintenance,
         }
     )
 
 
 def _alert(text: str) -> Alert:
-    found: dict[str, Any] = json.loads(text)
-    return Alert(**found | {"source": Source(found["source"]), "raised_at": _then(found["raised_at"])})
+    found: dict[str, Any] = json.loads(text)  # one that was stored by an earlier version has fewer fields
+    named = {name: tuple(found.get(name, ())) for name in ("names", "hints")}
+    return Alert(**found | named | {"source": Source(found["source"]), "raised_at": _then(found["raised_at"])})
 
 
 def stored_alert(row: sqlite3.Row) -> StoredAlert:

@@ -48,6 +48,12 @@ def alert(**changes: Any) -> Alert:
         raised_at=NOW - timedelta(minutes=3),
         closed=False,
         summary="POP.Protocol Health Set unhealthy",
+        names=(SERVER, "MBX1"),
+        hints=("watcher1.contoso.lab",),
+        resolution_state=249,
+        state="Acknowledged",
+        owner="CONTOSO\\anna",
+        in_maintenance=True,
     )
     return replace(sample, **changes)
 

@@ -12,7 +12,7 @@ from daemon.adapters.sqlite.store import SqliteStore
 from daemon.domain.commits import Aside
 from daemon.domain.values import timestamp
 from daemon.domain.verdicts import Awaits, HoldKind
-from tests.adapters.sqlite.samples import NOW
+from tests.adapters.sqlite.samples import NOW, alert, received
 
 BEFORE_ASIDE = 7  #: the migrations before that which keeps why a monitor was set aside
 
@@ -51,3 +51,18 @@ def test_the_kind_of_a_hold_is_stored_in_the_words_that_it_always_had(stored: st
 @pytest.mark.parametrize("stored", ["", "refused", "refused after 60 s for a reason that nobody knows"])
 def test_what_is_no_kind_of_a_hold_holds_nothing(stored: str) -> None:
     assert HoldKind.of(stored) is None
+
+
+async def test_an_alert_that_was_stored_when_it_had_fewer_fields_names_its_server_alone(tmp_path: Path) -> None:
+    path = tmp_path / "exmedic.db"
+    store = SqliteStore(path)
+    await store.open()
+    await store.ingest([received("k1")])
+    await store.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for name in ("names", "hints", "resolution_state", "state", "owner", "in_maintenance"):
+            connection.execute(f"UPDATE alerts SET alert = json_remove(alert, '$.{name}')")  # noqa: S608 - names of ours
+    await store.open()
+    [stored] = await store.pending_alerts(10)
+    await store.close()
+    assert stored.alert == alert(names=(), hints=(), resolution_state=None, state="", owner="", in_maintenance=False)
