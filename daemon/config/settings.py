@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from daemon.config.alerts import AlertSettings
 from daemon.config.fields import Name, PrivateFile, Seconds, Section, SiteDirectory, SiteFile, SitePath
 from daemon.config.guardrails import Budgets, Dependencies, Safety, SharedCause, Storms, Timing
 from daemon.config.roles import Roles
@@ -197,6 +198,7 @@ class Settings(Section):
     inventory: SitePath = Path("inventory.toml")
     runbooks: SiteDirectory | None = None  #: the site's own, beside the shipped ones
     bus: BusSettings = BusSettings()
+    alerts: AlertSettings = AlertSettings()
     credentials: dict[str, Credential] = Field(default_factory=dict)
     winrm: WinrmSettings = WinrmSettings()
     safety: Safety = Safety()

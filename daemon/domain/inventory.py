@@ -1,7 +1,6 @@
 """The servers that may be contacted, and what an incident claims of them."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -41,16 +40,30 @@ class Inventory:
     def __init__(self, servers: tuple[Server, ...]) -> None:
         self.servers = servers
         self._by_name = {server.name: server for server in servers}
-        times = Counter(server.short_name for server in servers)
-        self._by_short_name = {one.short_name: one for one in servers if times[one.short_name] == 1}
+        self._by_short_name: dict[str, tuple[Server, ...]] = {}
+        for server in servers:
+            self._by_short_name[server.short_name] = (*self._by_short_name.get(server.short_name, ()), server)
 
     def __iter__(self) -> Iterator[Server]:
         return iter(self.servers)
 
     def find(self, name: str) -> Server | None:
         """The server of that FQDN or short name; None when there is none, or the short name fits several."""
-        folded = name.strip().lower()
-        return self._by_name.get(folded) or self._by_short_name.get(folded)
+        meant = self.named(name)
+        return meant[0] if len(meant) == 1 else None
+
+    def in_full(self, name: str) -> Server | None:
+        """The server of that FQDN."""
+        return self._by_name.get(name.strip().lower())
+
+    def short(self, name: str) -> tuple[Server, ...]:
+        """All servers of that short name, which may be several."""
+        return self._by_short_name.get(name.strip().lower(), ())
+
+    def named(self, name: str) -> tuple[Server, ...]:
+        """All servers that a name may mean: the one of that FQDN, or else those of that short name."""
+        server = self.in_full(name)
+        return self.short(name) if server is None else (server,)
 
     def peers(self, server: Server) -> tuple[Server, ...]:
         """The other servers, the best first: who may answer for `server`. Always the same for one server.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from daemon.config import guardrails, inventory, roles, windows
+from daemon.config import alerts, guardrails, inventory, roles, windows
 from daemon.config.settings import (
     BusSettings,
     BusTls,
@@ -28,6 +28,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "## Secrets": Secret,
     "## `[bus]`": BusSettings,
     "### `[bus.tls]`": BusTls,
+    "## `[alerts]`": alerts.AlertSettings,
     "## `[credentials.NAME]`": Credential,
     "## `[winrm]`": WinrmSettings,
     "## `[safety]`": guardrails.Safety,
@@ -45,6 +46,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
 }
 TABLES = {
     "bus",
+    "alerts",
     "credentials",
     "winrm",
     "safety",
@@ -73,7 +75,7 @@ def _as_toml(value: object) -> str:
         return str(value).lower()
     if isinstance(value, str | Path):
         return f'"{value}"'
-    return "[]" if isinstance(value, tuple | frozenset) else str(value)
+    return str(list(value)) if isinstance(value, tuple | frozenset) else str(value)
 
 
 @pytest.mark.parametrize("heading", SECTIONS)

@@ -21,8 +21,7 @@ class Ladders:
     def handling(self, server: Server, health_set: str, monitor: str) -> Ladder | None:
         """The ladder that handles a monitor on such a server; None when none does."""
         for ladder in self._current:
-            entry = ladder.definition.handled(health_set, monitor)
-            if entry is not None and (entry.role is None or entry.role in server.roles):
+            if serves(ladder.definition, server, health_set, monitor):
                 return ladder
         return None
 
@@ -40,6 +39,12 @@ class Ladders:
             ladder = Ladder(Definition.model_validate_json(stored.text))
             self._by_hash[incident.runbook_hash] = ladder
         return ladder
+
+
+def serves(definition: Definition, server: Server, health_set: str, monitor: str) -> bool:
+    """Whether a runbook handles a monitor on such a server."""
+    entry = definition.handled(health_set, monitor)
+    return entry is not None and (entry.role is None or entry.role in server.roles)
 
 
 _LADDERS: dict[str, Ladder] = {}
