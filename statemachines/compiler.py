@@ -17,13 +17,14 @@ from statemachines.table import (
     FLAPPING,
     HELD,
     RECHECK,
+    TAKEN,
     End,
     LadderState,
     ladder_states,
     next_states,
 )
 
-__all__ = ["BROKEN", "CLOSE", "CONFIRM", "FLAPPING", "HELD", "RECHECK", "End", "Ladder", "LadderState"]
+__all__ = ["BROKEN", "CLOSE", "CONFIRM", "FLAPPING", "HELD", "RECHECK", "TAKEN", "End", "Ladder", "LadderState"]
 
 
 @dataclass(slots=True)

@@ -20,8 +20,9 @@ from statemachines.model import Definition, Literal_
 RECHECK = ".recheck"
 CONFIRM = "confirm"
 #: The engine's own outcomes, which no runbook can name: a gate said "not now, and verify afresh"; an operator closes
-#: the incident; a problem that is gone by itself once too often; a script of ours that cannot do its work.
-HELD, CLOSE, FLAPPING, BROKEN = "held", "close", "flapping", "broken"
+#: the incident; somebody has the problem already, so it ends before its next effect; a problem that is gone by itself
+#: once too often; a script of ours that cannot do its work.
+HELD, CLOSE, TAKEN, FLAPPING, BROKEN = "held", "close", "taken", "flapping", "broken"
 
 
 class End(StrEnum):
@@ -80,6 +81,7 @@ def next_states(definition: Definition, states: dict[str, LadderState]) -> dict[
             table[name, outcome] = End.ESCALATED.undo
         if not leaves(name):
             table[name, CLOSE] = End.CANCELLED.undo
+            table[name, TAKEN] = End.ESCALATED.undo
     for name, own in definition.states.items():
         for outcome, target in own.then.items():
             table[name, outcome] = End(target).undo if target in tuple(End) else target
@@ -104,7 +106,8 @@ def _undo_table(table: dict[tuple[str, str], str]) -> None:
             table[end.undo, outcome] = end
         table[end.undo, "more"] = end.undo
     resolved = End.RESOLVED.undo
-    table[resolved, FLAPPING] = End.ESCALATED.undo
+    table[resolved, FLAPPING] = table[resolved, TAKEN] = End.ESCALATED.undo
+    table[End.ESCALATED.undo, TAKEN] = End.ESCALATED
     table[resolved, "done"] = CONFIRM
     for outcome in ("left", *COMMON_OUTCOMES):
         table[resolved, outcome] = End.ESCALATED.undo

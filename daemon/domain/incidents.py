@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from daemon.domain.kept import Approval, LastLook, OrderedUndo, Question, Recommendation
+from daemon.domain.kept import Approval, LastLook, OrderedUndo, Question, Recommendation, Taken
 from daemon.domain.values import Json
 from daemon.domain.verdicts import HoldKind
 from statemachines.actions import Effect
@@ -78,6 +78,7 @@ class Incident:
     watched: Json | None = None  #: what the next look at a latched one must know; empty once a look decided
     joined: int = 0  #: alerts that joined it
     ordered_undo: OrderedUndo | None = None
+    taken: Taken | None = None  #: somebody has it already, so it only looks
     opened_at: datetime
     due_at: datetime | None = None
     waiting_since: datetime | None = None
@@ -98,6 +99,11 @@ class Incident:
     def server(self) -> str:
         """The server's name as the inventory has it."""
         return self.key.server
+
+    @property
+    def only_looks(self) -> bool:
+        """Whether it has no effect of its own any more; what an operator orders of it is done all the same."""
+        return self.taken is not None and not self.close_by and not self.undo_by
 
     @property
     def frees_key(self) -> bool:

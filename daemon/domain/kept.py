@@ -75,6 +75,14 @@ class LastLook:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """Somebody has the problem already, so its incident only looks."""
+
+    why: str  #: who, as the source of the alert says it
+    alert: str  #: the source's id of that alert
+
+
+@dataclass(frozen=True, slots=True)
 class OrderedUndo:
     """An operator's order to put back what was left: whether the incident still kept its key then."""
 

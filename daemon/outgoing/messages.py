@@ -96,7 +96,7 @@ def escalation_text(story: Story) -> str:
     tried = ", ".join(f"{step.action} {step.outcome}" for step in story.steps) or "nothing"
     changed = ", ".join(f"{item.setting} on {item.server}" for item, _ in story.left) or "nothing"
     lines = [
-        f"{incident.monitor or incident.health_set} ({incident.health_set}) on {incident.server} needs a human.",
+        f"{incident.monitor or incident.health_set} ({incident.health_set}) on {incident.server} {_needs(incident)}.",
         f"Why: {incident.reason}",
         f"Since: {incident.opened_at:%Y-%m-%d %H:%M} UTC, incident {incident.id}",
         f"Tried: {tried}",
@@ -113,6 +113,13 @@ def escalation_text(story: Story) -> str:
     return "\n".join(lines)
 
 
+def _needs(incident: Incident) -> str:
+    """What becomes of an escalated incident, as the page and its title say it."""
+    if incident.taken is None:
+        return "needs a human"
+    return "is with somebody already: exmedic only looks"
+
+
 def _next(story: Story) -> list[str]:
     """The commands that an engineer probably wants, the most urgent first."""
     server, name = story.incident.server, story.incident.id
@@ -121,7 +128,11 @@ def _next(story: Story) -> list[str]:
         lines += [f"{command}   # {item.setting}: {item.reason}", f"exmedic undo {name}   # does the same, on record"]
     if story.quarantined:
         lines.append(f"exmedic release {server}   # once you have looked at it; until then nothing is done to it")
-    return [*lines, f"exmedic show {name}", f"exmedic close {name}   # when you are done; until then no ladder starts"]
+    if story.incident.latched or story.incident.taken is None:
+        close = f"exmedic close {name}   # when you are done; until then no ladder starts"
+    else:
+        close = "set the alert back to New, without an Owner   # and exmedic takes it up again"
+    return [*lines, f"exmedic show {name}", close]
 
 
 def escalation_messages(prefix: str, story: Story, now: datetime) -> tuple[Outgoing, Outgoing]:
@@ -143,7 +154,7 @@ def escalation_messages(prefix: str, story: Story, now: datetime) -> tuple[Outgo
         "quarantined": story.quarantined,
         "text": text,
     }
-    title = f"exmedic: {incident.monitor or incident.health_set} on {incident.server} needs a human"
+    title = f"exmedic: {incident.monitor or incident.health_set} on {incident.server} {_needs(incident)}"
     return (
         Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
         _page(PageKind.TROUBLE, title, text, incident.id),

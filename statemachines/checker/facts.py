@@ -9,7 +9,7 @@ from typing import NamedTuple
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES, ActionSpec, Disruption, Effect, Proof
 from statemachines.catalogue import Kind
 from statemachines.model import Literal_
-from statemachines.table import BROKEN, HELD, LadderState
+from statemachines.table import BROKEN, HELD, TAKEN, LadderState
 
 GOING, BACK = "going down", "back, and not verified"
 
@@ -210,6 +210,18 @@ def undo_events(facts: Facts, world: World, left: frozenset[str] = frozenset()) 
     return [
         Event("done", "put back", back, f"{told} is as it was before"),
         Event("left", "left", kept, f"{told} stays changed, and that is reported"),
+    ]
+
+
+def taken_events(facts: Facts) -> list[Event]:
+    """Somebody has the problem already: what is changed stays so and is reported, or a site has it put back first."""
+    if not facts.changed:
+        return [Event(TAKEN, "somebody has it already", facts, "")]
+    told = " and ".join(sorted(facts.changed))
+    left = facts._replace(changed=frozenset(), stopped=True)
+    return [
+        Event(TAKEN, "somebody has it already", left, f"{told} stays changed, and that is reported"),
+        Event(TAKEN, "somebody has it already", facts, f"{told} is put back first"),
     ]
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from statemachines.actions import Disruption
 from statemachines.catalogue import KINDS, Kind, monitor
-from statemachines.checker.facts import COUNTED, Event, Facts, World, events, undo_events
+from statemachines.checker.facts import COUNTED, Event, Facts, World, events, taken_events, undo_events
 from statemachines.checker.findings import RULES, Finding, Hop
 from statemachines.checker.rules import CEILINGS, WHY, Breach, entering, leaving, putting_back, stays
 from statemachines.model import Definition, Handled
@@ -114,9 +114,12 @@ class _Walker:
         if end is None:
             yield from events(node.state, self._states[node.state], node.facts, node.world, self._used)
             yield Event(CLOSE, "an operator closed the incident", node.facts, "")
+            yield from taken_events(node.facts)
             return
         found = undo_events(node.facts, node.world, stays(self._definition, node.facts, end))
         yield from found
+        if end is not End.CANCELLED:
+            yield taken_events(node.facts)[0]  # to be put back first: then the way out goes on
         if end is End.RESOLVED and found[0].outcome == "nothing":
             yield Event(FLAPPING, "gone by itself for the third time today", node.facts, "")
 

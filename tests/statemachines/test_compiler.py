@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES, Effect
 from statemachines.compiler import Ladder
 from statemachines.loader import load_runbooks, shipped_directory
-from statemachines.table import CLOSE, HELD, RECHECK, End, leaves
+from statemachines.table import CLOSE, HELD, RECHECK, TAKEN, End, leaves
 
 VERIFYING = ("verify", "triage", "watch_monitor")
 LADDERS = [Ladder(definition) for definition in load_runbooks(shipped_directory())]
@@ -33,6 +33,15 @@ def test_an_operator_can_close_an_incident_in_every_state_but_on_its_way_out(lad
     for state in ladder.states:
         if not state.startswith("undo."):
             assert ladder.next(state, CLOSE) == "undo.cancelled"
+
+
+@pytest.mark.parametrize("ladder", LADDERS, ids=lambda ladder: ladder.definition.runbook)
+def test_what_somebody_has_already_escalates_from_every_state_but_one_that_an_operator_closes(ladder: Ladder) -> None:
+    for state in ladder.states:
+        if state == End.ESCALATED.undo:
+            assert ladder.next(state, TAKEN) == End.ESCALATED
+        elif state != End.CANCELLED.undo:
+            assert ladder.next(state, TAKEN) == End.ESCALATED.undo
 
 
 @given(st.data())

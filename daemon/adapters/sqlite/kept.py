@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from daemon.domain.incidents import Incident
-from daemon.domain.kept import Approval, CarriedOut, LastLook, OrderedUndo, Question, Recommendation, Running
+from daemon.domain.kept import Approval, CarriedOut, LastLook, OrderedUndo, Question, Recommendation, Running, Taken
 from daemon.domain.values import Json, moment, timestamp
 from daemon.domain.verdicts import Mode
 
@@ -16,8 +16,8 @@ Facts = Mapping[str, Mapping[str, Any]]
 
 _QUESTION, _APPROVAL = ".asked", ".approval"
 _RECOMMENDED, _LAST_LOOK = ".would", ".look"
-_WATCHED, _JOINED, _ORDERED_UNDO = ".watched", ".joined", "ordered undo"
-_KEPT = frozenset({_QUESTION, _APPROVAL, _RECOMMENDED, _LAST_LOOK, _WATCHED, _JOINED, _ORDERED_UNDO})
+_WATCHED, _JOINED, _ORDERED_UNDO, _TAKEN = ".watched", ".joined", "ordered undo", ".taken"
+_KEPT = frozenset({_QUESTION, _APPROVAL, _RECOMMENDED, _LAST_LOOK, _WATCHED, _JOINED, _ORDERED_UNDO, _TAKEN})
 
 
 def facts(incident: Incident) -> Facts:
@@ -38,6 +38,8 @@ def facts(incident: Incident) -> Facts:
         found[_JOINED] = {"count": incident.joined}
     if incident.ordered_undo is not None:
         found[_ORDERED_UNDO] = {"latched": incident.ordered_undo.latched}
+    if incident.taken is not None:
+        found[_TAKEN] = {"why": incident.taken.why, "alert": incident.taken.alert}
     return found
 
 
@@ -95,6 +97,12 @@ def ordered_undo(stored: Facts) -> OrderedUndo | None:
     """How it stood when an operator ordered to put back what it left; None when nobody has."""
     ordered = stored.get(_ORDERED_UNDO)
     return None if ordered is None else OrderedUndo(ordered["latched"])
+
+
+def taken(stored: Facts) -> Taken | None:
+    """Who has it already; None where nobody is known to."""
+    found = stored.get(_TAKEN)
+    return None if found is None else Taken(found["why"], found["alert"])
 
 
 def _approval_json(given: Approval) -> Json:

@@ -84,14 +84,19 @@ def left_changed(case: Case) -> tuple[UndoItem, ...]:
     return tuple(item for item in case.undo if item.status is UndoStatus.LEFT)
 
 
-def not_to_undo(case: Case, quarantined: bool) -> tuple[UndoItem, ...]:
-    """The pending changes that must stay, with the reason: quarantine, or a server still sick after its reboot."""
+def not_to_undo(case: Case, quarantined: bool, taken: str = "") -> tuple[UndoItem, ...]:
+    """The pending changes that must stay, with the reason: quarantine, or a server still sick after its reboot.
+
+    `taken`: who has the problem already, so that nothing is changed under his hands; empty: put back what may be.
+    """
     sick = _sick_after_reboot(case.steps)
     kept = []
     for item in case.pending:
         policy = case.ladder.definition.undo.get(item.setting, UndoPolicy.ALWAYS)
         if quarantined:
             reason = "the server is quarantined, so nothing more is done to it"
+        elif taken:
+            reason = f"somebody has the problem already ({taken})"
         elif sick and policy is UndoPolicy.UNLESS_SICK_AFTER_REBOOT:
             reason = "the server was not found healthy after its reboot, so its databases stay away from it"
         else:

@@ -31,7 +31,8 @@ from daemon.remediation.incidents.ending import (
     undoes,
 )
 from daemon.remediation.incidents.snapshot import Case
-from statemachines.table import CLOSE, FLAPPING, HELD, RECHECK, End
+from statemachines.actions import Effect
+from statemachines.table import CLOSE, FLAPPING, HELD, RECHECK, TAKEN, End, leaves
 
 _KINDS = {
     End.RESOLVED: AuditKind.RESOLVED,
@@ -52,9 +53,10 @@ class Hop:
 class Engine:
     """The decisions. `prefix` is that of the topics of the bus."""
 
-    def __init__(self, timing: Timing, prefix: str) -> None:
+    def __init__(self, timing: Timing, prefix: str, *, undo_first: bool = False) -> None:
         self._timing = timing
         self._prefix = prefix
+        self._undo_first = undo_first  # of what somebody has already
 
     def read(self, case: Case) -> Commit:
         """The commit by which a reading step begins."""
@@ -238,6 +240,27 @@ class Engine:
         dropped = replace(step, status=StepStatus.WITHDRAWN, detail=reason, ended_at=case.now)
         return replace(commit, progress=replace(commit.progress, step=dropped))
 
+    def stands_back(self, case: Case) -> bool:
+        """Whether somebody has the problem already, and what comes next would have an effect, or let others have one.
+
+        What it changed is left as it is, unless the site has it put back first.
+        """
+        action = case.state.action
+        if not case.incident.only_looks or (action.effect is Effect.READ and not action.parks):
+            return False
+        return not (self._undo_first and leaves(case.incident.state))
+
+    def stand_back(self, case: Case, step: Step | None) -> Commit:
+        """The commit by which an incident ends because somebody has the problem. A step that waits for others ends."""
+        taken = case.incident.taken
+        who = "" if taken is None else taken.why
+        found = case.found or "nothing yet, it was not verified"
+        commit = self.move(case, TAKEN, f"somebody has it already ({who}), so nothing is done; found {found}")
+        if step is None:
+            return commit
+        dropped = replace(step, status=StepStatus.WITHDRAWN, detail=f"somebody has it: {who}", ended_at=case.now)
+        return replace(commit, progress=replace(commit.progress, step=dropped))
+
     def refuse(self, case: Case, verdict: Refuse) -> Commit:
         """The commit of a gate's never, with the figures that decided: the ladder goes to its way out."""
         if case.state.action.puts_back:
@@ -261,7 +284,9 @@ class Engine:
 
     def _moved(self, case: Case, outcome: str, detail: str, quarantine: Quarantine | None = None) -> Commit:
         first = Hop(case.incident.state, outcome, case.ladder.next(case.incident.state, outcome))
-        items = not_to_undo(case, quarantine is not None) if first.target in WAYS_OUT else ()
+        taken = case.incident.taken if outcome == TAKEN and not self._undo_first else None
+        leaving = first.target in WAYS_OUT or outcome == TAKEN
+        items = not_to_undo(case, quarantine is not None, taken.why if taken else "") if leaving else ()
         case = replace(case, undo=merged(items, case.undo))
         hops = _onward(case, first)
         target = hops[-1].target
@@ -295,8 +320,9 @@ class Engine:
         quarantined: bool,
     ) -> Commit:
         escalated = end is End.ESCALATED
-        # One that an operator had closed does not take its key again because he has something put back.
-        latched = escalated and not case.incident.frees_key
+        # One that an operator had closed does not take its key again because he has something put back. Nor does one
+        # that only looked: its source tells when it is nobody's again. What is quarantined waits for evidence.
+        latched = escalated and not case.incident.frees_key and (quarantined or not case.incident.taken)
         last = case.steps[-1].detail if case.steps else ""
         incident = replace(
             case.incident,

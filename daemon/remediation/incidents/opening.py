@@ -9,6 +9,7 @@ from daemon.domain.commits import Commit, Progress, Told
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.inventory import Inventory
+from daemon.domain.kept import Taken
 from daemon.domain.ports import Clock
 from daemon.domain.store import RemediationStore
 from daemon.domain.values import Json
@@ -34,6 +35,7 @@ class Opening:
     because: str  #: who opened it and why, in words
     facts: Json  #: for the audit row
     parent: str = ""
+    taken: Taken | None = None  #: who has it already: then it only looks
 
 
 def opened(opening: Opening, now: datetime, prefix: str) -> Commit:
@@ -51,9 +53,11 @@ def opened(opening: Opening, now: datetime, prefix: str) -> Commit:
         opened_at=now,
         due_at=now,
         parent=opening.parent,
+        taken=opening.taken,
     )
     facts = {**opening.facts, "runbook": incident.runbook, "runbook_hash": incident.runbook_hash}
-    audit = (about(AuditKind.INCIDENT_OPENED, incident, now, f"opened by {opening.because}", facts),)
+    looks = f"; it only looks, somebody has it already: {opening.taken.why}" if opening.taken else ""
+    audit = (about(AuditKind.INCIDENT_OPENED, incident, now, f"opened by {opening.because}{looks}", facts),)
     event = {"event": "opened", "to": incident.state, "detail": opening.because}
     if ladder is None:
         return _unhandled(incident, now, prefix, audit)
@@ -86,11 +90,12 @@ def _unhandled(incident: Incident, now: datetime, prefix: str, audit: tuple[Audi
 
 
 def lets_go(incident: Incident) -> bool:
-    """Whether it only puts things back, and nothing will be done about its monitor any more.
+    """Whether nothing will be done about its monitor any more: it only puts things back, or only looks.
 
-    An operator has closed it, or has ordered an undo of one that was closed before.
+    An operator has closed it, or has ordered an undo of one that was closed before; or somebody else has the problem.
     """
-    return incident.status is IncidentStatus.OPEN and (bool(incident.close_by) or incident.frees_key)
+    over = bool(incident.close_by) or incident.frees_key or incident.only_looks
+    return incident.status is IncidentStatus.OPEN and over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from daemon.domain.incidents import Incident, Step, UndoItem, UndoStatus
 from daemon.domain.values import Json
 from daemon.domain.windows import Span
 from daemon.remediation.actions.undo import effect_of
-from statemachines.actions import ACTIONS
+from statemachines.actions import ACTIONS, Effect
 from statemachines.compiler import Ladder
 from statemachines.table import LadderState
 
@@ -63,6 +63,13 @@ class Case:
         """Why the probe failed, as it told the last verification; empty where it did not say."""
         last = self._last_verification
         return "" if last is None else str(last.result.get("reason", ""))
+
+    @property
+    def found(self) -> str:
+        """What the last look found, in words; empty before the first came to an end."""
+        looks = (step for step in reversed(self.steps) if step.effect is Effect.READ and step.outcome)
+        last = next(looks, None)
+        return "" if last is None else f"{last.outcome}: {last.detail}"
 
     @property
     def _last_verification(self) -> Step | None:

@@ -60,7 +60,12 @@ async def poll(session: Session, step: Step) -> None:
 
 
 async def _open_hidden(session: Session, context: Context) -> None:
-    """Other monitors found unhealthy on the server get their own incidents; repeated after a crash, they join."""
+    """Other monitors found unhealthy on the server get their own incidents; repeated after a crash, they join.
+
+    Not where somebody is at work on this one already: they would be healed under his hands.
+    """
+    if session.incident.only_looks:
+        return
     for sick in await others(context):
         if session.guards.ladders.handling(context.server, sick.health_set, sick.monitor):
             await session.family.ensure(sick, context.incident, "")

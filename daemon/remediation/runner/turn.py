@@ -3,6 +3,9 @@
 `reading` looks, `effects` acts, and what both need of the incident is the `session`.
 """
 
+from contextlib import suppress
+
+from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, Step
 from daemon.remediation.actions.contract import Done
 from daemon.remediation.guardrails import recommendations
@@ -38,12 +41,26 @@ class Turn:
             await self._without_server(step)
         elif incident.close_by and only_reads and not leaves(incident.state):
             await session.commit(lambda case: session.engine.close(case, step))
+        elif only_reads and await self._stands_back(step):
+            pass  # it has ended; or it moved on meanwhile, and its next turn decides
         elif step is None:
             await self._begin()
         elif step.effect is Effect.READ:
             await reading.poll(session, step)
         else:
             await effects.settle(session, step)
+
+    async def _stands_back(self, step: Step | None) -> bool:
+        """Whether somebody has the problem already, so that the incident ended before what comes next."""
+        session = self._session
+        if not session.incident.only_looks:
+            return False
+        case = await session.case()
+        if not session.engine.stands_back(case):
+            return False
+        with suppress(Conflict):
+            await session.store.commit(session.engine.stand_back(case, step))
+        return True
 
     async def _begin(self) -> None:
         case = await self._session.case()

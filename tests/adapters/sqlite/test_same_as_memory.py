@@ -18,7 +18,7 @@ from daemon.domain.audit import chain_hash
 from daemon.domain.commits import Channel, Commit, Routing
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, StepStatus, UndoStatus
-from daemon.domain.kept import Approval, CarriedOut, LastLook, OrderedUndo, Question, Recommendation, Running
+from daemon.domain.kept import Approval, CarriedOut, LastLook, OrderedUndo, Question, Recommendation, Running, Taken
 from daemon.domain.store import Store
 from daemon.domain.verdicts import Mode
 from daemon.domain.windows import Span, WindowKind
@@ -89,6 +89,7 @@ incidents = st.builds(
     watched=st.sampled_from([None, {}, {"healthy": 1}]),
     joined=st.integers(0, 2),
     ordered_undo=sometimes(st.builds(OrderedUndo, st.booleans())),
+    taken=sometimes(st.builds(Taken, names, names)),
 )
 steps = st.builds(
     samples.step,
