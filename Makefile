@@ -57,6 +57,7 @@ system-python:
 # clock that a test can set.
 system-test:
 	@missing=; command -v mosquitto /usr/sbin/mosquitto >/dev/null || missing="$$missing mosquitto"; \
+	command -v mosquitto_pub >/dev/null || missing="$$missing mosquitto-clients"; \
 	{ [ -x /lib/systemd/systemd-journald ] && command -v journalctl systemd-analyze >/dev/null; } || missing="$$missing systemd"; \
 	ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$$missing libfaketime"; \
 	[ -z "$$missing" ] || $(MAKE) --no-print-directory debian PACKAGES="$$missing"

@@ -111,7 +111,7 @@ def ingests(store: SqliteStore, size: int, *, duplicates: bool = False) -> Work:
         monitor="PopDeepTestMonitor",
         raised_at=NOW,
         closed=False,
-        summary="POP.Protocol Health Set unhealthy (PopDeepTestMonitor/POP.Protocol)",
+        summary="POP.Protocol Health Set unhealthy (PopDeepTestMonitor/MSExchangePop3BE)",
     )
     sample = Received(
         topic="alerts/scom/mbx1", payload=b"x" * 2000, size=2000, dedup_key="", received_at=NOW, alert=alert

@@ -47,7 +47,7 @@ def received(number: int) -> Received:
         monitor="PopDeepTestMonitor",
         raised_at=NOW,
         closed=False,
-        summary="POP.Protocol Health Set unhealthy (PopDeepTestMonitor/POP.Protocol)",
+        summary="POP.Protocol Health Set unhealthy (PopDeepTestMonitor/MSExchangePop3BE)",
     )
     return Received(topic="alerts", payload=b"x" * 500, size=500, dedup_key=str(number), received_at=NOW, alert=alert)
 

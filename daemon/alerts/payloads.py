@@ -285,7 +285,7 @@ def _scom_server(record: _ScomAlert) -> str:
 def _subject(record: _ScomAlert) -> _Subject:
     """What Name says, and Description where Name is silent.
 
-    Some versions of the management pack leave the placeholder {2} in Name; such an alert is one of theirs even when
+    The management pack of Exchange 2013 leaves the placeholder {2} in Name; such an alert is one of its own even when
     its description names nothing (then: no health set, no monitor, and it is for a human).
     """
     texts = {"Name": record.name or "", "Description": record.description or ""}

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from daemon.alerts.payloads import native_schema
+from daemon.alerts.publisher import script
 from daemon.app.publishing import publish_alert
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
 
@@ -42,3 +43,9 @@ def send(
 def schema() -> None:
     """Print the JSON Schema of the native form."""
     out.print_json(json.dumps(native_schema()))
+
+
+@app.command()
+def publisher() -> None:
+    """Print the PowerShell script that publishes SCOM's alerts, to be saved on a management server."""
+    typer.get_binary_stream("stdout").write(script())

@@ -178,7 +178,7 @@ def _scom(case: Broken, number: int) -> bytes:
     """An alert as SCOM's connector publishes it."""
     return json.dumps({
         "Id": f"0e000000-0000-4000-8000-{number:012}",
-        "Name": f"POP.Protocol Health Set unhealthy ({case.monitor}/POP) - The POP protocol is not working",
+        "Name": f"POP.Protocol Health Set unhealthy ({case.monitor}/MSExchangePop3BE) - The POP protocol does not work",
         "ResolutionState": 0,
         "PrincipalName": f"{case.server.upper()}.contoso.lab",
         "Severity": "Error",

@@ -205,13 +205,6 @@ FACTS: tuple[Fact, ...] = (
         unconfirmed.stdin,
         "no script can run",
     ),
-    Fact(
-        "SCOM's alert name can be the raw text {2}",
-        "Microsoft, Exchange Server management pack guide",
-        unconfirmed.scom,
-        "harmless: the description decides then",
-        needed=False,
-    ),
 )
 
 #: What only Mailbox servers can show.

@@ -312,8 +312,3 @@ def log_columns(seen: Examination) -> Judged:
 def stdin(seen: Examination) -> Judged:
     """A script that came on stdin has answered."""
     return (Holds.YES, "a script answered") if seen.state.ran else (Holds.OPEN, seen.state.why)
-
-
-def scom(_: Examination) -> Judged:
-    """Nothing on a server can tell."""
-    return Holds.OPEN, "SCOM's, not this server's: see `exmedic incidents` after its next alert"
