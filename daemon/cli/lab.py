@@ -14,6 +14,7 @@ from daemon.lab.broker import EmbeddedBroker
 from daemon.lab.clock import LabClock
 from daemon.lab.faults import FAULTS
 from daemon.lab.lab import Lab
+from daemon.lab.pwsh.finding import ready_shell
 from daemon.lab.socket import lab_command
 
 Directory = Annotated[
@@ -30,6 +31,9 @@ def lab(
     context: typer.Context,
     directory: Directory = DEFAULT_DIRECTORY,
     speed: Annotated[float, typer.Option(min=1, max=1000, help="How many times faster its clock runs.")] = 1.0,
+    pwsh: Annotated[
+        bool, typer.Option("--pwsh", help="Run the shipped scripts by a real PowerShell 7, over a played Windows.")
+    ] = False,
 ) -> None:
     """Run the lab until Ctrl-C: servers, a broker, and an exmedic.toml for a daemon that heals them.
 
@@ -42,7 +46,8 @@ def lab(
     stop = threading.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda *_: stop.set())
-    with EmbeddedBroker() as broker, Lab(directory, LabClock.starting_now(speed)) as running:
+    shell = ready_shell(directory) if pwsh else None
+    with EmbeddedBroker() as broker, Lab(directory, LabClock.starting_now(speed), shell=shell) as running:
         config = running.write_site(directory, broker.port)
         out.print(f"lab with {len(running.endpoints)} servers, {speed:g} times as fast; broker on port {broker.port}")
         out.print(f"configuration for a daemon: {config}")

@@ -11,6 +11,7 @@ from daemon.lab import soap
 from daemon.lab.faults import Fault
 from daemon.lab.model import Simulation
 from daemon.lab.organisation import Machine
+from daemon.lab.pwsh.playing import Powershell
 from daemon.lab.security import Account, CannotDecrypt, ConnectionSecurity
 from daemon.lab.wsman import ConnectionCut, WsmanService
 
@@ -22,9 +23,18 @@ _IDLE_CONNECTION = 120.0  #: real seconds until an unused connection is closed, 
 class Endpoint:
     """The WinRM endpoint of one server. Refuses connections while the server is down, on the same port throughout."""
 
-    def __init__(self, simulation: Simulation, machine: Machine, account: Account, host: str, port: int) -> None:
+    def __init__(
+        self,
+        simulation: Simulation,
+        machine: Machine,
+        account: Account,
+        host: str,
+        port: int,
+        *,
+        powershell: Powershell | None = None,
+    ) -> None:
         self.machine = machine
-        self.service = WsmanService(simulation, machine, account)
+        self.service = WsmanService(simulation, machine, account, powershell)
         self.account = account
         self._timeline = simulation.timeline
         self._lock = threading.Lock()

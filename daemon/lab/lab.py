@@ -10,12 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from daemon.domain.errors import OperatorError
 from daemon.lab.clock import LabClock
 from daemon.lab.commands import obey
 from daemon.lab.endpoint import Endpoint
 from daemon.lab.faults import FAULTS, Fault
 from daemon.lab.model import Simulation
 from daemon.lab.organisation import Machine
+from daemon.lab.pwsh.playing import Powershell
+from daemon.lab.pwsh.shell import Shell
 from daemon.lab.record import Record, RecordedEffect
 from daemon.lab.security import Account, publish
 from daemon.lab.site import SitePlan, write_site
@@ -31,17 +34,29 @@ class Lab:
         directory: where `effects.jsonl` and the control socket `lab.sock` go.
         clock: lab time; None: from now on, at the speed of real time.
         host: where the endpoints listen, on free ports.
+        shell: a real PowerShell that runs the shipped scripts in the endpoints; None: their twins in Python answer.
+
+    Raises:
+        OperatorError: a real PowerShell, and a clock that does not run as fast as this machine's.
     """
 
-    def __init__(self, directory: Path, clock: LabClock | None = None, *, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, directory: Path, clock: LabClock | None = None, *, host: str = "127.0.0.1", shell: Shell | None = None
+    ) -> None:
         self.directory = directory
         self.clock = clock or LabClock.starting_now(1.0)
+        if shell is not None and self.clock.speed != 1:
+            raise OperatorError(
+                "A real PowerShell has this machine's clock, so the lab's cannot run faster: --speed 1."
+            )
         self.account = Account()
         self.stopped = threading.Event()  #: set when somebody asked over the control socket to stop
         directory.mkdir(parents=True, exist_ok=True)
         self.simulation = Simulation(partial(Record, directory / "effects.jsonl"), self.clock)
         self._endpoints = {
-            machine.name: Endpoint(self.simulation, machine, self.account, host, 0)
+            machine.name: Endpoint(
+                self.simulation, machine, self.account, host, 0, powershell=self._powershell(shell, machine)
+            )
             for machine in self.simulation.organisation.machines.values()
         }
         self._control = ControlSocket(directory, lambda command: obey(self, command))
@@ -154,6 +169,12 @@ class Lab:
     def request_stop(self) -> None:
         """Ask whoever runs the lab, and waits for `stopped`, to stop it."""
         self.stopped.set()
+
+    def _powershell(self, shell: Shell | None, machine: Machine) -> Powershell | None:
+        if shell is None:
+            return None
+        machine.skew = timedelta()  # it has this machine's clock
+        return Powershell(shell, self.directory / "calls", self.account)
 
     def _standing(self, machine: Machine) -> dict[str, object]:
         active = self.simulation.organisation.active_on(machine)

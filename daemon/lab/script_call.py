@@ -1,6 +1,6 @@
 """A shipped script about to run on a lab server: where, with what arguments, and with which rights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -84,6 +84,16 @@ class ScriptCall:
         now = self.simulation.timeline.now() + self.executor.skew
         if now >= limit:
             raise Refusal("expired", f"It is {now.isoformat()} on {self.executor.name}, after {limit.isoformat()}.")
+
+
+def run_through(handler: Coroutine[Any, Any, Result]) -> Result:
+    """Run a handler whose process waits by blocking this thread, so that it ends without ever being suspended."""
+    try:
+        handler.send(None)
+    except StopIteration as ended:
+        result: Result = ended.value
+        return result
+    raise RuntimeError("a handler was suspended, although its process blocks")
 
 
 def shown(machine: Machine, moment: datetime | None) -> str | None:

@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ from daemon.lab.handlers import CHANGING, carry_out
 from daemon.lab.model import Simulation
 from daemon.lab.organisation import Machine
 from daemon.lab.process import Process, ProcessKilled
-from daemon.lab.script_call import Lost, Refusal, Result, ScriptCall
+from daemon.lab.pwsh.playing import Powershell
+from daemon.lab.script_call import Lost, Refusal, ScriptCall, run_through
 from daemon.lab.security import Account
 
 #: PowerShell writes progress records to stderr as CLIXML even when all is well: clients must ignore them.
@@ -57,7 +58,7 @@ class _Request:
 
 
 class ScriptHost:
-    """Runs processes on one server. `siblings` gives all processes on it."""
+    """Runs processes on one server. `siblings` gives all processes on it; `powershell` answers instead of the twins."""
 
     def __init__(
         self,
@@ -65,11 +66,13 @@ class ScriptHost:
         machine: Machine,
         account: Account,
         siblings: Callable[[], list[Process]],
+        powershell: Powershell | None = None,
     ) -> None:
         self._simulation = simulation
         self._machine = machine
         self._account = account
         self._siblings = siblings
+        self._powershell = powershell
 
     def start(self, process: Process) -> threading.Thread:
         """Run a process whose stdin is complete, in a thread of its own."""
@@ -97,11 +100,15 @@ class ScriptHost:
         if request.name not in CHANGING:
             self._simulation.record.read(self._machine.name, request.name)
         self._apply_faults(process, request)
+        if self._powershell is not None:
+            ended = self._powershell.run(request.name, self._call(process, request))
+            process.end(ended.exit_code, self._garbled(ended.stdout, request), ended.stderr)
+            return
         result: dict[str, Any] | None = None
         error: dict[str, str] | None = None
         with self._simulation.timeline.up_to_date():
             try:
-                result = _run_through(carry_out(request.name, self._call(process, request)))
+                result = run_through(carry_out(request.name, self._call(process, request)))
             except Refusal as refusal:
                 if refusal.kind == "logon":
                     self._simulation.record.refused(self._machine.name)
@@ -121,9 +128,11 @@ class ScriptHost:
             "error": error,
         }
         line = json.dumps(envelope).encode() + b"\r\n"
-        if self._struck(Fault.GARBAGE_ANSWER, request):
-            line = b'{"exmedic": 1, "script": \xff\xfe this is no JSON\r\n'
-        process.end(0, line, _PROGRESS)
+        process.end(0, self._garbled(line, request), _PROGRESS)
+
+    def _garbled(self, line: bytes, request: _Request) -> bytes:
+        struck = self._struck(Fault.GARBAGE_ANSWER, request)
+        return b'{"exmedic": 1, "script": \xff\xfe this is no JSON\r\n' if struck else line
 
     def _call(self, process: Process, request: _Request) -> ScriptCall:
         return ScriptCall(
@@ -157,16 +166,6 @@ class ScriptHost:
         about = self._simulation.organisation.find(request.args.get("server", ""))
         about = None if about is self._machine else about
         return self._simulation.strike(fault, self._machine, about, script=request.name)
-
-
-def _run_through(handler: Coroutine[Any, Any, Result]) -> Result:
-    """Run a handler whose process waits by blocking this thread, so that it ends without ever being suspended."""
-    try:
-        handler.send(None)
-    except StopIteration as ended:
-        result: Result = ended.value
-        return result
-    raise RuntimeError("a handler was suspended, although its process blocks")
 
 
 def _request(process: Process) -> _Request:

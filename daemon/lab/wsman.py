@@ -11,6 +11,7 @@ from daemon.lab.faults import Fault
 from daemon.lab.model import Simulation
 from daemon.lab.organisation import Machine
 from daemon.lab.process import Process
+from daemon.lab.pwsh.playing import Powershell
 from daemon.lab.script_host import ScriptHost
 from daemon.lab.security import Account
 
@@ -38,11 +39,13 @@ class _Shell:
 class WsmanService:
     """Answers WS-Management requests for one server. Thread-safe."""
 
-    def __init__(self, simulation: Simulation, machine: Machine, account: Account) -> None:
+    def __init__(
+        self, simulation: Simulation, machine: Machine, account: Account, powershell: Powershell | None = None
+    ) -> None:
         self._simulation = simulation
         self._timeline = simulation.timeline
         self._machine = machine
-        self._host = ScriptHost(simulation, machine, account, self._processes)
+        self._host = ScriptHost(simulation, machine, account, self._processes, powershell)
         self._shells: dict[str, _Shell] = {}
         self._threads: set[threading.Thread] = set()
 

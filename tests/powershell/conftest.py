@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from daemon.lab.pwsh.finding import find_pwsh
 from daemon.lab.pwsh.shell import Shell, compiled
-from tests.powershell.plugin import ROOT, find_pwsh
+from tests.powershell.plugin import ROOT
 
 
 @pytest.fixture(scope="session")

@@ -5,28 +5,18 @@ it was cut off, and runs again only what has changed.
 """
 
 import hashlib
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 from daemon.exchange import launch
+from daemon.lab.pwsh.finding import find_pwsh
 from daemon.lab.pwsh.shell import digest
 from tests.powershell.case import Case
 
 ROOT = Path(__file__).parent.parent.parent
 LEDGER = ROOT / ".powershell" / "passed"
 _COUNTS = "powershell_left_out"
-
-
-def find_pwsh() -> Path | None:
-    """The PowerShell that EXMEDIC_PWSH names, or the one on PATH; None without either."""
-    named = os.environ.get("EXMEDIC_PWSH")
-    if named:
-        return Path(named)
-    found = shutil.which("pwsh")
-    return None if found is None else Path(found)
 
 
 def key(case: Case) -> str:

@@ -12,8 +12,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -40,6 +43,7 @@ _CLUSTER = "Get-ClusterNode"
 
 #: A call that takes longer has hung: the process is killed.
 _HANG = 120.0
+_LOOK = 0.1  #: seconds from one look at a call that runs to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,19 @@ def _surroundings(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def tell(world: World, folder: Path) -> None:
+    """Write the world of a call down, or anew while it runs: whoever reads sees the whole of the old or of the new."""
+    fresh = folder / "world.json.new"
+    fresh.write_text(json.dumps(world), "utf-8")
+    fresh.replace(folder / "world.json")
+
+
+def journal(folder: Path) -> tuple[Mapping[str, str | None], ...]:
+    """What a call has done until now: the lines that are written to their end."""
+    text = (folder / "journal").read_text("utf-8")
+    return tuple(json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines())
+
+
 @dataclass(frozen=True, slots=True)
 class Shell:
     """A real PowerShell with the stubs: `pwsh` the program, `stubs` the assembly that `compiled` gave."""
@@ -137,8 +154,18 @@ class Shell:
     pwsh: Path
     stubs: Path
 
-    def run(self, call: launch.Launch, world: World, folder: Path) -> Ended:
-        """How a call ended in that world. `folder` is empty and for this call alone; the script's files are in it."""
+    def run(
+        self,
+        call: launch.Launch,
+        world: World,
+        folder: Path,
+        goes_on: Callable[[], bool] = lambda: True,
+        limit: float = _HANG,
+    ) -> Ended:
+        """How a call ended in that world. `folder` is empty and for this call alone; the script's files are in it.
+
+        `goes_on` is asked all the time while it runs; False kills it, and so does the `limit` in seconds.
+        """
         command = self._lay_out(world, folder)
         *options, last = _without_policy(call.arguments)
         arguments = [*options, command + ";" + last.removeprefix('"').removesuffix('"')]
@@ -151,24 +178,29 @@ class Shell:
             env=_surroundings(folder, _seen(world, folder)),
             start_new_session=True,
         )
-        try:
-            stdout, stderr = process.communicate(call.stdin, timeout=_HANG)
-        except subprocess.TimeoutExpired:
-            _kill(process)
-            stdout, stderr = process.communicate()
-        finally:
-            _kill(process)
-        lines = (folder / "journal").read_text("utf-8").splitlines()
-        return Ended(process.returncode, stdout, stderr, tuple(json.loads(line) for line in lines))
+        end = time.monotonic() + limit
+        with ThreadPoolExecutor(1) as aside:
+            try:
+                talk = aside.submit(process.communicate, call.stdin)
+                while not wait((talk,), _LOOK).done:
+                    if not goes_on() or time.monotonic() > end:
+                        _kill(process)
+            finally:
+                _kill(process)
+            stdout, stderr = talk.result()
+        return Ended(process.returncode, stdout, stderr, journal(folder))
 
     def _lay_out(self, world: World, folder: Path) -> str:
         """The folder as that server's disk; returns what stands in front of the call."""
-        (folder / "world.json").write_text(json.dumps(world), "utf-8")
+        tell(world, folder)
         (folder / "journal").touch()
         for name, text in world.get("files", {}).items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8", newline="")
+            if name in world.get("files_begun", {}):
+                begun = datetime.fromisoformat(world["files_begun"][name]).timestamp()
+                os.utime(path, (begun, begun))  # .NET takes the older of a file's times for that of its creation
         if not world.get("disk_is_read_only"):
             (folder / "ProgramData").mkdir(exist_ok=True)
         else:

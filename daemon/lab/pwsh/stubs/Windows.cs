@@ -135,7 +135,7 @@ namespace System.ServiceProcess
 
         public ServiceController[] ServicesDependedOn => Found("query").DependsOn.Select(one => new ServiceController(one)).ToArray();
 
-        public void Refresh() { seen = null; }
+        public void Refresh() { World.Look(); seen = null; }
         public void Close() { seen = null; }
         public void Dispose() { seen = null; }
 
@@ -192,6 +192,7 @@ namespace System.ServiceProcess
         void Change(Entry found, JsonNode on, string pending, string end)
         {
             found.Status = pending;
+            if (World.Lives) return;
             found.Becomes = World.Text(on, "ends") ?? end;
             found.Takes = World.Flag(on, "hangs") ? -1 : World.Number(on, 0, "takes");
             if (found.Takes == 0) Arrive(found);
@@ -204,9 +205,21 @@ namespace System.ServiceProcess
             if (found.Status == "Stopped") found.Pid = 0;
         }
 
+        // In a world that lives the status is another's doing.
+        void Await(ServiceControllerStatus wanted, TimeSpan limit)
+        {
+            for (var end = DateTime.UtcNow + limit; ; System.Threading.Thread.Sleep(100))
+            {
+                Refresh();
+                if (Status == wanted) return;
+                if (DateTime.UtcNow >= end) throw new TimeoutException("Time out has expired and the operation has not been completed.");
+            }
+        }
+
         // Time that would pass is told, and passes by itself.
         public void WaitForStatus(ServiceControllerStatus wanted, TimeSpan limit)
         {
+            if (World.Lives) { Await(wanted, limit); return; }
             var found = Found("query");
             seen = null;
             if (found.Status == wanted.ToString()) return;

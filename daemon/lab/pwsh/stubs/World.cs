@@ -19,6 +19,12 @@ namespace Exmedic.Lab
         public static JsonObject Root => root ??= JsonNode.Parse(
             File.ReadAllText(Environment.GetEnvironmentVariable("EXMEDIC_STUBS_WORLD"))).AsObject();
 
+        // Whether somebody writes the document anew while the script runs, so that time passes in it as it does here.
+        public static bool Lives => Flag(Root, "lives");
+
+        // What is read from now on is as it is now.
+        public static void Look() { if (Lives) root = null; }
+
         public static string Here => (string)Root["host"];
 
         // The Windows side of a server, by full or short name; null for one that is not there.

@@ -1,0 +1,148 @@
+"""The world of one call, made from the lab's model: the same organisation, and what is broken in it now.
+
+It is made anew for each call, from what is there and what is broken and never from what the lab's own handlers answer.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from daemon.lab.faults import Fault
+from daemon.lab.model import Simulation
+from daemon.lab.organisation import CLIENT_ACCESS, FRONT_END, MAILBOX, TOPOLOGY, Database, Machine
+from daemon.lab.own_logs import log_writer
+from daemon.lab.pop_log import FOLDER
+from daemon.lab.process import Process
+from daemon.lab.pwsh import world
+from daemon.lab.pwsh.lab_exchange import refuse_what_is_down, show_exchange, show_probes
+from daemon.lab.pwsh.lab_windows import show_windows
+from daemon.lab.script_call import ScriptCall, netbios
+from daemon.lab.security import Account
+
+Json = dict[str, Any]
+
+MARKS = "ProgramData/exmedic"  #: where a script leaves its mark, below the folder that it runs in
+_CANNOT_CONNECT = -2144108526  # 0x80338012: nothing listens there
+_READS = (
+    "Get-ExchangeServer",
+    "Get-MailboxServer",
+    "Get-MailboxDatabase",
+    "Get-MailboxDatabaseCopyStatus",
+    "Get-DatabaseAvailabilityGroup",
+    "Test-ReplicationHealth",
+    "Get-ServerHealth",
+    "Invoke-MonitoringProbe",
+    "Get-ServerComponentState",
+    "Get-PopSettings",
+    "Get-ExchangeCertificate",
+)
+_NULL = {"error": {"message": "You cannot call a method on a null-valued expression."}}
+
+
+def world_of_call(script: str, call: ScriptCall, account: Account, since: datetime) -> Json:
+    """The world of a call that reached its server at `since`. Call with the model's lock held."""
+    simulation, executor = call.simulation, call.executor
+    about = simulation.organisation.find(call.args.get("server", ""))
+    made = _organisation(simulation, executor, account)
+    for machine in simulation.organisation.machines.values():
+        show_windows(made["hosts"][machine.name], simulation, machine)
+    show_exchange(made["exchange"], simulation)
+    if about is not None:
+        show_probes(made["exchange"], about, since, simulation.timeline.now())
+        refuse_what_is_down(made["exchange"], about)
+    upn = f"{account.name}@contoso.lab"
+    made["session"] = {
+        "accepts": dict.fromkeys((account.username, upn), account.password),
+        "delegated": call.process.delegated,
+        "code": 0 if executor.runs(TOPOLOGY) else _CANNOT_CONNECT,
+    }
+    made["hosts"][executor.name]["processes"] = list(_processes(call))
+    marks = [step for name, step in simulation.marks if name == executor.name]
+    made["files"] = {f"{MARKS}/{step}.begun": "" for step in marks}
+    if script == "protocol_log" and FRONT_END in executor.services:
+        _logs(made, simulation, executor)
+    made["lives"] = True
+    _break(made, script, call, about)
+    return made
+
+
+def _organisation(simulation: Simulation, executor: Machine, account: Account) -> Json:
+    """It is healthy; what Exchange says of roles may not be what is installed."""
+
+    def site(*, shown: bool) -> world.Site:
+        return world.Site(
+            servers=[_server(each, shown=shown) for each in simulation.organisation.machines.values()],
+            databases=[_database(each) for each in simulation.organisation.databases.values()],
+            password=account.password,
+            username=account.username,
+        )
+
+    made = world.world_of(site(shown=False), host=executor.name)
+    made["exchange"] = world.world_of(site(shown=True), host=executor.name)["exchange"]
+    return made
+
+
+def _server(machine: Machine, *, shown: bool) -> world.Server:
+    roles = machine.shown_roles if shown else machine.roles
+    return world.Server(
+        name=machine.name,
+        site=machine.site,
+        mailbox=MAILBOX in roles,
+        client_access=CLIENT_ACCESS in roles,
+        dag=machine.dag,
+    )
+
+
+def _database(database: Database) -> world.Database:
+    return world.Database(name=database.name, servers=[netbios(name) for name in database.copies])
+
+
+def _processes(call: ScriptCall) -> list[Json]:
+    """The PowerShells that run on the executing server, this call's own among them."""
+    own = {"$pid": True}
+    return [
+        {
+            "ProcessId": own if process is call.process else 40000 + number,
+            "Name": "powershell.exe",
+            "CommandLine": process.command_line,
+            "CreationDate": {"$date": call.simulation.timeline.now().isoformat()},
+        }
+        for number, process in enumerate(_running(call))
+    ]
+
+
+def _running(call: ScriptCall) -> list[Process]:
+    return [process for process in call.siblings() if process.running or process is call.process]
+
+
+def _logs(made: Json, simulation: Simulation, machine: Machine) -> None:
+    """The protocol log as files, each created when its own head says so."""
+    now = simulation.timeline.now()
+    begun = [since for since, _ in machine.pop_log.spans]
+    texts = machine.pop_log.files(now, min(begun, default=now), now, log_writer(simulation, machine))
+    made["files_begun"] = {}
+    for number, text in enumerate(texts, start=1):
+        head = next(line for line in text.splitlines() if line.startswith("#Date: "))
+        name = f"{FOLDER}/POP{now:%Y%m%d}-{number}.log"
+        made["files"][name] = text
+        made["files_begun"][name] = head.removeprefix("#Date: ")
+    made["files"].setdefault(f"{FOLDER}/.keep", "")  # the folder is there before the first log
+
+
+def _break(made: Json, script: str, call: ScriptCall, about: Machine | None) -> None:
+    """What befalls the script itself: rows that do not come, and errors of its own."""
+
+    def struck(fault: Fault) -> bool:
+        return call.simulation.strike(fault, call.executor, about, script=script) is not None
+
+    host, faults = made["hosts"][call.executor.name], made["exchange"]["faults"]
+    if struck(Fault.EMPTY_ANSWER):
+        faults |= {command: [{"rows": []}] for command in _READS}
+        host["faults"]["Get-CimInstance:Win32_Service"] = [{"rows": []}]
+    if struck(Fault.SCRIPT_BROKEN):
+        faults |= {command: [_NULL] for command in _READS}
+        host["faults"]["Get-CimInstance"] = [_NULL]
+    if struck(Fault.SCRIPT_DIES):
+        faults |= {command: [{**_NULL, "when": "after"}] for command in ("Set-MailboxServer", "Set-PopSettings")}
+        host["faults"]["Get-CimInstance:Win32_Process"] = [_NULL]
+        if about is not None:
+            made["hosts"][about.name]["shutdown"] = _NULL
