@@ -200,3 +200,17 @@ def test_modules_and_functions_stay_small_and_names_stay_plain() -> None:
 
 #: The composition root is one list of parts; cut up, it would have to be read in pieces.
 LONGEST = {"assemble": 80}
+
+
+#: Of daemon/exchange, what says by which way Exchange is asked; the rooms that decide know the answers only.
+WAY = {"catalogue", "envelope", "launch", "logons", "sessions"}
+
+
+@pytest.mark.parametrize("room", ["daemon/domain", "daemon/alerts", "daemon/remediation", "statemachines"])
+def test_a_room_that_decides_does_not_know_by_which_way_exchange_is_asked(room: str) -> None:
+    modules = [path for path in MODULES if path.is_relative_to(ROOT / room)]
+    assert modules
+    known = {name for path in modules for name in imported(path)}
+    assert not known & {f"daemon.exchange.{part}" for part in WAY}
+    words = re.compile(r"PSSession|ConnectionUri|Microsoft\.Exchange/|powershell\.exe", re.IGNORECASE)
+    assert [path.name for path in modules if words.search(path.read_text("utf-8"))] == []

@@ -13,11 +13,9 @@ from dataclasses import dataclass, replace
 from daemon.config.inventory_edit import Value
 from daemon.domain.inventory import Role, Server
 from daemon.exchange.answers import ExchangeServer, same_server
+from daemon.exchange.editions import known
 from daemon.exchange.listing import ListedServer, Organisation
 from daemon.remediation.actions.preconditions.server import roles_of
-
-#: Exchange 2013, 2016, and 2019 with the Subscription Edition (Microsoft, Exchange Server build numbers).
-_KNOWN = re.compile(r"(?:Version )?15\.[0-2]\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +151,7 @@ def _unfit(listed: ListedServer, answer: Organisation) -> str:
         return "an Edge Transport server: it has no site, no DAG and no monitor that exmedic handles"
     if "." not in listed.fqdn:
         return f"Exchange has no full name for it ({listed.fqdn or 'none'})"
-    if not _KNOWN.match(listed.version):
+    if not known(listed.version):
         return f"its version is {listed.version or 'not told'}, and exmedic knows 15.0 to 15.2, Exchange 2013 and later"
     if not (listed.mailbox_role or listed.client_access_role):
         return f"it is neither a Mailbox nor a Client Access server (roles: {listed.roles or 'none'})"

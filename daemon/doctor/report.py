@@ -174,10 +174,17 @@ FACTS: tuple[Fact, ...] = (
         needed=False,
     ),
     Fact(
-        "the version can be read from AdminDisplayVersion",
+        "the version in AdminDisplayVersion tells the edition",
         _REFERENCE("Get-ExchangeServer"),
         unconfirmed.version,
         "list both roles in the inventory for a Mailbox server of Exchange 2016 or later",
+    ),
+    Fact(
+        "Microsoft supports this edition",
+        "Microsoft, Exchange Server build numbers and lifecycle pages",
+        unconfirmed.supported,
+        "exmedic goes on working; what Microsoft mends in its faults comes for the Subscription Edition only",
+        needed=False,
     ),
     Fact(
         "RecoveryActionResults can be read",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from daemon.doctor.examination import Examination
 from daemon.doctor.needs import Holds
 from daemon.domain.inventory import Inventory, Role
+from daemon.exchange.editions import SUPPORT_ENDED, edition
 from daemon.remediation.actions.backends import TELLING, names
 from daemon.remediation.actions.preconditions.dependencies import standing
 from daemon.remediation.actions.preconditions.facts import Dependency
@@ -196,11 +197,20 @@ def replication_words(seen: Examination) -> Judged:
 
 
 def version(seen: Examination) -> Judged:
-    """AdminDisplayVersion begins with the version number."""
+    """AdminDisplayVersion tells the edition."""
     exchange = seen.exchange.answer
     version = exchange.version if exchange else ""
-    wrong = [] if re.match(r"(?:Version )?\d+\.\d+", version) else [version or "empty"]
-    return _judged(exchange, seen.exchange.why, wrong, version)
+    found = edition(version)
+    return _judged(exchange, seen.exchange.why, [] if found else [version or "empty"], f"{found}, {version}")
+
+
+def supported(seen: Examination) -> Judged:
+    """Microsoft still supports this edition."""
+    exchange = seen.exchange.answer
+    found = edition(exchange.version) if exchange else None
+    ended = found and SUPPORT_ENDED.get(found)
+    wrong = [f"{found}: support ended {ended}"] if ended else []
+    return _judged(found, seen.exchange.why or "no edition can be told", wrong, str(found))
 
 
 def short_names(seen: Examination) -> Judged:

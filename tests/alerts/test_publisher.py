@@ -26,8 +26,8 @@ from daemon.alerts.payloads import parse_scom
 from daemon.alerts.publisher import NAME, script
 from daemon.cli import app
 from daemon.config.settings import BusSettings, BusTls, Secret
+from daemon.lab.pwsh.finding import find_pwsh
 from daemon.runtime.tasks import cancel
-from tests.powershell.plugin import find_pwsh
 from tests.realparts.certificates import Certificates, make_certificates
 from tests.realparts.mosquitto import Mosquitto
 from tests.realparts.waiting import HANG, eventually

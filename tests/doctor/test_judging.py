@@ -79,7 +79,11 @@ def test_the_table_of_cmdlets_is_what_the_reading_scripts_send() -> None:
         ("mbx1", "a monitor's AlertValue is one of the known words", lambda s: rows_with(s, alert_value="Sain")),
         ("mbx1", "the monitors are called as in the runbooks", lambda s: rows_with(s, name="PopTestDeepMonitor")),
         ("mbx1", "the components are called as the gates know them", lambda s: answering(s, "exchange", components=())),
-        ("mbx1", "the version can be read from AdminDisplayVersion", lambda s: answering(s, "exchange", version="?")),
+        (
+            "mbx1",
+            "the version in AdminDisplayVersion tells the edition",
+            lambda s: answering(s, "exchange", version="?"),
+        ),
         ("mbx1", "DAG as in the inventory", lambda s: answering(s, "dag", dag="DAG7")),
         ("cas1", "LogFileLocation is a local folder", lambda s: answering(s, "settings", log_location=r"\\x\y")),
         ("cas1", "the protocol log has the columns that are needed", lambda s: answering(s, "log", columns=("user",))),
@@ -307,6 +311,23 @@ def test_a_powershell_below_3_is_told_with_its_version(
     assert (found.holds, found.missing) == (holds, unfit)
     assert said in found.seen
     assert bool(found.advice) is (holds is not Holds.YES and unfit)
+
+
+@pytest.mark.parametrize(
+    ("version", "holds", "says"),
+    [
+        ("Version 15.2 (Build 2562.17)", Holds.YES, "Exchange Server Subscription Edition"),
+        ("Version 15.2 (Build 1748.10)", Holds.NO, "Exchange Server 2019: support ended on 31 October 2026"),
+        ("Version 15.1 (Build 2507.6)", Holds.NO, "Exchange Server 2016: support ended on 31 October 2026"),
+        ("Version 15.2", Holds.OPEN, ""),
+    ],
+)
+def test_an_edition_without_support_is_told_and_makes_no_server_unfit(
+    examinations: Examined, version: str, holds: Holds, says: str
+) -> None:
+    found = judged(answering(examinations["mbx1"], "exchange", version=version))["Microsoft supports this edition"]
+    assert (found.holds, found.missing) == (holds, False)
+    assert says in found.seen
 
 
 def test_the_version_is_read_from_the_answer(examinations: Examined) -> None:

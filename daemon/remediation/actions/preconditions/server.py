@@ -1,11 +1,11 @@
 """What a server says of itself: its roles, its components, the service to be restarted."""
 
-import re
 from datetime import timedelta
 
 from daemon.domain.inventory import Role
 from daemon.domain.verdicts import Allow, CannotTell, Hold, Refuse, Verdict
 from daemon.exchange.answers import Component, ComponentRequest, ExchangeServer, same_server
+from daemon.exchange.editions import has_every_role
 from daemon.remediation.actions.preconditions.facts import Facts
 
 POP_FRONT_END = "msexchangepop3"  #: the service that stops by design while the component PopProxy is Inactive
@@ -134,10 +134,8 @@ def _not_active(requests: tuple[ComponentRequest, ...]) -> list[ComponentRequest
 
 
 def _with_contained(roles: frozenset[Role], version: str) -> frozenset[Role]:
-    """From Exchange 2016 (15.1) on the Mailbox role contains client access, so both spellings mean the same."""
-    number = re.match(r"(?:Version )?(\d{1,4})\.(\d{1,4})", version)
-    later = number is not None and (int(number[1]), int(number[2])) >= (15, 1)
-    return roles | {Role.CLIENT_ACCESS} if later and Role.MAILBOX in roles else roles
+    """Where every server has every role, both spellings mean the same."""
+    return roles | {Role.CLIENT_ACCESS} if has_every_role(version) and Role.MAILBOX in roles else roles
 
 
 def spelt(roles: frozenset[Role]) -> str:
