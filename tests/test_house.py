@@ -18,7 +18,8 @@ IMPORTERS = {
     "requests": {"daemon/adapters/winrm/conversation.py"},
     "requests_credssp": {"daemon/adapters/winrm/conversation.py"},
     "sqlite3": {
-        f"daemon/adapters/sqlite/{part}.py" for part in ("backup", "connection", "file", "guard_rows", "rows", "writes")
+        f"daemon/adapters/sqlite/{part}.py"
+        for part in ("backup", "connection", "file", "guard_rows", "notice_writes", "rows", "writes")
     },
     "apprise": {"daemon/adapters/apprise.py"},
     "poplib": {"daemon/adapters/pop3.py"},

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from daemon.alerts.deferral import Deferral
 from daemon.alerts.intake import Intake
 from daemon.alerts.routing import Dispatch
+from daemon.alerts.telling import Telling
 from daemon.audit.follower import AuditFollower
 from daemon.audit.ledger_watch import LedgerWatch
 from daemon.audit.logon_watch import LogonWatch
@@ -99,6 +100,8 @@ def assemble(
     dispatch = _opens(Dispatch, settings, inventory, outer, ladders=ladders, committed=work)
     deferral = _opens(Deferral, settings, inventory, outer, ladders=ladders, committed=work)
 
+    telling = _telling(settings, outer, committed)
+
     def ingested() -> None:
         committed()
         dispatch.nudge()
@@ -114,20 +117,24 @@ def assemble(
     )
     logons = _logon_watch(settings, outer, committed)
     operators = _operators(settings, inventory, outer, work)
-    remote_pause = RemotePause(
-        bus=bus,
-        inventory=inventory,
-        prefix=settings.bus.prefix,
-        pause=lambda user, request: operators.carry_out(user, {**request, "command": "pause"}),
-    )
+    remote_pause = _remote_pause(settings, inventory, bus, operators)
     daemon = Daemon(
         taking=(("bus", outer.bus_loop), ("intake", intake.run), ("remote pause", remote_pause.run)),
         working=(
-            *(("dispatch", dispatch.run), ("deferral", deferral.run), ("runner", runner.run), ("ledger", watch.run)),
+            *(("dispatch", dispatch.run), ("deferral", deferral.run), ("telling", telling.run)),
+            *(("runner", runner.run), ("ledger", watch.run)),
             *(("logons", each.run) for each in logons),
         ),
         flushing=(("outbox", outbox.run_bus), ("audit", follower.run), ("notifications", outbox.run_notify)),
-        wake=(dispatch.nudge, deferral.nudge, runner.nudge, watch.nudge, *(each.nudge for each in logons), committed),
+        wake=(
+            dispatch.nudge,
+            deferral.nudge,
+            telling.nudge,
+            runner.nudge,
+            watch.nudge,
+            *(each.nudge for each in logons),
+            committed,
+        ),
         progress=Progress(clock),
         service=outer.service,
         ready=lambda: bus.connected,
@@ -135,6 +142,15 @@ def assemble(
         stopped=lambda: store.commit(lifecycle(AuditKind.STOPPED, clock, "stopped as told")),
     )
     return daemon, operators
+
+
+def _remote_pause(settings: Settings, inventory: Inventory, bus: Bus, operators: Operators) -> RemotePause:
+    return RemotePause(
+        bus=bus,
+        inventory=inventory,
+        prefix=settings.bus.prefix,
+        pause=lambda user, request: operators.carry_out(user, {**request, "command": "pause"}),
+    )
 
 
 def _family(settings: Settings, inventory: Inventory, ladders: Ladders, outer: Outer) -> Family:
@@ -167,6 +183,17 @@ def _opens(
         prefix=settings.bus.prefix,
         windows=windows_of(settings),
         storms=settings.storms,
+        committed=committed,
+        poll=outer.poll,
+    )
+
+
+def _telling(settings: Settings, outer: Outer, committed: Callable[[], None]) -> Telling:
+    return Telling(
+        store=outer.store,
+        clock=outer.clock,
+        prefix=settings.bus.prefix,
+        most=settings.storms.pages_a_day,
         committed=committed,
         poll=outer.poll,
     )

@@ -129,6 +129,8 @@ class Storms(Section):
     fleet: _AMinute = 30
     site: _AMinute = 15
     dag: _AMinute = 10
+    #: How many pages a day tell of alerts that open none, for each of: rejected, unclear, without a runbook.
+    pages_a_day: Annotated[int, Field(strict=True, ge=1, le=1000)] = 10
 
 
 class SharedCause(Section):

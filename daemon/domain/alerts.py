@@ -63,6 +63,19 @@ class Received:
     rejection: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What is kept of a payload, and how many bytes it had."""
+
+    kept: bytes
+    size: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is kept."""
+        return len(self.kept) == self.size
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAlert:
     """A stored message. `seen` counts its deliveries, duplicates included."""

@@ -9,6 +9,8 @@ from daemon.domain.alerts import AlertStatus
 from daemon.domain.audit import AuditEntry
 from daemon.domain.causes import Cause
 from daemon.domain.incidents import Incident, Key, Quarantine, Step, StoredRunbook, UndoItem
+from daemon.domain.kept import Taken
+from daemon.domain.notices import Note, Notice
 from daemon.domain.values import Json
 from daemon.domain.windows import Window
 
@@ -64,6 +66,7 @@ class Deferred:
     reason: str  #: the same in words, with the figures
     since: datetime  #: the first of its alerts
     not_before: datetime  #: when to ask whether its time has come
+    taken: Taken | None = None  #: who has the problem already, by the latest of its alerts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +140,15 @@ class AlertChanges:
     """What becomes of alerts, and which monitors are verified later.
 
     `undefer` forgets what was deferred, before `defer` adds to it; of a key that is deferred already the earlier
-    `since` and the earlier `not_before` stay.
+    `since` and the earlier `not_before` stay. `notes` are alerts that humans are to hear of; `told` are the notices, as
+    they were read, of which this commit tells them.
     """
 
     routing: Routing | None = None
     undefer: tuple[Key, ...] = ()
     defer: tuple[Deferred, ...] = ()
+    notes: tuple[Note, ...] = ()
+    told: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,6 +105,11 @@ def spent(limit: Limit, count: int) -> Conflict:
     return Conflict(f"{count} of {limit.most} {limit.what} are spent")
 
 
+def notice_moved_on(about: str) -> Conflict:
+    """There is more to tell than was read, or somebody was told meanwhile."""
+    return Conflict(f"what is to be told of {about or 'the others'} has changed; read it again")
+
+
 def no_room(room: Room, count: int) -> Conflict:
     """Too many incidents were opened within a minute."""
     return Conflict(f"{count} of {room.most} incidents a minute {room.what} are open already; defer this one")

@@ -8,12 +8,13 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from daemon.domain.alerts import Received, StoredAlert
+from daemon.domain.alerts import AlertStatus, Payload, Received, StoredAlert
 from daemon.domain.audit import AuditRow
 from daemon.domain.causes import Cause
 from daemon.domain.commits import Channel, Commit, Deferred, Limit, OutboxRow, Room
 from daemon.domain.incidents import Incident, IncidentStatus, Key, Quarantine, Step, StoredRunbook, UndoItem
 from daemon.domain.ledger import Ledger
+from daemon.domain.notices import Notice
 from daemon.domain.windows import Window
 
 
@@ -47,6 +48,22 @@ class AlertStore(Protocol):
 
     async def alerts_of(self, incident_id: str) -> list[StoredAlert]:
         """The alerts that joined an incident, oldest first."""
+        ...
+
+    async def alerts(self, status: AlertStatus | None = None, limit: int = 100) -> list[StoredAlert]:
+        """Stored messages, newest first."""
+        ...
+
+    async def alert(self, alert_id: int) -> StoredAlert | None:
+        """One stored message."""
+        ...
+
+    async def payload(self, alert_id: int) -> Payload | None:
+        """What is kept of a message's payload."""
+        ...
+
+    async def notices(self) -> list[Notice]:
+        """What humans are to be told of alerts that opened nothing, or were told of in the last day; oldest first."""
         ...
 
     async def deferred(self, now: datetime, limit: int) -> list[Deferred]:

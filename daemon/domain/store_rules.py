@@ -11,6 +11,7 @@ from daemon.domain.alerts import Alert, AlertStatus, Received
 from daemon.domain.audit import AuditEntry, AuditKind, AuditRow, chain_hash
 from daemon.domain.commits import Channel, Outgoing, Routing
 from daemon.domain.incidents import Step
+from daemon.domain.notices import Note, NoticeKind, grouped
 from daemon.domain.values import timestamp
 
 Record = TypeVar("Record")
@@ -104,6 +105,17 @@ def ingested(alert_id: int, received: Received) -> AuditEntry:
         health_set=alert.health_set if alert else "",
         monitor=alert.monitor if alert else "",
         fields=facts,
+    )
+
+
+def rejection(alert_id: int, received: Received) -> Note:
+    """What a human is to hear of a rejected message."""
+    return Note(
+        kind=NoticeKind.REJECTED,
+        about=grouped(initial_reason(received)),
+        item=received.topic,
+        alert=alert_id,
+        at=received.received_at,
     )
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from daemon.domain import conflicts, store_rules
-from daemon.domain.alerts import AlertStatus, Received, StoredAlert
+from daemon.domain import conflicts, notices, store_rules
+from daemon.domain.alerts import AlertStatus, Payload, Received, StoredAlert
 from daemon.domain.audit import GENESIS, AuditEntry, AuditRow
 from daemon.domain.causes import Cause
 from daemon.domain.commits import Commit, Deferred, Limit, OutboxRow, Outgoing, Room, Routing
 from daemon.domain.incidents import Incident, IncidentStatus, Key, Quarantine, Step, StepStatus, StoredRunbook, UndoItem
+from daemon.domain.notices import Note, Notice, NoticeKind
 from daemon.domain.windows import Span, Window
 from statemachines.actions import Effect
 
@@ -21,6 +22,7 @@ class State:
     """All that is stored, in the order it was stored. Records are frozen: copying the containers copies everything."""
 
     alerts: dict[int, StoredAlert] = field(default_factory=dict)
+    payloads: dict[int, Payload] = field(default_factory=dict)  # by alert
     alert_ids: dict[str, int] = field(default_factory=dict)  # by dedup_key
     incidents: dict[str, Incident] = field(default_factory=dict)
     current: dict[Key, str] = field(default_factory=dict)
@@ -30,6 +32,7 @@ class State:
     claims: dict[str, str] = field(default_factory=dict)
     quarantines: dict[str, Quarantine] = field(default_factory=dict)
     deferred: dict[Key, Deferred] = field(default_factory=dict)
+    notices: dict[tuple[NoticeKind, str], Notice] = field(default_factory=dict)  # by kind and what they are about
     causes: dict[str, Cause] = field(default_factory=dict)
     windows: dict[tuple[str, datetime], Window] = field(default_factory=dict)  # by name, and when it was added
     runbooks: dict[str, StoredRunbook] = field(default_factory=dict)
@@ -117,10 +120,12 @@ def _first_delivery(state: State, received: Received, deadletter_topic: str) -> 
         seen=1,
     )
     state.alert_ids[received.dedup_key] = alert.id
+    state.payloads[alert.id] = Payload(received.payload, received.size)
     state.counted[f"alerts {alert.status.value}"] += 1
     _append_audit(state, [store_rules.ingested(alert.id, received)])
     if alert.status is AlertStatus.REJECTED:
         _send(state, [store_rules.dead_letter(deadletter_topic, received)], received.received_at)
+        _note(state, store_rules.rejection(alert.id, received))
     return alert
 
 
@@ -148,6 +153,7 @@ def commit(state: State, work: Commit) -> Incident | None:
     if work.alerts.routing is not None:
         _route(state, work.alerts.routing)
     _defer(state, work)
+    _notices(state, work)
     _put_window(state, guards.window)
     _put_cause(state, guards.cause)
     _give_back(state, work)
@@ -280,6 +286,30 @@ def _defer(state: State, work: Commit) -> None:
         known = state.deferred.get(deferred.key, deferred)
         since, not_before = min(known.since, deferred.since), min(known.not_before, deferred.not_before)
         state.deferred[deferred.key] = replace(deferred, since=since, not_before=not_before)
+
+
+def _notices(state: State, work: Commit) -> None:
+    """What was told first: what comes in the same commit is told another time."""
+    for notice in work.alerts.told:
+        _told(state, notice, work.at)
+    for note in work.alerts.notes:
+        _note(state, note)
+
+
+def _told(state: State, notice: Notice, at: datetime) -> None:
+    stored = state.notices.get((notice.kind, notice.about))
+    if stored != notice and (stored is not None or notice.count):
+        raise conflicts.notice_moved_on(notice.about)
+    state.notices[notice.kind, notice.about] = notices.told(notice, at)
+    state.notices = {name: each for name, each in state.notices.items() if notices.kept(each, at)}
+
+
+def _note(state: State, note: Note) -> None:
+    known = state.notices.get((note.kind, note.about))
+    if known is None and sum(each.kind is note.kind for each in state.notices.values()) >= notices.MOST_NOTICES:
+        note = notices.as_one(note)
+        known = state.notices.get((note.kind, note.about))
+    state.notices[note.kind, note.about] = notices.noted(known, note)
 
 
 def _put_window(state: State, window: Window | None) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from daemon.adapters.sqlite.store import SqliteStore
-from daemon.domain.alerts import AlertStatus
+from daemon.domain.alerts import AlertStatus, Payload
 from daemon.domain.audit import GENESIS, AuditKind, chain_hash
 from daemon.domain.commits import Channel, Commit, Limit, Room, Routing
 from daemon.domain.errors import Conflict, StoreError
 from daemon.domain.incidents import Incident, IncidentStatus, Key, StepStatus, UndoStatus
+from daemon.domain.kept import Taken
+from daemon.domain.notices import MOST_ITEMS, MOST_NOTICES, OTHERS, Note, NoticeKind
 from daemon.domain.store import Store
 from daemon.domain.verdicts import Awaits, HoldKind
 from daemon.domain.windows import Span, Weekly
@@ -122,6 +124,81 @@ class TestIngest:
     async def test_pending_alerts_come_oldest_first_and_limited(self, store: Store) -> None:
         await store.ingest([samples.received(f"k{number}") for number in range(5)])
         assert [alert.id for alert in await store.pending_alerts(3)] == [1, 2, 3]
+
+
+def note(number: int = 1, **changes: Any) -> Note:  # noqa: ANN401 - fields of the record
+    sample = Note(kind=NoticeKind.UNHANDLED, about=SERVER, item=f"Monitor{number}", alert=number, at=later(number))
+    return replace(sample, **changes)
+
+
+class TestNotices:
+    async def test_rejected_messages_of_one_reason_are_one_notice_whatever_numbers_it_has(self, store: Store) -> None:
+        first = samples.unreadable("k1", topic="alerts/scom/a")
+        second = replace(first, dedup_key="k2", topic="alerts/scom/b", rejection="not JSON: line 17")
+        await store.ingest([first, second])
+        await store.ingest([samples.unreadable("k1")])
+        (notice,) = await store.notices()
+        assert (notice.kind, notice.about, notice.count) == (NoticeKind.REJECTED, "not JSON: line ...", 2)
+        assert (notice.items, notice.alert, notice.since) == (("alerts/scom/a", "alerts/scom/b"), 1, NOW)
+
+    async def test_what_was_told_is_told_no_more_and_what_comes_later_is_kept_for_another_time(
+        self, store: Store
+    ) -> None:
+        await store.commit(work(notes=(note(1), note(2))))
+        (notice,) = await store.notices()
+        assert (notice.count, notice.items, notice.since) == (2, ("Monitor1", "Monitor2"), later(1))
+        await store.commit(work(told=(notice,), at=later(5)))
+        assert [(each.count, each.told_at) for each in await store.notices()] == [(0, later(5))]
+        await store.commit(work(notes=(note(3),)))
+        (notice,) = await store.notices()
+        assert (notice.count, notice.items, notice.since, notice.told_at) == (1, ("Monitor3",), later(3), later(5))
+
+    async def test_an_alert_that_comes_between_reading_and_telling_is_not_lost(self, store: Store) -> None:
+        await store.commit(work(notes=(note(1),)))
+        (notice,) = await store.notices()
+        await store.commit(work(notes=(note(2),)))
+        await refused(store, work(told=(notice,)), "has changed")
+
+    async def test_a_notice_that_was_told_a_day_ago_is_forgotten_when_another_is_told(self, store: Store) -> None:
+        await store.commit(work(notes=(note(1),)))
+        await store.commit(work(told=tuple(await store.notices())))
+        await store.commit(work(notes=(note(2, about=OTHER),)))
+        fresh = [each for each in await store.notices() if each.count]
+        await store.commit(work(told=tuple(fresh), at=later(24 * 3600)))
+        assert [each.about for each in await store.notices()] == [OTHER]
+
+    async def test_a_notice_lists_so_many_and_counts_all(self, store: Store) -> None:
+        await store.commit(work(notes=tuple(note(number) for number in range(100))))
+        (notice,) = await store.notices()
+        assert (notice.count, len(notice.items)) == (100, MOST_ITEMS)
+
+    async def test_too_many_notices_of_a_kind_are_one(self, store: Store) -> None:
+        many = tuple(note(number, about=f"server {number}") for number in range(MOST_NOTICES + 5))
+        await store.commit(work(notes=many))
+        found = await store.notices()
+        assert len(found) == MOST_NOTICES + 1
+        (others,) = [each for each in found if each.about == OTHERS]
+        assert (others.count, others.items[0]) == (5, f"server {MOST_NOTICES}: Monitor{MOST_NOTICES}")
+        await store.commit(work(notes=(note(1, kind=NoticeKind.UNCLEAR),)))
+        assert len(await store.notices()) == MOST_NOTICES + 2, "each kind for itself"
+
+
+class TestReadingAlerts:
+    async def test_alerts_come_newest_first_and_by_status(self, store: Store) -> None:
+        await store.ingest([samples.received("k1"), samples.unreadable("k2"), samples.received("k3")])
+        assert [each.id for each in await store.alerts(limit=2)] == [3, 2]
+        assert [each.id for each in await store.alerts(AlertStatus.REJECTED)] == [2]
+        found = await store.alert(3)
+        assert found is not None
+        assert found.status is AlertStatus.PENDING
+        assert await store.alert(4) is None
+
+    async def test_what_is_kept_of_a_payload_says_whether_it_is_all(self, store: Store) -> None:
+        await store.ingest([samples.received("k1"), samples.unreadable("k2", payload=b"{", size=10)])
+        whole, part = await store.payload(1), await store.payload(2)
+        assert (whole, part) == (Payload(b'{"Id":"5a2f"}', 13), Payload(b"{", 10))
+        assert (whole and whole.whole, part and part.whole) == (True, False)
+        assert await store.payload(3) is None
 
 
 class TestRouting:
@@ -543,6 +620,13 @@ class TestDeferred:
         assert await store.deferred(later(60), 10) == [early]
         assert await store.deferred(later(90), 10) == [early, late]
         assert await store.deferred(later(90), 1) == [early]
+
+    async def test_who_has_what_was_deferred_is_what_the_latest_of_its_alerts_says(self, store: Store) -> None:
+        ada = samples.deferred(taken=Taken("ada is its owner", "5a2f"))
+        await store.commit(work(defer=(ada,)))
+        assert await store.deferred(later(900), 10) == [ada]
+        await store.commit(work(defer=(samples.deferred(),)))
+        assert await store.deferred(later(900), 10) == [samples.deferred()]
 
     async def test_what_is_deferred_again_is_never_put_off_by_that(self, store: Store) -> None:
         await store.commit(work(defer=(samples.deferred(since=later(5), not_before=later(60)),)))

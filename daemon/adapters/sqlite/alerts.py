@@ -6,8 +6,9 @@ from datetime import datetime
 from daemon.adapters.sqlite import guard_rows, rows, writes
 from daemon.adapters.sqlite.connection import Connection
 from daemon.domain import store_rules
-from daemon.domain.alerts import Received, StoredAlert
+from daemon.domain.alerts import AlertStatus, Payload, Received, StoredAlert
 from daemon.domain.commits import Deferred, Room
+from daemon.domain.notices import Notice
 from daemon.domain.values import timestamp
 
 
@@ -28,6 +29,24 @@ class Alerts(Connection):
     async def alerts_of(self, incident_id: str) -> list[StoredAlert]:
         """See `AlertStore.alerts_of`."""
         return await self._all("alerts_of", rows.stored_alert, incident_id=incident_id)
+
+    async def alerts(self, status: AlertStatus | None = None, limit: int = 100) -> list[StoredAlert]:
+        """See `AlertStore.alerts`."""
+        if status is None:
+            return await self._all("newest_alerts", rows.stored_alert, limit=limit)
+        return await self._all("newest_alerts_of_status", rows.stored_alert, status=status.value, limit=limit)
+
+    async def alert(self, alert_id: int) -> StoredAlert | None:
+        """See `AlertStore.alert`."""
+        return await self._one("alert", rows.stored_alert, id=alert_id)
+
+    async def payload(self, alert_id: int) -> Payload | None:
+        """See `AlertStore.payload`."""
+        return await self._one("payload", lambda row: Payload(row["payload"], row["size"]), id=alert_id)
+
+    async def notices(self) -> list[Notice]:
+        """See `AlertStore.notices`."""
+        return await self._all("notices", guard_rows.notice)
 
     async def deferred(self, now: datetime, limit: int) -> list[Deferred]:
         """See `AlertStore.deferred`."""

@@ -7,6 +7,8 @@ from daemon.adapters.sqlite.rows import Row
 from daemon.domain.causes import Cause, CauseKind
 from daemon.domain.commits import Aside, Deferred, Room
 from daemon.domain.incidents import Key
+from daemon.domain.kept import Taken
+from daemon.domain.notices import Notice, NoticeKind
 from daemon.domain.values import moment, timestamp
 from daemon.domain.windows import Span, Window, WindowKind
 
@@ -26,6 +28,7 @@ def deferred_row(deferred: Deferred) -> Row:
         "reason": deferred.reason,
         "since": timestamp(deferred.since),
         "not_before": timestamp(deferred.not_before),
+        "taken": None if deferred.taken is None else json.dumps([deferred.taken.why, deferred.taken.alert]),
     }
 
 
@@ -39,6 +42,33 @@ def deferred(row: sqlite3.Row) -> Deferred:
         reason=row["reason"],
         since=moment(row["since"]),
         not_before=moment(row["not_before"]),
+        taken=None if row["taken"] is None else Taken(*json.loads(row["taken"])),
+    )
+
+
+def notice_row(notice: Notice) -> Row:
+    """The columns of notices."""
+    return {
+        "kind": notice.kind.value,
+        "about": notice.about,
+        "since": timestamp(notice.since),
+        "count": notice.count,
+        "items": json.dumps(notice.items),
+        "alert": notice.alert,
+        "told_at": None if notice.told_at is None else timestamp(notice.told_at),
+    }
+
+
+def notice(row: sqlite3.Row) -> Notice:
+    """A row of notices."""
+    return Notice(
+        kind=NoticeKind(row["kind"]),
+        about=row["about"],
+        since=moment(row["since"]),
+        count=row["count"],
+        items=tuple(json.loads(row["items"])),
+        alert=row["alert"],
+        told_at=None if row["told_at"] is None else moment(row["told_at"]),
     )
 
 

@@ -20,6 +20,38 @@ FROM alerts INDEXED BY alerts_pending WHERE status = 'pending' ORDER BY id LIMIT
 SELECT id, topic, received_at, alert, status, reason, incident_id, seen
 FROM alerts WHERE incident_id = :incident_id AND status = 'joined' ORDER BY id;
 
+-- name: newest_alerts
+SELECT id, topic, received_at, alert, status, reason, incident_id, seen FROM alerts ORDER BY id DESC LIMIT :limit;
+
+-- name: newest_alerts_of_status
+SELECT id, topic, received_at, alert, status, reason, incident_id, seen
+FROM alerts WHERE status = :status ORDER BY id DESC LIMIT :limit;
+
+-- name: alert
+SELECT id, topic, received_at, alert, status, reason, incident_id, seen FROM alerts WHERE id = :id;
+
+-- name: payload
+SELECT payload, size FROM alerts WHERE id = :id;
+
+-- name: notices
+SELECT * FROM notices ORDER BY since, kind, about;
+
+-- name: notice
+SELECT * FROM notices WHERE kind = :kind AND about = :about;
+
+-- name: notices_of_kind
+SELECT count(*) AS count FROM notices WHERE kind = :kind;
+
+-- name: put_notice
+INSERT INTO notices (kind, about, since, count, items, alert, told_at)
+VALUES (:kind, :about, :since, :count, :items, :alert, :told_at)
+ON CONFLICT (kind, about) DO UPDATE SET
+    since = excluded.since, count = excluded.count, items = excluded.items, alert = excluded.alert,
+    told_at = excluded.told_at;
+
+-- name: forget_notices
+DELETE FROM notices WHERE count = 0 AND (told_at <= :before OR told_at > :now);
+
 -- name: alert_status
 SELECT status FROM alerts WHERE id = :id;
 
@@ -167,11 +199,11 @@ WHERE effect = 'disruptive' AND started_at > :since
 SELECT * FROM quarantines ORDER BY server;
 
 -- name: defer
-INSERT INTO deferred (server, health_set_key, monitor_key, health_set, monitor, why, reason, since, not_before)
-VALUES (:server, :health_set_key, :monitor_key, :health_set, :monitor, :why, :reason, :since, :not_before)
+INSERT INTO deferred (server, health_set_key, monitor_key, health_set, monitor, why, reason, since, not_before, taken)
+VALUES (:server, :health_set_key, :monitor_key, :health_set, :monitor, :why, :reason, :since, :not_before, :taken)
 ON CONFLICT (server, health_set_key, monitor_key) DO UPDATE SET
     health_set = excluded.health_set, monitor = excluded.monitor, why = excluded.why, reason = excluded.reason,
-    since = min(since, excluded.since), not_before = min(not_before, excluded.not_before);
+    since = min(since, excluded.since), not_before = min(not_before, excluded.not_before), taken = excluded.taken;
 
 -- name: undefer
 DELETE FROM deferred

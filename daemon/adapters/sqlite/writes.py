@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from daemon.adapters.sqlite import guard_rows, rows
+from daemon.adapters.sqlite import guard_rows, notice_writes, rows
 from daemon.adapters.sqlite.file import queries, transaction
 from daemon.domain import conflicts, store_rules
 from daemon.domain.alerts import AlertStatus, Received, StoredAlert
@@ -41,6 +41,7 @@ def ingest(connection: Connection, batch: Sequence[Received], deadletter_topic: 
             _tally(connection, f"alerts {alert.status.value}", 1)
             if alert.status is AlertStatus.REJECTED:
                 _send(connection, [store_rules.dead_letter(deadletter_topic, received)], received.received_at)
+                notice_writes.note(connection, store_rules.rejection(alert.id, received))
         _count(connection, "accepted", len(batch))
     return stored
 
@@ -71,6 +72,7 @@ def commit(connection: Connection, work: Commit) -> Incident | None:
         if work.alerts.routing is not None:
             _route(connection, work.alerts.routing)
         _defer(connection, work)
+        notice_writes.commit(connection, work)
         _put_window(connection, work)
         _put_cause(connection, guards.cause)
         _give_back(connection, work)  # last: an outcome or a quarantine of this commit may allow it

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from daemon.domain import store_rules
-from daemon.domain.alerts import AlertStatus, Received, StoredAlert
+from daemon.domain.alerts import AlertStatus, Payload, Received, StoredAlert
 from daemon.domain.commits import Deferred, Room
+from daemon.domain.notices import Notice
 from daemon.testing import memory_state
 from daemon.testing.memory.held import Held
 
@@ -29,6 +30,24 @@ class Alerts(Held):
         """See `AlertStore.alerts_of`."""
         joined = [alert for alert in (await self._read()).alerts.values() if alert.status is AlertStatus.JOINED]
         return [alert for alert in joined if alert.incident_id == incident_id]
+
+    async def alerts(self, status: AlertStatus | None = None, limit: int = 100) -> list[StoredAlert]:
+        """See `AlertStore.alerts`."""
+        newest = reversed((await self._read()).alerts.values())
+        return [each for each in newest if status is None or each.status is status][:limit]
+
+    async def alert(self, alert_id: int) -> StoredAlert | None:
+        """See `AlertStore.alert`."""
+        return (await self._read()).alerts.get(alert_id)
+
+    async def payload(self, alert_id: int) -> Payload | None:
+        """See `AlertStore.payload`."""
+        return (await self._read()).payloads.get(alert_id)
+
+    async def notices(self) -> list[Notice]:
+        """See `AlertStore.notices`."""
+        found = (await self._read()).notices.values()
+        return sorted(found, key=lambda each: (each.since, each.kind, each.about))
 
     async def deferred(self, now: datetime, limit: int) -> list[Deferred]:
         """See `AlertStore.deferred`."""

@@ -232,6 +232,8 @@ async def everything(store: Store) -> Json:
         "causes_of": await store.causes_of(["i1", "i2", "i3"]),
         "windows": [await store.windows(later(-EVERYTHING)), await store.windows(later(30))],
         "deferred": [await store.deferred(later(45), EVERYTHING), await store.deferred(later(900), EVERYTHING)],
+        "alerts": await store.alerts(limit=EVERYTHING),
+        "notices": await store.notices(),
         "audit": await store.audit_after(0, EVERYTHING),
         "ledger": await store.ledger(),
         "cursor": await store.cursor("journal"),

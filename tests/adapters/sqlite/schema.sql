@@ -123,7 +123,7 @@ CREATE TABLE deferred (
     monitor TEXT NOT NULL,
     reason TEXT NOT NULL,
     since TEXT NOT NULL,
-    not_before TEXT NOT NULL, why TEXT NOT NULL DEFAULT 'maintenance' CHECK (why IN ('maintenance', 'storm')),
+    not_before TEXT NOT NULL, why TEXT NOT NULL DEFAULT 'maintenance' CHECK (why IN ('maintenance', 'storm')), taken TEXT,
     PRIMARY KEY (server, health_set_key, monitor_key)
 ) STRICT, WITHOUT ROWID;
 
@@ -177,6 +177,17 @@ CREATE INDEX incidents_transient ON incidents (server, health_set_key, monitor_k
 CREATE TABLE ledger_told (
     name TEXT PRIMARY KEY,
     size INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE notices (
+    kind TEXT NOT NULL CHECK (kind IN ('rejected', 'unclear', 'unhandled')),
+    about TEXT NOT NULL,
+    since TEXT NOT NULL,
+    count INTEGER NOT NULL CHECK (count >= 0),
+    items TEXT NOT NULL,
+    alert INTEGER,
+    told_at TEXT,
+    PRIMARY KEY (kind, about)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE outbox (

@@ -19,6 +19,7 @@ from daemon.domain.commits import Channel, Commit, Routing
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, StepStatus, UndoStatus
 from daemon.domain.kept import Approval, CarriedOut, LastLook, OrderedUndo, Question, Recommendation, Running, Taken
+from daemon.domain.notices import Note, NoticeKind
 from daemon.domain.store import Store
 from daemon.domain.verdicts import Mode
 from daemon.domain.windows import Span, WindowKind
@@ -150,6 +151,10 @@ commits = st.builds(
     routing=sometimes(routings),
     undefer=st.lists(servers.map(lambda server: samples.deferred(server).key), max_size=1).map(tuple),
     defer=st.lists(st.builds(samples.deferred, servers, since=times, not_before=times), max_size=2).map(tuple),
+    notes=st.lists(
+        st.builds(Note, kind=st.sampled_from(NoticeKind), about=names, item=names, alert=st.just(1), at=times),
+        max_size=2,
+    ).map(tuple),
     cause=sometimes(causes),
     window=sometimes(windows),
     runbook=sometimes(st.just(samples.runbook())),
