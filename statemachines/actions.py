@@ -202,7 +202,7 @@ _SPECS = (
     ),
     ActionSpec(
         name="check_pop",
-        summary="ask for the health of POP* on those Mailbox servers",
+        summary="ask for the health of POP's back end on those Mailbox servers",
         effect=Effect.READ,
         params=("servers",),
         outcomes=("healthy", "unhealthy"),

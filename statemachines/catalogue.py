@@ -84,6 +84,15 @@ def monitor(health_set: str, name: str) -> Monitor | None:
     return next((known for known in MONITORS if (known.health_set.lower(), known.name.lower()) == wanted), None)
 
 
+def speaks_of(health_set: str, name: str) -> Tier | None:
+    """The tier that a monitor's row speaks of; one not known here goes by its health set. None: it may be either."""
+    known = monitor(health_set, name)
+    if known is not None:
+        return known.tier
+    tiers = {each.tier for each in MONITORS if each.health_set.lower() == health_set.lower()}
+    return tiers.pop() if len(tiers) == 1 else None
+
+
 def tier_of(service: object) -> Tier | None:
     """The tier of a service, without regard to case; None for one that is not known."""
     return next((tier for name, tier in SERVICES.items() if name.lower() == str(service).lower()), None)

@@ -90,6 +90,16 @@ def test_an_effect_without_the_look_before_it_is_refused(definition: Definition)
         assert {finding.rule for finding in refused} & {"not-seen-sick", "unverified"}, look
 
 
+def test_two_restarts_of_which_neither_names_its_service_get_an_answer_too() -> None:
+    shipped = SHIPPED["pop-processing-time"]
+    bare = {
+        name: state.model_copy(update={"params": {}}) if state.do == "restart_service" else state
+        for name, state in shipped.states.items()
+    }
+    findings = prove(shipped.model_copy(update={"states": bare}))
+    assert any("restarts a service again" in str(finding) for finding in findings)
+
+
 def test_a_path_is_told_hop_by_hop_and_is_one_that_the_ladder_can_go() -> None:
     mailbox = SHIPPED["pop-mailbox"]
     moved = mailbox.states["reboot.moved"].model_copy(update={"then": {"moved": "reboot.reboot", "stuck": "final"}})

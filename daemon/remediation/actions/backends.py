@@ -26,6 +26,7 @@ from daemon.exchange.client import Heard, Unheard
 from daemon.remediation.actions.contract import Again, Context, Done, Sick, backoff, polled
 from daemon.remediation.actions.heal import POP, unhealthy
 from daemon.remediation.actions.verify import FAILURES
+from statemachines.catalogue import Tier, speaks_of
 
 MONITORING_USERS = ["HealthMailbox*"]  #: the mailboxes that Managed Availability probes with
 MARGIN = timedelta(seconds=2)  #: around the probe's own times: a session outlasts its probe a little
@@ -153,10 +154,14 @@ def _qualified(text: str, inventory: Inventory) -> Iterator[str]:
 
 
 class CheckPop:
-    """The action `check_pop`: Get-ServerHealth POP* on each of the servers."""
+    """The action `check_pop`: what Get-ServerHealth POP* says of the back end of each of the servers.
+
+    What a server's own front end says is left out: it is red because of the same back end, or of another fault, and
+    two servers would each find the other's.
+    """
 
     async def poll(self, ctx: Context, memo: Json) -> Done | Again:
-        """Unhealthy if one monitor is, healthy if each server has answered that all of its are; else Again."""
+        """Unhealthy if one back-end monitor is, healthy if each server has answered that all of its are; else Again."""
         sick: list[Sick] = []
         doubts: list[Again] = []
         for name in ctx.params["servers"]:
@@ -169,7 +174,7 @@ class CheckPop:
             if isinstance(heard, Unheard):
                 doubts.append(_unread(memo, heard))
                 continue
-            rows = [row for row in heard.answer.rows if same_server(row.server, server.name)]
+            rows = _of_back_end([row for row in heard.answer.rows if same_server(row.server, server.name)])
             sick += [one for one in unhealthy(rows, server.name) if not _own(ctx, one)]
             doubt = _doubtful(ctx, rows, server.name)
             doubts += [_again(memo, doubt)] if doubt else []
@@ -179,7 +184,15 @@ class CheckPop:
         if doubts:
             return doubts[0]
         servers = ", ".join(str(name) for name in ctx.params["servers"])
-        return Done(outcome="healthy", detail=f"all monitors of POP* are Healthy on {servers}", result={"sick": []})
+        detail = f"all monitors of POP's back end are Healthy on {servers}"
+        return Done(outcome="healthy", detail=detail, result={"sick": []})
+
+
+def _of_back_end(rows: list[HealthRow]) -> list[HealthRow]:
+    """The rows that speak of the back end. One that may speak of either does, where the server has no front end."""
+    tiers = [(row, speaks_of(row.health_set, row.name)) for row in rows]
+    spoken_of = {Tier.BACK} if any(tier is Tier.FRONT for _, tier in tiers) else {Tier.BACK, None}
+    return [row for row, tier in tiers if tier in spoken_of]
 
 
 def _own(ctx: Context, sick: Sick) -> bool:
@@ -191,7 +204,7 @@ def _doubtful(ctx: Context, rows: list[HealthRow], server: str) -> str:
     """Why the rows do not show that POP is well; empty when they do. A disabled monitor says nothing either way."""
     telling = [row for row in rows if row.alert_value.lower() != "disabled"]
     if not telling:
-        return f"Get-ServerHealth shows no row of POP* for {server}"
+        return f"Get-ServerHealth shows no row of POP's back end for {server}"
     for row in telling:
         own = _own(ctx, Sick(server=server, health_set=row.health_set, monitor=row.name))
         if not own and (row.is_stale or row.alert_value.lower() != "healthy"):

@@ -56,6 +56,10 @@ class Family(Protocol):
         """The incident as it stands; None when the store does not have it."""
         ...
 
+    async def waits_for(self, incident_id: str) -> tuple[str, ...]:
+        """The incidents that this one waits for now; empty when it waits for none."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:

@@ -1,7 +1,8 @@
 """Letting other incidents run: triage of an alert that names no monitor, and waiting for another server's ladder.
 
 Nobody waits for another incident while holding a claim: `heal` is entered with nothing changed and no claims
-(`ActionSpec.parks`). And nobody who is waited for waits: an incident with a parent refuses.
+(`ActionSpec.parks`). And nobody waits in a circle: an incident with a parent waits for none, and of those that joined
+each other the one that would close the circle is refused.
 """
 
 from daemon.domain.incidents import IncidentStatus
@@ -74,7 +75,27 @@ class Heal:
                         outcome="unknown", detail=f"{sick.server} is not in the inventory, so nobody may heal it"
                     )
                 children[str(sick)] = child
+        circle = await self._circle(ctx, list(children.values()))
+        if circle and ("children" not in memo or ctx.incident.id > max(circle)):
+            told = ", which waits for ".join([*circle, "this one"])
+            return Done(outcome="refused", detail=f"would wait in a circle: incident {told}")
         return await self._look(ctx, children, memo)
+
+    async def _circle(self, ctx: Context, children: list[str]) -> list[str]:
+        """The incidents from one of these on by which this one would wait for itself; empty when there is no circle.
+
+        Two that begin to wait at the same moment both see none. Their next look shows it to both, and one gives way.
+        """
+        paths, seen = [[child] for child in children], set(children)
+        while paths:
+            path = paths.pop()
+            for following in await ctx.family.waits_for(path[-1]):
+                if following == ctx.incident.id:
+                    return path
+                if following not in seen:
+                    seen.add(following)
+                    paths.append([*path, following])
+        return []
 
     async def _look(self, ctx: Context, children: dict[str, str], memo: Json) -> Done | Again:
         standing = {name: await ctx.family.standing(child) for name, child in children.items()}

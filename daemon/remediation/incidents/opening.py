@@ -141,3 +141,8 @@ class Family:
     async def standing(self, incident_id: str) -> Incident | None:
         """How an incident stands."""
         return await self.store.incident(incident_id)
+
+    async def waits_for(self, incident_id: str) -> tuple[str, ...]:
+        """The incidents that the step of `heal` which it is in has on record."""
+        step = await self.store.open_step(incident_id)
+        return () if step is None else tuple(step.memo.get("children", {}).values())

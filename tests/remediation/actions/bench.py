@@ -25,6 +25,9 @@ class NoFamily:
     async def standing(self, incident_id: str) -> Incident | None:
         raise AssertionError(f"this action waits for no incident, and asked for {incident_id}")
 
+    async def waits_for(self, incident_id: str) -> tuple[str, ...]:
+        raise AssertionError(f"this action waits for no incident, and asked for {incident_id}")
+
 
 @dataclass
 class Bench:

@@ -5,13 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.domain.incidents import Key
 from daemon.domain.values import moment
 from daemon.exchange.answers import ProtocolLog
 from daemon.remediation.actions.backends import FLUSH, CheckPop, FindBackends, names
 from daemon.remediation.actions.contract import Again
 from tests.remediation.actions.bench import Bench
-from tests.remediation.pop_world import COLUMNS, CTP, DEEP, SELF, Ill
+from tests.remediation.pop_world import COLUMNS, CTP, DEEP, PROXY, SELF, SLOW, Ill
 from tests.remediation.world import CAS1, MBX1, MBX2, MBX3, Mishap, inventory
 
 
@@ -183,6 +182,23 @@ async def test_each_unhealthy_monitor_is_named_with_its_server_once() -> None:
     ]
 
 
+async def test_what_the_front_end_of_a_server_says_is_not_asked_and_neither_is_what_may_speak_of_either() -> None:
+    it = checking(MBX2)
+    it.world.around[MBX2].client_access = True
+    it.world.pop[MBX2].ills = [Ill(CTP), Ill(PROXY), Ill(SLOW)]
+    assert (await it.drive(CheckPop(), "check_pop")).outcome == "healthy"
+    it.world.pop[MBX2].ills.append(Ill(SELF))
+    done = await it.drive(CheckPop(), "check_pop")
+    assert done.result["sick"] == [{"server": MBX2, "health_set": "POP.Protocol", "monitor": SELF}]
+
+
+async def test_what_may_speak_of_either_speaks_of_the_back_end_where_there_is_no_front_end() -> None:
+    it = checking(MBX2)
+    it.world.pop[MBX2].ills = [Ill(SLOW)]
+    done = await it.drive(CheckPop(), "check_pop")
+    assert done.result["sick"] == [{"server": MBX2, "health_set": "POP", "monitor": SLOW}]
+
+
 @pytest.mark.parametrize("value", ["Degraded", "Repairing", "Unavailable", "UnInitialized", "Unknown"])
 async def test_what_is_neither_is_looked_at_again_and_then_unknown(value: str) -> None:
     it = checking(MBX2, MBX3)
@@ -214,14 +230,7 @@ async def test_an_answer_without_rows_is_unknown() -> None:
     it.world.around[MBX2].mailbox = it.world.around[MBX2].client_access = False
     it.world.pop[MBX2].values = {"AverageCommandProcessingTimeGt60sMonitor": "Disabled"}
     done = await it.drive(CheckPop(), "check_pop")
-    assert (done.outcome, "no row of POP*" in done.detail) == ("unknown", True)
-
-
-async def test_an_incident_never_waits_for_itself_where_a_server_proxies_to_itself() -> None:
-    it = checking(CAS1)
-    it.world.pop[CAS1].ills = [Ill(CTP)]
-    assert it.context().incident.key == Key.of(CAS1, "POP", CTP)
-    assert (await it.drive(CheckPop(), "check_pop")).outcome == "healthy"
+    assert (done.outcome, "no row of POP's back end" in done.detail) == ("unknown", True)
 
 
 async def test_a_server_that_left_the_inventory_meanwhile_is_not_asked() -> None:
