@@ -32,12 +32,12 @@ def fate(alert: Alert, about: About, settings: AlertSettings, *, handled: bool) 
     """Decide about an alert. `about` is its server; `handled`: a runbook handles its monitor there."""
     if alert.suppress:
         return Fate(Outcome.SUPPRESSED, alert.suppress)
-    if about.server is None and not about.candidates:
+    if about.server is None and not about.candidates and (alert.names or not alert.hints):
         return Fate(Outcome.SUPPRESSED, f"server {alert.server} is not in the inventory")
     if alert.closed:
         return Fate(Outcome.SUPPRESSED, "closed at its source, and no incident is open")
     if about.server is None:
-        return Fate(Outcome.HUMAN, about.reason)
+        return Fate(Outcome.HUMAN, about.reason or "none of its fields names a server, and nothing else one of ours")
     if not handled:
         return Fate(Outcome.HUMAN, _unhandled(alert))
     if reason := taken(alert, settings):

@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
-from daemon.alerts.payloads import Rejected, payload_key, understand
-from daemon.config.settings import BusSettings
-from daemon.config.topics import overlap
-from daemon.domain.alerts import Received, Source
+from daemon.alerts.payloads import Payloads
+from daemon.domain.alerts import Received
 from daemon.domain.errors import BusDown, StoreError
 from daemon.domain.ports import Bus, Clock, Delivery
 from daemon.domain.store import AlertStore
 
-MAX_BATCH = 200  #: messages in one commit; what a commit costs is by then spread thin
+MAX_BATCH = 200  #: alerts in one commit, as soon as so many wait; what a commit costs is by then spread thin
 STORED_PAYLOAD = 64 * 1024  #: bytes kept of a payload, enough to see what it was meant to be
 STORE_RETRY = wait_exponential(min=0.5, max=30)  #: seconds between attempts while the store cannot be used
 
@@ -29,16 +27,11 @@ _log = structlog.get_logger("exmedic.intake")
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A message ready to be stored. The whole payload is let go of, so that 200 huge ones do not fill the memory."""
+    """A message ready to be stored, with its alerts. The payload is let go of, so that 200 huge ones fill no memory."""
 
-    received: Received
+    topic: str
+    parts: tuple[Received, ...]
     ack: Callable[[], Awaitable[None]]
-
-
-def source_of(topic: str, settings: BusSettings) -> Source | None:
-    """The payload form of a topic, by the topic filters; None when it fits neither."""
-    filters = {Source.SCOM: settings.scom, Source.NATIVE: settings.native}
-    return next((source for source, topic_filter in filters.items() if overlap(topic_filter, topic)), None)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,9 +41,9 @@ class Intake:
     bus: Bus
     store: AlertStore
     clock: Clock
-    settings: BusSettings
+    payloads: Payloads
     nudge: Callable[[], None]
-    acknowledged: int = field(default=0, init=False)  #: messages since the start, for the ledger
+    acknowledged: int = field(default=0, init=False)  #: alerts since the start, for the ledger
     _waiting: asyncio.Queue[_Waiting] = field(default_factory=lambda: asyncio.Queue(MAX_BATCH), init=False)
 
     async def run(self) -> None:
@@ -61,15 +54,18 @@ class Intake:
 
     async def _receive(self) -> None:
         async for delivery in self.bus.deliveries():
-            await self._waiting.put(_Waiting(self._received(delivery), delivery.ack))
+            await self._waiting.put(_Waiting(delivery.topic, self._received(delivery), delivery.ack))
         raise RuntimeError("the bus ended its deliveries, which it never does by itself")
 
     async def _commit(self) -> None:
         while True:
             batch = [await self._waiting.get()]
-            while len(batch) < MAX_BATCH and not self._waiting.empty():
+            parts = list(batch[0].parts)
+            while len(parts) < MAX_BATCH and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
-            await self._ingest([waiting.received for waiting in batch])
+                parts += batch[-1].parts
+            # A message is in one commit with all its alerts: none is lost or doubled when it is delivered again.
+            await self._ingest(parts)
             self.nudge()
             for waiting in batch:
                 await self._acknowledge(waiting)
@@ -88,38 +84,28 @@ class Intake:
                 if attempt.retry_state.attempt_number > 1:
                     _log.info("store_usable", attempts=attempt.retry_state.attempt_number)
 
-    def _received(self, delivery: Delivery) -> Received:
-        source = source_of(delivery.topic, self.settings)
-        alert, rejection, key = None, "", ""
-        try:
-            if source is None:
-                rejection = f"the topic {delivery.topic} fits neither bus.scom nor bus.native"
-            else:
-                understood = understand(source, delivery.payload)
-                alert, key = understood.alert, understood.dedup_key
-        except Rejected as error:
-            rejection = str(error)
-        except Exception as error:  # noqa: BLE001 - a defect of ours must not be raised, see below
-            # It would stop the daemon now and again at each redelivery, for ever. So it becomes a dead letter.
-            _log.exception("payload_unreadable", topic=delivery.topic)
-            rejection = f"exmedic failed to read it ({type(error).__name__}); please report this"
-        return Received(
-            topic=delivery.topic,
-            payload=delivery.payload[:STORED_PAYLOAD],
-            size=len(delivery.payload),
-            dedup_key=key or payload_key(source or "other", delivery.payload),
-            received_at=self.clock.now(),
-            alert=alert,
-            rejection=rejection,
+    def _received(self, delivery: Delivery) -> tuple[Received, ...]:
+        now = self.clock.now()
+        return tuple(
+            Received(
+                topic=delivery.topic,
+                payload=part.payload[:STORED_PAYLOAD],
+                size=len(part.payload),
+                dedup_key=part.dedup_key,
+                received_at=now,
+                alert=part.alert,
+                rejection=part.rejection,
+            )
+            for part in self.payloads.parts(delivery.topic, delivery.payload)
         )
 
     async def _acknowledge(self, waiting: _Waiting) -> None:
         try:
             await waiting.ack()
         except BusDown:
-            _log.debug("acknowledgement_not_sent", topic=waiting.received.topic)  # so the message comes again
+            _log.debug("acknowledgement_not_sent", topic=waiting.topic)  # so the message comes again
         else:
-            self.acknowledged += 1
+            self.acknowledged += len(waiting.parts)
 
 
 def _log_first(state: RetryCallState) -> None:

@@ -20,6 +20,9 @@ class About:
     reason: str = ""  #: why it is not clear; empty when no server of ours is named at all
 
 
+NOBODY = About(None)
+
+
 def about_server(alert: Alert, inventory: Inventory) -> About:
     """The one server of ours that an alert names, wherever the name stands."""
     names = alert.names or (alert.server,)
@@ -48,7 +51,7 @@ def about_server(alert: Alert, inventory: Inventory) -> About:
 def _hinted(alert: Alert, inventory: Inventory) -> About:
     found = _each(server for name in alert.hints for server in inventory.named(name))
     if not found:
-        return About(None)
+        return NOBODY
     told = ", ".join(server.name for server in found)
     return About(None, tuple(found), f"only the full name of its object names a server: {told}; decide by hand")
 

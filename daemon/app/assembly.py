@@ -7,7 +7,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from daemon.alerts.deferral import Deferral
+from daemon.alerts.forms.known import Names
 from daemon.alerts.intake import Intake
+from daemon.alerts.payloads import Payloads
 from daemon.alerts.routing import Dispatch
 from daemon.alerts.telling import Telling
 from daemon.audit.follower import AuditFollower
@@ -106,7 +108,8 @@ def assemble(
         committed()
         dispatch.nudge()
 
-    intake = Intake(bus=bus, store=store, clock=clock, settings=settings.bus, nudge=ingested)
+    payloads = Payloads(settings.bus, settings.alerts, Names(definitions))
+    intake = Intake(bus=bus, store=store, clock=clock, payloads=payloads, nudge=ingested)
     watch = LedgerWatch(
         store=store,
         clock=clock,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.alerts.payloads import native_schema
+from daemon.alerts.forms.native import native_schema
 from daemon.alerts.publisher import script
 from daemon.app.publishing import publish_alert
 from daemon.cli.console import DEFAULT_CONFIG, Config, out, site

@@ -1,4 +1,4 @@
-"""The settings of `[alerts]`: what at its source means that somebody has an alert already."""
+"""The settings of `[alerts]`: what is made of what sources say."""
 
 from typing import Annotated
 
@@ -14,3 +14,6 @@ class AlertSettings(Section):
 
     taken_states: tuple[State, ...] = (247, 248, 249)  #: Awaiting Evidence, Assigned to Engineering, Acknowledged
     no_owners: tuple[Name, ...] = ()  #: owners that are no human; letters may be large or small
+    server_label: Name = "instance"  #: of Alertmanager's alerts; a port behind the name is read over
+    health_set_label: Name = "health_set"
+    monitor_label: Name = "monitor"

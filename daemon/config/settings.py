@@ -8,7 +8,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Final, Literal, NamedTuple, Self
 
 from pydantic import (
     AwareDatetime,
@@ -26,11 +26,15 @@ from daemon.config.toml import TomlSource, read_toml
 from daemon.config.topics import filter_problem, overlap
 from daemon.config.validation import validated
 from daemon.config.windows import WindowSettings
+from daemon.domain.alerts import Source
 from daemon.domain.errors import ConfigError
 from daemon.domain.windows import Window
 from statemachines.mistake import Mistake
 
 Transport = Literal["ntlm", "kerberos", "credssp", "basic"]
+
+#: The settings in `[bus]` that are topic filters of payload forms.
+FORMS: Final = tuple(source.value for source in Source)
 
 _CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
@@ -87,7 +91,7 @@ class BusTls(Section):
 
 
 class BusSettings(Section):
-    """The MQTT broker and the topics. `scom` and `native` are topic filters of the two payload forms."""
+    """The MQTT broker and the topics: a topic filter for each payload form, None for one that is not expected."""
 
     host: Name = "127.0.0.1"
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 1883
@@ -99,20 +103,23 @@ class BusSettings(Section):
     connect_timeout: Seconds = 20.0
     scom: str = "alerts/scom/#"
     native: str = "alerts/exmedic/#"
+    logic_apps: str | None = None
+    cloudevents: str | None = None
+    azure: str | None = None
+    alertmanager: str | None = None
     prefix: str = "exmedic"  #: of everything published
 
-    @field_validator("scom", "native")
+    @field_validator(*FORMS)
     @classmethod
-    def _filter(cls, value: str) -> str:
+    def _filter(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
         if problem := filter_problem(value):
             raise ValueError(problem)
-        return value
-
-    @field_validator("native")
-    @classmethod
-    def _own_form(cls, value: str, info: ValidationInfo) -> str:
-        if overlap(value, info.data.get("scom", "")):
-            raise ValueError("must not overlap with bus.scom: a topic says which form its payloads have")
+        for name in FORMS:
+            other = info.data.get(name)
+            if name != info.field_name and other and overlap(value, other):
+                raise ValueError(f"must not overlap with bus.{name}: a topic says which form its payloads have")
         return value
 
     @field_validator("prefix")
@@ -120,11 +127,16 @@ class BusSettings(Section):
     def _no_loop(cls, value: str, info: ValidationInfo) -> str:
         if filter_problem(value) or not {"#", "+"}.isdisjoint(value):
             raise ValueError("must be a topic, such as exmedic")
-        for name in ("scom", "native"):
-            if overlap(info.data.get(name, ""), f"{value}/#"):
+        for name in FORMS:
+            if (covered := info.data.get(name)) and overlap(covered, f"{value}/#"):
                 # A dead letter that comes back is rejected again, which is a dead letter, for ever.
                 raise ValueError(f"must not be below bus.{name}: exmedic would receive what it publishes")
         return value
+
+    def filters(self) -> dict[str, str]:
+        """The topic filter of each form that is expected, by the form's name."""
+        given = {name: getattr(self, name) for name in FORMS}
+        return {name: each for name, each in given.items() if each}
 
 
 class Credential(Section):

@@ -120,7 +120,9 @@ def rejection(alert_id: int, received: Received) -> Note:
 
 
 def _about(alert: Alert | None) -> str:
-    return f"{alert.monitor or 'whole health set'} ({alert.health_set}) on {alert.server}" if alert else ""
+    if alert is None or not alert.server:
+        return alert.suppress if alert else ""
+    return f"{alert.monitor or 'whole health set'} ({alert.health_set}) on {alert.server}"
 
 
 def dead_letter(topic: str, received: Received) -> Outgoing:

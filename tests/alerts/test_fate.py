@@ -115,7 +115,7 @@ def test_an_alert_that_names_a_server_of_ours_never_vanishes(
     alert = _alert(*names, hints=hints)
     about = about_server(alert, OURS)
     decided = fate(alert, about, AlertSettings(), handled=handled)
-    ours = any(OURS.named(name) for name in (*names, *hints))
+    ours = any(OURS.named(name) for name in (*names, *hints)) or (hints and not names)
     assert (decided.outcome is Outcome.SUPPRESSED) == (not ours)
     assert (decided.outcome is Outcome.OPEN) == (about.server is not None and handled)
     assert decided.reason or decided.outcome is Outcome.OPEN
@@ -149,6 +149,7 @@ def test_an_alert_that_names_a_server_of_ours_never_vanishes(
             Outcome.SUPPRESSED,
             "elsewhere is not in the inventory",
         ),
+        ({"names": (), "hints": ("x.y",), "server": "x.y"}, True, Outcome.HUMAN, "none of its fields names a server"),
         ({"names": ("DUP",)}, True, Outcome.HUMAN, "fits several servers"),
         ({"names": ("DUP",), "closed": True}, True, Outcome.SUPPRESSED, "closed at its source"),
     ],

@@ -11,8 +11,11 @@ from structlog.testing import capture_logs
 
 from daemon.adapters.mqtt.bus import MqttBus
 from daemon.adapters.sqlite.store import SqliteStore
-from daemon.alerts import payloads
-from daemon.alerts.intake import MAX_BATCH, STORED_PAYLOAD, Intake, source_of
+from daemon.alerts.forms import decoding
+from daemon.alerts.forms.known import Names
+from daemon.alerts.intake import MAX_BATCH, STORED_PAYLOAD, Intake
+from daemon.alerts.payloads import Payloads, source_of
+from daemon.config.alerts import AlertSettings
 from daemon.config.settings import BusSettings
 from daemon.domain.alerts import AlertStatus, Received, Source, StoredAlert
 from daemon.domain.commits import Channel
@@ -66,6 +69,9 @@ class ForgetfulStore(MemoryStore):
         return stored
 
 
+READER = Payloads(BusSettings(), AlertSettings(), Names())
+
+
 class Nudges:
     """Counts the nudges, and lets a test wait for the next one."""
 
@@ -82,7 +88,7 @@ class Nudges:
 async def running(
     bus: Bus, store: Store, clock: ManualClock | None = None, nudge: Nudges | None = None
 ) -> AsyncIterator[asyncio.Task[None]]:
-    intake = Intake(bus=bus, store=store, clock=clock or ManualClock(), settings=BusSettings(), nudge=nudge or Nudges())
+    intake = Intake(bus=bus, store=store, clock=clock or ManualClock(), payloads=READER, nudge=nudge or Nudges())
     task = asyncio.create_task(intake.run())
     try:
         yield task
@@ -193,7 +199,7 @@ async def test_payloads_that_cannot_be_understood_are_stored_with_the_reason_and
         "alerts/scom/truncated": native()[:-9],
         "alerts/scom/form": native(),
         "alerts/exmedic/huge": b"x" * 10_000_000,
-        "alerts/exmedic/bytes": b"\xff\xfe",
+        "alerts/exmedic/bytes": b"\xff\xfe{",
         "other/topic": native(),
     }
     for topic, payload in bad.items():
@@ -205,13 +211,15 @@ async def test_payloads_that_cannot_be_understood_are_stored_with_the_reason_and
     letters = {row.message.body["topic"]: row.message.body for row in await store.outbox(Channel.BUS, 10)}
     assert set(letters) == set(bad)
     assert "not JSON" in letters["alerts/scom/truncated"]["reason"]
-    assert "Id is missing" in letters["alerts/scom/form"]["reason"]
+    assert "this is exmedic's own form" in letters["alerts/scom/form"]["reason"]
     assert (letters["alerts/exmedic/huge"]["size"], "10000000 bytes" in letters["alerts/exmedic/huge"]["reason"]) == (
         10_000_000,
         True,
     )
     assert "byte 0" in letters["alerts/exmedic/bytes"]["reason"]
-    assert letters["other/topic"]["reason"] == "the topic other/topic fits neither bus.scom nor bus.native"
+    assert letters["other/topic"]["reason"] == (
+        "the topic other/topic fits no topic filter of [bus]: scom = alerts/scom/#, native = alerts/exmedic/#"
+    )
     assert (await store.ledger()).alerts[AlertStatus.REJECTED] == REASONS
 
 
@@ -230,7 +238,7 @@ async def test_a_defect_in_reading_becomes_a_dead_letter_and_not_a_crash_at_each
     def broken(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(payloads, "from_json", broken)
+    monkeypatch.setattr(decoding, "from_json", broken)
     bus, store = MemoryBus(), await opened(MemoryStore())
     bus.inject(NATIVE, native())
     with capture_logs() as logs:
@@ -250,7 +258,7 @@ async def test_a_loop_that_ends_by_itself_is_an_error() -> None:
 
             return nothing()
 
-    intake = Intake(bus=EndingBus(), store=MemoryStore(), clock=ManualClock(), settings=BusSettings(), nudge=Nudges())
+    intake = Intake(bus=EndingBus(), store=MemoryStore(), clock=ManualClock(), payloads=READER, nudge=Nudges())
     with pytest.raises(ExceptionGroup) as raised:
         await intake.run()
     assert raised.group_contains(RuntimeError, match="ended its deliveries")

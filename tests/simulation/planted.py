@@ -54,7 +54,7 @@ def acknowledge_before_the_commit(patch: Patch) -> None:
         while True:
             waiting = await self._waiting.get()
             await self._acknowledge(waiting)
-            await self._ingest([waiting.received])
+            await self._ingest(list(waiting.parts))
             self.nudge()
 
     patch.setattr(Intake, "_commit", commit)

@@ -202,7 +202,7 @@ class Connection:
 
     async def _subscribe(self) -> None:
         plain = SubscribeOptions(qos=1)
-        wanted = dict.fromkeys((self._settings.scom, self._settings.native, self._canary_topic), plain)
+        wanted = dict.fromkeys((*self._settings.filters().values(), self._canary_topic), plain)
         # A retained one comes with a new session, not at each reconnection: losing the bus changes nothing. It says so
         # even when it comes at once, which tells apart whoever takes it off the broker again.
         pauses = f"{pause_topic(self._settings.prefix)}/#"
@@ -236,8 +236,8 @@ class Connection:
                     topic=self._canary_topic,
                     reason=f"our own message did not come back within {_CANARY_DEADLINE:g} s",
                     todo=f"grant the user of client {self._settings.client_id} write access to "
-                    f"{self._settings.prefix}/# and read access to {self._canary_topic}, "
-                    f"{self._settings.scom} and {self._settings.native}",
+                    f"{self._settings.prefix}/# and read access to {self._canary_topic} and "
+                    f"{', '.join(self._settings.filters().values())}",
                 )
 
     def _on_publish(self, client: Paho, userdata: Any, mid: int, reason: ReasonCode, properties: Properties) -> None:  # noqa: ANN401 - paho's signature
