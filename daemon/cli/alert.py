@@ -1,4 +1,4 @@
-"""`exmedic alert`: publish a test alert, print the schema of the native form."""
+"""`exmedic alert`: publish a test alert, say what would become of a payload, print the schema of the native form."""
 
 import asyncio
 import json
@@ -7,13 +7,19 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
+from daemon.alerts.forms.known import Names
 from daemon.alerts.forms.native import native_schema
+from daemon.alerts.payloads import Payloads
 from daemon.alerts.publisher import script
+from daemon.alerts.trial import REJECTED, Tried, tried
+from daemon.app.offline import runbooks
 from daemon.app.publishing import publish_alert
-from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
+from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, mistakes_told, out, site
 
-app = typer.Typer(no_args_is_help=True, help="Publish a test alert; print the schema of alerts.")
+app = typer.Typer(no_args_is_help=True, help="Publish a test alert, try one without sending it; print the schema.")
 
 
 @app.command()
@@ -37,6 +43,65 @@ def send(
     }
     topic = asyncio.run(publish_alert(settings, alert))
     out.print(f"published {alert['id']} on {topic}")
+
+
+@app.command("try")
+def try_(
+    file: Annotated[typer.FileBinaryRead, typer.Argument(help="The payload as it would be published; - for stdin.")],
+    topic: Annotated[str, typer.Option(help="The topic that it came by. Default: one of SCOM's form.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON an alert.")] = False,
+    config: Config = DEFAULT_CONFIG,
+) -> None:
+    """Say what would become of a payload, as if nothing were open. Nothing is sent, and no daemon is asked.
+
+    Exits with 1 if any of its alerts would be rejected.
+    """
+    settings, inventory = site(config)
+    with mistakes_told():
+        definitions = runbooks(settings)
+    topic = topic or settings.bus.scom.replace("#", "try").replace("+", "try")
+    parts = Payloads(settings.bus, settings.alerts, Names(definitions)).parts(topic, file.read())
+    found = tried(parts, inventory, definitions, settings.alerts)
+    for number, each in enumerate(found, start=1):
+        if as_json:
+            typer.echo(json.dumps(each.as_json(), ensure_ascii=False))
+        else:
+            out.print(_field_by_field(each, f"alert {number} of {len(found)} on {topic}"))
+    if any(each.outcome == REJECTED for each in found):
+        raise typer.Exit(1)
+
+
+def _field_by_field(each: Tried, title: str) -> Table:
+    rows = Table(title=escape(title), title_justify="left", box=None, show_header=False)
+    rows.add_column(style="bold", no_wrap=True)
+    rows.add_column(overflow="fold")
+    alert, told = each.alert, each.as_json()
+    if alert is not None and alert.server:
+        named = ", ".join(alert.names or (alert.server,))
+        rows.add_row("server", escape(f"{told['server']} (it names {named})"))
+        rows.add_row("health set", escape(alert.health_set or "none that is known"))
+        rows.add_row("monitor", escape(alert.monitor or "none that is known: the health set is verified whole"))
+        rows.add_row("runbook", escape(each.runbook or "none"))
+        rows.add_row("state", escape(f"{alert.state or 'not told'}{', which means that it is over' * alert.closed}"))
+        rows.add_row("owner", escape(alert.owner or "nobody"))
+        rows.add_row("maintenance", "yes, at its source" if alert.in_maintenance else "no")
+        rows.add_row("raised at", clock_time(alert.raised_at) or "not told, or not readable")
+        rows.add_row("summary", escape(alert.summary))
+        rows.add_row("key", escape(told["key"] or "none"))
+    rows.add_row("outcome", f"{each.outcome}: {_MEANS[each.outcome]}")
+    if each.reason:
+        rows.add_row("reason", escape(each.reason))
+    return rows
+
+
+_MEANS = {
+    "open": "opens an incident",
+    "join": "joins the incident that an earlier one opens",
+    "look": "opens an incident that only looks",
+    "suppressed": "nothing is done",
+    "human": "no incident is opened, and somebody is told",
+    "rejected": "it is not understood, and somebody is told",
+}
 
 
 @app.command()
