@@ -98,7 +98,8 @@ def _seen_sick(state: LadderState, facts: Facts) -> Iterator[Breach]:
         since = " since the reboot" if facts.rebooted == BACK else ""
         yield Breach("not-seen-sick", f"{spec.name} is done, but no look has found the problem{since}")
     elif spec.disrupts is Disruption.RESTART and service in facts.restarted:
-        yield Breach("not-seen-sick", f"restarts {state.params.get('service', 'a service')} again, and nobody has looked since")
+        named = state.params.get("service", "a service")
+        yield Breach("not-seen-sick", f"restarts {named} again, and nobody has looked since")
     elif spec.disrupts in (Disruption.MOVE, Disruption.REBOOT) and facts.restarted:
         yield Breach("not-seen-sick", f"{spec.name} follows a restart, and nobody has looked whether that has cured it")
 
