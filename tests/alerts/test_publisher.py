@@ -22,12 +22,12 @@ from tree_sitter import Language, Parser
 from typer.testing import CliRunner
 
 from daemon.adapters.mqtt.bus import MqttBus
-from daemon.alerts.payloads import parse_scom
 from daemon.alerts.publisher import NAME, script
 from daemon.cli import app
 from daemon.config.settings import BusSettings, BusTls, Secret
 from daemon.lab.pwsh.finding import find_pwsh
 from daemon.runtime.tasks import cancel
+from tests.alerts.test_payloads import parse_scom
 from tests.realparts.certificates import Certificates, make_certificates
 from tests.realparts.mosquitto import Mosquitto
 from tests.realparts.waiting import HANG, eventually
