@@ -52,13 +52,16 @@ def show_exchange(exchange: Json, simulation: Simulation) -> None:
 
 def show_probes(exchange: Json, machine: Machine, started: datetime, ended: datetime) -> None:
     """Let the probes of a server end as they do now, if they can run there."""
+    monitors = {f"{monitor.health_set}\\{monitor.probe}": monitor for monitor in machine.monitors}
     of_it = [row for row in exchange["MonitoringProbeResult"] if row["Server"] == netbios(machine.name)]
     exchange["MonitoringProbeResult"] = []
     if Fault.PROBE_CANNOT_RUN in machine.faults:
         return
     for row in of_it:
+        found = monitors.get(row["MonitorIdentity"])
+        if found is None:
+            continue  # of a role that Exchange tells, and that is not installed
         row.update({"ExecutionStartTime": shown(machine, started), "ExecutionEndTime": shown(machine, ended)})
-        found = next(each for each in machine.monitors if f"{each.health_set}\\{each.probe}" == row["MonitorIdentity"])
         if machine.sick(found):
             row.update(_failure(machine, found))
         exchange["MonitoringProbeResult"].append(row)

@@ -80,7 +80,7 @@ namespace Exmedic.Lab
             return true;
         }
 
-        JsonArray rows;
+        protected JsonArray rows;
 
         protected IEnumerable<JsonObject> Table(string name) =>
             (rows ?? World.Get(Organisation.Exchange, name) as JsonArray ?? new JsonArray()).Select(one => one.AsObject());
@@ -218,7 +218,10 @@ namespace Exmedic.Lab
         [Parameter] public string HealthSet { get; set; }
         [Parameter] public SwitchParameter HaImpactingOnly { get; set; }
         protected override void Answer() => Give<MonitorHealthEntry>(Table("MonitorHealthEntry")
-            .Where(row => Asked(Identity, Of(row, "Server")) && Asked(HealthSet, Of(row, "HealthSetName"))));
+            .Where(row => Asked(Identity, Of(row, "Server")) && OfHealthSet(row)));
+
+        // POP is not POP.Protocol: what stands before the point is no short name here.
+        bool OfHealthSet(JsonObject row) => rows != null || string.IsNullOrEmpty(HealthSet) || World.Eq(HealthSet, Of(row, "HealthSetName"));
     }
 
     [Cmdlet("Invoke", "MonitoringProbe", SupportsShouldProcess = true)]
