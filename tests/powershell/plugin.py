@@ -13,6 +13,7 @@ from daemon.exchange import launch
 from daemon.lab.pwsh.finding import find_pwsh
 from daemon.lab.pwsh.shell import digest
 from tests.powershell.case import Case
+from tests.powershell.ladder import Ladder
 
 ROOT = Path(__file__).parent.parent.parent
 LEDGER = ROOT / ".powershell" / "passed"
@@ -44,7 +45,7 @@ class Plugin:
             self._without = len(out)
         else:
             done = set(LEDGER.read_text("utf-8").split()) if LEDGER.exists() else set()
-            out = [item for item in ours if item.get_closest_marker("powershell") and _key_of(item) in done]
+            out = [item for item in ours if _kept(item) and _key_of(item) in done]
             self._passed = len(out)
         left = set(map(id, out))
         items[:] = [item for item in items if id(item) not in left]
@@ -73,6 +74,13 @@ class Plugin:
             )
 
 
+def _kept(item: pytest.Item) -> bool:
+    """Whether it need not run again; a quick one always runs."""
+    return any(item.get_closest_marker(mark) for mark in ("powershell", "powershell_ladders"))
+
+
 def _key_of(item: pytest.Item) -> str:
     case = item.callspec.params.get("case") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    if isinstance(case, Ladder):
+        return case.key
     return key(case) if isinstance(case, Case) else ""

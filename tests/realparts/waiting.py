@@ -10,14 +10,14 @@ HANG = 600.0
 _POLL = 0.01
 
 
-async def eventually(condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
+async def eventually(condition: Callable[[], bool | Awaitable[bool]], what: str, hang: float = HANG) -> None:
     """Return once `condition` holds; fail naming `what` if it hangs."""
-    end = time.monotonic() + HANG
+    end = time.monotonic() + hang
     while True:
         answer = condition()
         if answer if isinstance(answer, bool) else await answer:
             return
-        assert time.monotonic() < end, f"not within {HANG:g} s: {what}"
+        assert time.monotonic() < end, f"not within {hang:g} s: {what}"
         await asyncio.sleep(_POLL)
 
 
