@@ -39,6 +39,9 @@ def lab(
 
     Then, elsewhere: `exmedic run -c exmedic-lab/exmedic.toml`, `exmedic lab break mbx1 restart_cures`,
     `exmedic alert send mbx1 -c exmedic-lab/exmedic.toml`.
+
+    With --pwsh nothing of the scripts is imitated: EXMEDIC_PWSH names a PowerShell 7, or it is pwsh on PATH. A call
+    takes one to three seconds then, and the clock is this machine's.
     """
     if context.invoked_subcommand is not None:  # `lab -d DIRECTORY break ...` means that directory too
         context.default_map = {context.invoked_subcommand: {"directory": str(directory)}}
@@ -46,8 +49,9 @@ def lab(
     stop = threading.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda *_: stop.set())
-    shell = ready_shell(directory) if pwsh else None
-    with EmbeddedBroker() as broker, Lab(directory, LabClock.starting_now(speed), shell=shell) as running:
+    clock = LabClock.starting_now(speed)
+    shell = ready_shell(directory, clock) if pwsh else None
+    with EmbeddedBroker() as broker, Lab(directory, clock, shell=shell) as running:
         config = running.write_site(directory, broker.port)
         out.print(f"lab with {len(running.endpoints)} servers, {speed:g} times as fast; broker on port {broker.port}")
         out.print(f"configuration for a daemon: {config}")

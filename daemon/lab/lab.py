@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from daemon.domain.errors import OperatorError
 from daemon.lab.clock import LabClock
 from daemon.lab.commands import obey
 from daemon.lab.endpoint import Endpoint
@@ -34,10 +33,8 @@ class Lab:
         directory: where `effects.jsonl` and the control socket `lab.sock` go.
         clock: lab time; None: from now on, at the speed of real time.
         host: where the endpoints listen, on free ports.
-        shell: a real PowerShell that runs the shipped scripts in the endpoints; None: their twins in Python answer.
-
-    Raises:
-        OperatorError: a real PowerShell, and a clock that does not run as fast as this machine's.
+        shell: a real PowerShell that runs the shipped scripts in the endpoints, on this machine's clock, which `clock`
+            must be then; None: their twins in Python answer.
     """
 
     def __init__(
@@ -45,10 +42,6 @@ class Lab:
     ) -> None:
         self.directory = directory
         self.clock = clock or LabClock.starting_now(1.0)
-        if shell is not None and self.clock.speed != 1:
-            raise OperatorError(
-                "A real PowerShell has this machine's clock, so the lab's cannot run faster: --speed 1."
-            )
         self.account = Account()
         self.stopped = threading.Event()  #: set when somebody asked over the control socket to stop
         directory.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from daemon.domain.errors import OperatorError
+from daemon.lab.clock import LabClock
 from daemon.lab.pwsh.shell import Shell, StubsFailed, compiled
 
 HOW = "Set EXMEDIC_PWSH to a PowerShell 7, or put pwsh on PATH."
@@ -33,12 +34,15 @@ def the_pwsh() -> Path:
     return found
 
 
-def ready_shell(cache: Path) -> Shell:
+def ready_shell(cache: Path, clock: LabClock) -> Shell:
     """The PowerShell of this machine with the stubs, which are compiled into `cache` at the first time.
 
     Raises:
-        OperatorError: there is none, it cannot be run, or it cannot compile the stubs.
+        OperatorError: the lab's clock does not run as fast as this machine's; or there is no PowerShell, it cannot be
+            run, or it cannot compile the stubs.
     """
+    if clock.speed != 1:
+        raise OperatorError("A real PowerShell has this machine's clock, so the lab's cannot run faster: --speed 1.")
     pwsh = the_pwsh()
     try:
         return Shell(pwsh, compiled(pwsh, cache.absolute()))
