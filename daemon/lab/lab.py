@@ -10,12 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from daemon.domain.errors import OperatorError
 from daemon.lab.clock import LabClock
 from daemon.lab.commands import obey
 from daemon.lab.endpoint import Endpoint
-from daemon.lab.faults import FAULTS, Fault
+from daemon.lab.faults import FAULTS, Fault, fault_named
 from daemon.lab.model import Simulation
 from daemon.lab.organisation import Machine
+from daemon.lab.pwsh.of_the_lab import IN_THE_WORLD, OUTSIDE_IT
 from daemon.lab.pwsh.playing import Powershell
 from daemon.lab.pwsh.shell import Shell
 from daemon.lab.record import Record, RecordedEffect
@@ -43,6 +45,7 @@ class Lab:
         self.directory = directory
         self.clock = clock or LabClock.starting_now(1.0)
         self.account = Account()
+        self._real = shell is not None
         self.stopped = threading.Event()  #: set when somebody asked over the control socket to stop
         directory.mkdir(parents=True, exist_ok=True)
         self.simulation = Simulation(partial(Record, directory / "effects.jsonl"), self.clock)
@@ -113,8 +116,10 @@ class Lab:
         """Inject a fault; `daemon.lab.faults.FAULTS` has what each does and which options it takes.
 
         Raises:
-            OperatorError: no such server, fault or option.
+            OperatorError: no such server, fault or option; or it would not show in what a real PowerShell runs in.
         """
+        if self._real and fault_named(fault) not in IN_THE_WORLD | OUTSIDE_IT:
+            raise OperatorError(f"The fault {fault} cannot be played by a real PowerShell yet: leave --pwsh out.")
         self.simulation.inject(name, fault, options)
 
     def cure(self, name: str, fault: Fault | str | None = None) -> None:

@@ -198,7 +198,10 @@ class Site:
     # Alerts
 
     async def alert(self, *servers: str, **changes: object) -> None:
-        """Publish an alert of each server, each a new one unless `id` and `raised_at` say otherwise."""
+        """Publish an alert of each server, each a new one unless `id` and `raised_at` say otherwise.
+
+        A field that is None is left out.
+        """
         now = datetime.now(UTC).isoformat()
         bodies = [
             {
@@ -212,7 +215,8 @@ class Site:
             }
             for server in servers
         ]
-        await self.broker.publish_all([("alerts/exmedic/test", json.dumps(body)) for body in bodies])
+        told = [{name: value for name, value in body.items() if value is not None} for body in bodies]
+        await self.broker.publish_all([("alerts/exmedic/test", json.dumps(body)) for body in told])
 
     @contextlib.asynccontextmanager
     async def messages(self) -> AsyncIterator[Messages]:

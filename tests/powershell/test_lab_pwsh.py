@@ -17,7 +17,7 @@ from daemon.lab.model import Simulation
 from daemon.lab.organisation import BACK_END, Power
 from daemon.lab.process import Process
 from daemon.lab.pwsh.finding import ready_shell
-from daemon.lab.pwsh.of_the_lab import world_of_call
+from daemon.lab.pwsh.of_the_lab import IN_THE_WORLD, OUTSIDE_IT, world_of_call
 from daemon.lab.pwsh.shell import Shell
 from daemon.lab.record import Record
 from daemon.lab.script_call import ScriptCall
@@ -122,18 +122,6 @@ def test_a_real_powershell_has_no_faster_clock(tmp_path: Path) -> None:
     assert "--speed 1" in said
 
 
-#: Faults that are not of the world: they are on the wire, or come about when something is done.
-_NOT_OF_THE_WORLD = {
-    Fault.SILENT_ENDPOINT,
-    Fault.ANSWER_LOST,
-    Fault.CUT_BEFORE,
-    Fault.GARBAGE_ANSWER,
-    Fault.WSMAN_QUOTA,
-    Fault.LATE_ANSWER,
-    Fault.DATABASE_STUCK,
-    Fault.SERVICE_HANGS,
-    Fault.NEVER_BACK,
-}
 #: Those that one server and no options do not show.
 _OTHERWISE: dict[Fault, tuple[str, dict[str, object]]] = {
     Fault.BACKEND_SICK: ("cas1", {}),
@@ -161,7 +149,7 @@ def _world(simulation: Simulation, server: str, script: str) -> Any:  # noqa: AN
         return world_of_call(script, call, Account(), simulation.timeline.now())
 
 
-@pytest.mark.parametrize("fault", sorted(set(Fault) - _NOT_OF_THE_WORLD))
+@pytest.mark.parametrize("fault", sorted(IN_THE_WORLD))
 def test_what_is_broken_shows_in_the_world_of_a_call(fault: Fault) -> None:
     simulation = Simulation(partial(Record, None), HandClock())
     server, options = _OTHERWISE.get(fault, ("mbx1", {}))
@@ -171,3 +159,15 @@ def test_what_is_broken_shows_in_the_world_of_a_call(fault: Fault) -> None:
     assert before == _world(simulation, server, "protocol_log")
     simulation.inject(server, fault, options)
     assert before != _world(simulation, server, "protocol_log")
+
+
+def test_a_fault_that_no_world_would_show_is_refused_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.lab.lab.IN_THE_WORLD", IN_THE_WORLD - {Fault.LOGGED_ON})
+    with Lab(tmp_path, shell=Shell(tmp_path, tmp_path)) as lab:
+        with pytest.raises(OperatorError, match="logged_on cannot be played by a real PowerShell yet"):
+            lab.break_server("mbx1", "logged_on")
+        assert not machine_of(lab, "mbx1").faults
+        lab.break_server("mbx1", Fault.NEVER_BACK)
+    assert not IN_THE_WORLD & OUTSIDE_IT

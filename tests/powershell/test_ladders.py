@@ -84,7 +84,7 @@ def site(tmp_path: Path, pwsh: Shell, mosquitto: Mosquitto) -> Iterator[Site]:
 async def test_the_ladder_heals_by_the_real_scripts(case: Ladder, site: Site) -> None:
     site.lab.break_server(case.server, case.fault, **dict(case.options))
     daemon = await site.daemon()
-    await site.alert(case.server, health_set=case.health_set, monitor=case.monitor)
+    await site.alert(case.server, health_set=case.health_set, monitor=case.monitor or None)
 
     async def ended(store: Store) -> bool:
         daemon.heard()  # or it fills what it tells its service manager by

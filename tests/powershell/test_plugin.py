@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
-from tests.powershell.plugin import ROOT, key
+import pytest
+
+from tests.powershell.plugin import ROOT, Plugin, key
 from tests.powershell.test_cases import CASES
 
 
@@ -23,3 +26,11 @@ def test_without_a_powershell_one_line_says_how_many_did_not_run_and_how_to_get_
 
 def test_no_two_cases_are_taken_for_each_other() -> None:
     assert len({key(case) for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize(("passed", "ended"), [(3, pytest.ExitCode.OK), (0, pytest.ExitCode.NO_TESTS_COLLECTED)])
+def test_a_run_in_which_everything_passed_before_has_not_failed(passed: int, ended: pytest.ExitCode) -> None:
+    plugin, session = Plugin(), SimpleNamespace(exitstatus=pytest.ExitCode.NO_TESTS_COLLECTED)
+    plugin.pytest_testnodedown(SimpleNamespace(workeroutput={"powershell_left_out": (0, passed)}))
+    plugin.pytest_sessionfinish(session)  # type: ignore[arg-type] # it looks at the exit status alone
+    assert session.exitstatus is ended

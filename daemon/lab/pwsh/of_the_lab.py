@@ -35,6 +35,57 @@ _READS = (
     "Get-PopSettings",
     "Get-ExchangeCertificate",
 )
+#: Faults that show in the world of a call, and those that are on the wire or come about when something is done.
+IN_THE_WORLD = frozenset(
+    {
+        Fault.RESTART_CURES,
+        Fault.REBOOT_CURES,
+        Fault.INCURABLE,
+        Fault.HANGING,
+        Fault.HEALS_ITSELF,
+        Fault.PROBE_CANNOT_RUN,
+        Fault.SCRIPT_BROKEN,
+        Fault.SCRIPT_DIES,
+        Fault.START_REFUSED,
+        Fault.BACKEND_SICK,
+        Fault.LOG_NAMES_NOBODY,
+        Fault.LOG_COLUMNS_DIFFER,
+        Fault.STALE_MONITOR,
+        Fault.MONITOR_SAYS,
+        Fault.EMPTY_ANSWER,
+        Fault.SECOND_TARGET_BAD,
+        Fault.LAGGED_COPIES,
+        Fault.SUSPENDED_COPIES,
+        Fault.NODE_PAUSED,
+        Fault.MAINTENANCE,
+        Fault.RECOVERY_RUNNING,
+        Fault.RECOVERY_RECENT,
+        Fault.RECOVERY_DEAD,
+        Fault.START_TYPE,
+        Fault.POPPROXY_INACTIVE,
+        Fault.REPLICATION_FAILED,
+        Fault.MEMBER_DOWN,
+        Fault.ROLES_DIFFER,
+        Fault.OTHER_CAS_SICK,
+        Fault.DEPENDENCY_SICK,
+        Fault.CERTIFICATE,
+        Fault.LOGGED_ON,
+        Fault.REBOOT_PENDING,
+    }
+)
+OUTSIDE_IT = frozenset(
+    {
+        Fault.DATABASE_STUCK,
+        Fault.SERVICE_HANGS,
+        Fault.NEVER_BACK,
+        Fault.SILENT_ENDPOINT,
+        Fault.ANSWER_LOST,
+        Fault.CUT_BEFORE,
+        Fault.GARBAGE_ANSWER,
+        Fault.WSMAN_QUOTA,
+        Fault.LATE_ANSWER,
+    }
+)
 _NULL = {"error": {"message": "You cannot call a method on a null-valued expression."}}
 
 

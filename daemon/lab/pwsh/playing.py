@@ -56,14 +56,14 @@ class Powershell:
                 made = world_of_call(script, call, self._account, since)
                 made["hosts"][call.executor.name]["processes"] += self._dying(call)
                 self._alive.append(process)
-            watched = _Watched(call, made, folder, self._account)
+            watched = _Watched(call, made, folder)
             sent = launch.Launch(launch.EXECUTABLE, launch.arguments(call.step), bytes(process.stdin))
             try:
                 ended = self._shell.run(sent, made, folder, watched.goes_on, _LIMIT)
             finally:
                 with timeline.up_to_date():
-                    watched.carry()
                     self._alive.remove(process)
+                    watched.carry()
         finally:
             shutil.rmtree(folder)
         if process.killed:
@@ -88,7 +88,6 @@ class _Watched:
     call: ScriptCall
     world: Json
     folder: Path
-    account: Account
     carried: int = 0  #: lines of the journal
     restarted: set[str] = field(default_factory=set)
 
