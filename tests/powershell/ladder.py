@@ -12,7 +12,10 @@ ROOT = Path(__file__).parent.parent.parent
 
 @dataclass(frozen=True)
 class Ladder:
-    """What is broken, the alert that tells of it, and what the lab's record must have of the server, in order."""
+    """What is broken, the alert that tells of it, and what the lab's record must have of the server, in order.
+
+    `broken_before`: another server that is broken as well, and its fault.
+    """
 
     runbook: str
     name: str
@@ -22,6 +25,7 @@ class Ladder:
     effects: tuple[str, ...]
     fault: Fault = Fault.RESTART_CURES
     options: tuple[tuple[str, object], ...] = ()
+    broken_before: tuple[str, Fault] | None = None
 
     @property
     def id(self) -> str:

@@ -102,6 +102,31 @@ def test_killed_while_it_waits_for_a_stop_the_stop_is_on_record_and_nothing_is_s
     assert done(lab) == [("restart", MBX1, "i1-5")]
 
 
+@pytest.mark.parametrize(
+    ("fault", "script", "ends", "effects"),
+    [
+        (Fault.SCRIPT_BROKEN, "set_activation", "broken", []),
+        (Fault.SCRIPT_DIES, "set_activation", "lost", ["stop_activation"]),
+        (Fault.SCRIPT_DIES, "server_health", "broken", []),
+        (Fault.EMPTY_ANSWER, "server_health", "ok", []),
+    ],
+)
+def test_what_befalls_a_script_itself_shows_in_how_it_ends(
+    client: Client, fault: Fault, script: str, ends: str, effects: list[str]
+) -> None:
+    lab = client.lab
+    lab.break_server("mbx1", fault)
+    change = {"expected": False, "value": True, "not_after": in_time(lab, "mbx2")}
+    more = change if script == "set_activation" else {"health_sets": ["POP.Protocol"]}
+    output = client.call("mbx2", script, "i1-6", server=MBX1, **more)
+    if ends == "ok":
+        assert output.result(ServerHealth).rows == ()
+    else:
+        assert ("lost" if output.exit_code == 3 else output.error_kind) == ends
+    assert [effect for effect, _, _ in done(lab)] == effects
+    assert machine_of(lab, "mbx1").activation_blocked is bool(effects)
+
+
 def test_without_a_powershell_it_says_what_is_missing_and_where_to_name_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,16 @@ LADDERS = (
         options=(("monitor", "PopCTPMonitor"), ("restarts", 2)),
     ),
     Ladder(
+        "pop-cas",
+        "the ladder of the back end that the log names cures",
+        "cas3",
+        "POP",
+        "PopCTPMonitor",
+        ("restart", "protocol_log_on", "restart", "protocol_log_off", "restart"),
+        fault=Fault.BACKEND_SICK,
+        broken_before=("mbx5", Fault.RESTART_CURES),
+    ),
+    Ladder(
         "pop-proxy",
         "a restart cures",
         "cas2",
@@ -82,6 +92,8 @@ def site(tmp_path: Path, pwsh: Shell, mosquitto: Mosquitto) -> Iterator[Site]:
 @pytest.mark.timeout(_LONGEST + 60)
 @pytest.mark.parametrize("case", [pytest.param(each, id=each.id) for each in LADDERS])
 async def test_the_ladder_heals_by_the_real_scripts(case: Ladder, site: Site) -> None:
+    if case.broken_before is not None:
+        site.lab.break_server(*case.broken_before)
     site.lab.break_server(case.server, case.fault, **dict(case.options))
     daemon = await site.daemon()
     await site.alert(case.server, health_set=case.health_set, monitor=case.monitor or None)

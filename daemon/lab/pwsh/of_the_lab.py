@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from daemon.lab.faults import Fault
+from daemon.lab.handlers import CHANGING
 from daemon.lab.model import Simulation
 from daemon.lab.organisation import CLIENT_ACCESS, FRONT_END, MAILBOX, TOPOLOGY, Database, Machine
 from daemon.lab.own_logs import log_writer
 from daemon.lab.pop_log import FOLDER
-from daemon.lab.process import Process
 from daemon.lab.pwsh import world
 from daemon.lab.pwsh.lab_exchange import refuse_what_is_down, show_exchange, show_probes
 from daemon.lab.pwsh.lab_windows import show_windows
@@ -106,7 +106,7 @@ def world_of_call(script: str, call: ScriptCall, account: Account, since: dateti
         "delegated": call.process.delegated,
         "code": 0 if executor.runs(TOPOLOGY) else _CANNOT_CONNECT,
     }
-    made["hosts"][executor.name]["processes"] = list(_processes(call))
+    made["hosts"][executor.name]["processes"] = _processes(call)
     marks = [step for name, step in simulation.marks if name == executor.name]
     made["files"] = {f"{MARKS}/{step}.begun": "" for step in marks}
     if script == "protocol_log" and FRONT_END in executor.services:
@@ -157,12 +157,9 @@ def _processes(call: ScriptCall) -> list[Json]:
             "CommandLine": process.command_line,
             "CreationDate": {"$date": call.simulation.timeline.now().isoformat()},
         }
-        for number, process in enumerate(_running(call))
+        for number, process in enumerate(call.siblings())
+        if process.running
     ]
-
-
-def _running(call: ScriptCall) -> list[Process]:
-    return [process for process in call.siblings() if process.running or process is call.process]
 
 
 def _logs(made: Json, simulation: Simulation, machine: Machine) -> None:
@@ -189,10 +186,11 @@ def _break(made: Json, script: str, call: ScriptCall, about: Machine | None) -> 
     if struck(Fault.EMPTY_ANSWER):
         faults |= {command: [{"rows": []}] for command in _READS}
         host["faults"]["Get-CimInstance:Win32_Service"] = [{"rows": []}]
-    if struck(Fault.SCRIPT_BROKEN):
+    dies = struck(Fault.SCRIPT_DIES)
+    if struck(Fault.SCRIPT_BROKEN) or (dies and script not in CHANGING):
         faults |= {command: [_NULL] for command in _READS}
         host["faults"]["Get-CimInstance"] = [_NULL]
-    if struck(Fault.SCRIPT_DIES):
+    elif dies:
         faults |= {command: [{**_NULL, "when": "after"}] for command in ("Set-MailboxServer", "Set-PopSettings")}
         host["faults"]["Get-CimInstance:Win32_Process"] = [_NULL]
         if about is not None:
