@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from daemon.alerts.forms import native, scom
 from daemon.alerts.forms.decoding import json_of, text_of
-from daemon.alerts.forms.fields import Fields
 from daemon.alerts.forms.known import Names
 from daemon.alerts.forms.records import Record
 from daemon.alerts.forms.rejected import Rejected
@@ -75,6 +74,6 @@ def _inner(value: object, field: str) -> object:
 def _read(value: object, field: str, source: Source, payload: bytes, names: Names) -> Record:
     if not isinstance(value, dict):
         raise Rejected(f"{field} is not an alert in SCOM's form or in exmedic's own")
-    form = native if native.looks_like(value) and "Id" not in Fields(value) else scom
+    form = native if native.looks_like(value) else scom
     found = form.read(value, payload, names)
     return Record(replace(found.alert, source=source), found.dedup_key)
