@@ -25,6 +25,7 @@ from daemon.domain.store import Store
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore
+from tests.alerts.running import running as running_intake
 from tests.realparts.mosquitto import Mosquitto
 from tests.realparts.waiting import HANG, eventually
 
@@ -177,6 +178,65 @@ async def test_what_waits_is_committed_in_batches() -> None:
     assert [stored.alert.source_id for stored in alerts_in_order if stored.alert] == [
         str(number) for number in range(2 * MAX_BATCH + 50)
     ]
+
+
+def array(*numbers: int) -> bytes:
+    return b"[" + b",".join(native(number) for number in numbers) + b"]"
+
+
+async def test_an_array_is_so_many_alerts_in_one_commit_with_one_acknowledgement() -> None:
+    bus, store = MemoryBus(), RecordingStore()
+    await store.open()
+    bus.inject(NATIVE, array(*range(3 * MAX_BATCH)))
+    bus.inject(NATIVE, native(9999))
+    intake = Intake(bus=bus, store=store, clock=ManualClock(), payloads=READER, nudge=Nudges())
+    async with running_intake(intake):
+        await eventually(lambda: bus.unacknowledged == 0, "both messages are acknowledged")
+    assert store.batches[0] == 3 * MAX_BATCH
+    assert intake.acknowledged == 3 * MAX_BATCH + 1
+    ledger = await store.ledger()
+    assert (ledger.accepted, ledger.stored, ledger.imbalance) == (3 * MAX_BATCH + 1, 3 * MAX_BATCH + 1, "")
+
+
+async def test_an_array_that_is_delivered_again_loses_and_doubles_none_of_its_alerts() -> None:
+    """The commit was made and nobody knows: the message is taken in again, with what it shares with another one."""
+    bus, store, clock = MemoryBus(), await opened(ForgetfulStore()), ManualClock()
+    bus.inject(NATIVE, array(1, 2, 3))
+    async with running(bus, store, clock):
+        await clock.asleep()
+        bus.inject(NATIVE, array(3, 4))
+        clock.advance(60)
+        await eventually(lambda: bus.unacknowledged == 0, "both messages are acknowledged")
+    stored = await store.pending_alerts(10)
+    assert [(each.alert.source_id, each.seen) for each in stored if each.alert] == [
+        ("1", 2),
+        ("2", 2),
+        ("3", 3),
+        ("4", 1),
+    ]
+    ledger = await store.ledger()
+    assert (ledger.accepted, ledger.imbalance) == (8, "")
+
+
+async def test_an_alert_of_an_array_that_is_not_understood_is_a_dead_letter_of_its_own() -> None:
+    bus, store = MemoryBus(), await opened(MemoryStore())
+    bus.inject(NATIVE, b"[" + native(1) + b', {"id": 5}]')
+    async with running(bus, store):
+        await eventually(lambda: bus.unacknowledged == 0, "the message is acknowledged")
+    [letter] = await store.outbox(Channel.BUS, 10)
+    assert letter.message.body["payload"] == '{"id":5}'
+    assert (await store.ledger()).alerts[AlertStatus.PENDING] == 1
+
+
+async def test_an_empty_payload_is_stored_to_be_suppressed() -> None:
+    bus, store = MemoryBus(), await opened(MemoryStore())
+    bus.inject(NATIVE, b"")
+    async with running(bus, store):
+        await eventually(lambda: bus.unacknowledged == 0, "the message is acknowledged")
+    [stored] = await store.pending_alerts(10)
+    assert stored.alert is not None
+    assert stored.alert.suppress == "an empty payload only clears a retained message"
+    assert await store.outbox(Channel.BUS, 10) == []
 
 
 async def test_what_comes_again_after_a_lost_connection_is_counted_and_dropped() -> None:
