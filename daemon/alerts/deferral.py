@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from daemon.alerts.loop import OpeningLoop
+from daemon.alerts.notes import unhandled
 from daemon.alerts.storms import asks_again, no_room, rooms
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import AlertChanges, Commit, Deferred, GuardChanges, Progress, Told
 from daemon.domain.errors import Conflict
 from daemon.remediation.guardrails.windows import asked_again, maintenance
-from daemon.remediation.incidents.opening import Opening, lets_go, opened
+from daemon.remediation.incidents.opening import Opening, lets_go, opened, taken_over
 from daemon.remediation.incidents.snapshot import about
 
 BATCH = 20
@@ -69,15 +70,20 @@ class Deferral(OpeningLoop):
             return _postponed(deferred, now, asked_again(found.until, now))
         since = f"since {deferred.since:%Y-%m-%d %H:%M} UTC: {deferred.reason}"
         if current is not None:
+            incident = taken_over(current, deferred.taken, now)
             message = f"alerts that were set aside {since}, belong to this incident"
             entry = about(AuditKind.ALERT_JOINED, current, now, message, {"reason": deferred.reason})
             # Committed though unchanged: a verification that began before the alerts cannot end it now.
             return Commit(
                 at=now,
-                progress=Progress(incident=current),
+                progress=Progress(incident=incident),
                 alerts=AlertChanges(undefer=(deferred.key,)),
                 told=Told(audit=(entry,)),
             )
+        ladder = self.ladders.handling(server, deferred.health_set, deferred.monitor)
+        if ladder is None:
+            note = unhandled(server, deferred.health_set, deferred.monitor, None, now)
+            return Commit(at=now, alerts=AlertChanges(undefer=(deferred.key,), notes=(note,)))
         room = rooms(server, self.inventory, self.storms, now)
         if await no_room(self.store, room):
             return _postponed(deferred, now, asks_again(deferred.key, deferred.since, now))
@@ -86,9 +92,10 @@ class Deferral(OpeningLoop):
             key=deferred.key,
             health_set=deferred.health_set,
             monitor=deferred.monitor,
-            ladder=self.ladders.handling(server, deferred.health_set, deferred.monitor),
+            ladder=ladder,
             because=f"alerts that were set aside {since}",
             facts={"reason": deferred.reason},
+            taken=deferred.taken,
         )
         return replace(
             opened(opening, now, self.prefix),

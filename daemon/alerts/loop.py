@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from daemon.config.alerts import AlertSettings
 from daemon.config.guardrails import Storms
 from daemon.domain.inventory import Inventory
 from daemon.domain.ports import Clock
@@ -24,6 +25,7 @@ class OpeningLoop:
     prefix: str  #: of topics on the bus
     windows: tuple[Window, ...]  #: those of the configuration
     storms: Storms
+    alerts: AlertSettings = field(default_factory=AlertSettings)
     committed: Callable[[], None]
     poll: float = POLL
     _nudge: Nudge = field(init=False)

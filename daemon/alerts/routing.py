@@ -12,18 +12,23 @@ from itertools import takewhile
 
 import structlog
 
+from daemon.alerts.fate import Outcome, fate, taken
 from daemon.alerts.loop import OpeningLoop
+from daemon.alerts.notes import unclear, unhandled
+from daemon.alerts.servers import About, about_server
 from daemon.alerts.storms import asks_again, going_on, no_room, on_record, rooms
+from daemon.config.alerts import AlertSettings
 from daemon.domain.alerts import Alert, AlertStatus, StoredAlert
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import AlertChanges, Aside, Commit, Deferred, GuardChanges, Progress, Routing, Told
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, Key
-from daemon.domain.inventory import Server
+from daemon.domain.kept import Taken
+from daemon.domain.notices import Note, NoticeKind
 from daemon.domain.windows import Holding
 from daemon.outgoing.messages import storm_messages
 from daemon.remediation.guardrails.windows import asked_again, maintenance
-from daemon.remediation.incidents.opening import Opening, lets_go, opened
+from daemon.remediation.incidents.opening import Opening, lets_go, opened, taken_over
 from daemon.remediation.incidents.snapshot import about
 from statemachines.compiler import Ladder
 
@@ -41,6 +46,8 @@ class Suppress:
     reason: str
     until: datetime | None = None
     why: Aside = Aside.MAINTENANCE  #: why only until then
+    taken: Taken | None = None  #: who has the problem already, for then
+    told: NoticeKind | None = None  #: a human hears of it, as one of these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,47 +56,68 @@ class Join:
 
     incident: Incident
     verify: bool
+    taken: Taken | None = None  #: who has the problem already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Open:
-    """A new incident. Without a ladder it escalates at once."""
+    """A new incident; with `taken` it only looks."""
 
     key: Key
-    ladder: Ladder | None
+    ladder: Ladder
+    taken: Taken | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
     """The alert stays pending until the incident that holds its key has ended: joined to it, it would be lost.
 
-    That is over within the deadlines of the undo, and the alert then opens an incident of its own.
+    That is over within the deadlines of a look and the undo, and the alert then opens an incident of its own.
     """
 
     incident: Incident
 
 
-def route(
-    alert: Alert,
-    server: Server | None,
-    current: Incident | None,
-    ladder: Ladder | None,
-    in_maintenance: Holding | None = None,
-) -> Suppress | Join | Open | Wait:
-    """What becomes of an alert, given what holds its key, what handles its monitor, and its server's maintenance."""
-    if alert.suppress:
-        return Suppress(reason=alert.suppress)
-    if server is None:
-        return Suppress(reason=f"server {alert.server} is not in the inventory")
-    if current is not None and not alert.closed and lets_go(current):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What an alert is decided by beside itself."""
+
+    about: About  #: its server
+    settings: AlertSettings
+    current: Incident | None = None  #: what holds its key
+    latest: Incident | None = None  #: the last incident of its key, however it stands
+    ladder: Ladder | None = None  #: what handles its monitor
+    in_maintenance: Holding | None = None  #: its server is
+
+
+def route(alert: Alert, found: Surroundings) -> Suppress | Join | Open | Wait:
+    """What becomes of an alert: what it says itself decides, with what is open already and maintenance around it."""
+    decided = fate(alert, found.about, found.settings, handled=found.ladder is not None)
+    server, current = found.about.server, found.current
+    if alert.suppress or (server is None and not alert.closed):
+        return Suppress(reason=decided.reason, told=NoticeKind.UNCLEAR if decided.outcome is Outcome.HUMAN else None)
+    who = taken(alert, found.settings)
+    somebody = Taken(who, alert.source_id) if who else None
+    if current is not None and not alert.closed and lets_go(current) and not (somebody and current.only_looks):
         return Wait(incident=current)
     if current is not None:
-        return Join(incident=current, verify=alert.closed)
-    if alert.closed:
-        return Suppress(reason="closed at its source, and no incident is open")
-    if in_maintenance is not None:
-        return Suppress(reason=str(in_maintenance), until=in_maintenance.until, why=Aside.MAINTENANCE)
-    return Open(key=Key.of(server.name, alert.health_set, alert.monitor), ladder=ladder)
+        return Join(incident=current, verify=alert.closed, taken=somebody)
+    if server is None or alert.closed:
+        return Suppress(reason=decided.reason)
+    if found.in_maintenance is not None:
+        return Suppress(reason=str(found.in_maintenance), until=found.in_maintenance.until, taken=somebody)
+    if found.ladder is None:
+        return Suppress(reason=decided.reason, told=NoticeKind.UNHANDLED)
+    if somebody and (before := _told_of(found.latest, alert)):
+        return Suppress(reason=f"{who}; incident {before} has told of it")
+    return Open(key=Key.of(server.name, alert.health_set, alert.monitor), ladder=found.ladder, taken=somebody)
+
+
+def _told_of(latest: Incident | None, alert: Alert) -> str:
+    """The incident that told of this very alert of the source that somebody has it; empty when none did."""
+    if latest is None or latest.taken is None or latest.status is not IncidentStatus.ESCALATED:
+        return ""
+    return latest.id if latest.taken.alert == alert.source_id else ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,8 +147,9 @@ class Dispatch(OpeningLoop):
 
     def _key(self, row: StoredAlert) -> Key:
         alert = _understood(row)
-        server = self.inventory.find(alert.server)
-        return Key.of(alert.server if server is None else server.name, alert.health_set, alert.monitor)
+        server = about_server(alert, self.inventory).server
+        # A name that is not clear is no server's, so such alerts are never decided together with a server's own.
+        return Key.of(f"? {alert.server}" if server is None else server.name, alert.health_set, alert.monitor)
 
     async def _route(self, rows: Sequence[StoredAlert]) -> int:
         """Route alerts of one key; how many of them stay pending."""
@@ -157,34 +186,51 @@ class Dispatch(OpeningLoop):
 
     async def _decide(self, rows: Sequence[StoredAlert]) -> Commit | None:
         """What becomes of the first of them that need not wait, and of those that are decided like it."""
-        first, now = _understood(rows[0]), self.clock.now()
-        server = self.inventory.find(first.server)
-        current = ladder = in_maintenance = None
-        if server is not None:
-            current = await self.store.current_incident(self._key(rows[0]))
-            ladder = self.ladders.handling(server, first.health_set, first.monitor)
-            if current is None:
-                in_maintenance = await maintenance(self.windows, self.store, server, now)
-        decided = [(row, route(_understood(row), server, current, ladder, in_maintenance)) for row in rows]
+        now, found = self.clock.now(), await self._surroundings(rows[0])
+        decided = [(row, route(_understood(row), self._of(row, found))) for row in rows]
         ready = [(row, each) for row, each in decided if not isinstance(each, Wait)]
         decision = ready[0][1] if ready else None
         if isinstance(decision, Suppress):
             alike = takewhile(lambda each: each[1] == decision, ready)
-            return _suppress([row for row, _ in alike], server, decision, now)
+            return _suppress([row for row, _ in alike], found.about, decision, now)
         if isinstance(decision, Join):
             return _join([(row, each) for row, each in ready if isinstance(each, Join)], now)
-        if isinstance(decision, Open) and server is not None:
-            alike = takewhile(lambda each: isinstance(each[1], Open), ready)
-            return await self._open([row for row, _ in alike], server, decision, now)
+        if isinstance(decision, Open):
+            alike = takewhile(lambda each: each[1] == decision, ready)
+            return await self._open([row for row, _ in alike], found.about, decision, now)
         return None
 
-    async def _open(self, rows: Sequence[StoredAlert], server: Server, decision: Open, now: datetime) -> Commit:
+    def _of(self, row: StoredAlert, found: Surroundings) -> Surroundings:
+        """The same for another alert of the key, but for the servers that it names itself."""
+        return replace(found, about=about_server(_understood(row), self.inventory))
+
+    async def _surroundings(self, row: StoredAlert) -> Surroundings:
+        """What alerts of one key are decided by, by one of them."""
+        alert, key = _understood(row), self._key(row)
+        found = Surroundings(about=about_server(alert, self.inventory), settings=self.alerts)
+        if found.about.server is None:
+            return found
+        server, current = found.about.server, await self.store.current_incident(key)
+        return replace(
+            found,
+            current=current,
+            latest=current or await self.store.latest_incident(key),
+            ladder=self.ladders.handling(server, alert.health_set, alert.monitor),
+            in_maintenance=None
+            if current is not None
+            else await maintenance(self.windows, self.store, server, self.clock.now()),
+        )
+
+    async def _open(self, rows: Sequence[StoredAlert], about: About, decision: Open, now: datetime) -> Commit:
         """A new incident for the first of them; where there is no room for one, all of them are set aside."""
-        row, alert = rows[0], _understood(rows[0])
+        row, alert, server = rows[0], _understood(rows[0]), about.server
+        if server is None:
+            raise ValueError(f"alert {row.id} opens an incident on no server")
         room = rooms(server, self.inventory, self.storms, now)
         if reason := await no_room(self.store, room):
             until = asks_again(decision.key, now, now)
-            aside = _suppress(rows, server, Suppress(reason=reason, until=until, why=Aside.STORM), now)
+            decided = Suppress(reason=reason, until=until, why=Aside.STORM, taken=decision.taken)
+            aside = _suppress(rows, about, decided, now)
             told = self._storm or await going_on(self.store)
             if told:
                 return aside
@@ -197,6 +243,7 @@ class Dispatch(OpeningLoop):
             ladder=decision.ladder,
             because=f"alert {row.id}: {alert.summary}",
             facts={"alert": row.id},
+            taken=decision.taken,
         )
         routing = Routing(alert_ids=(row.id,), status=AlertStatus.JOINED, incident_id=opening.incident_id)
         # What was set aside before is verified by this incident.
@@ -220,6 +267,8 @@ def _join(joining: Sequence[tuple[StoredAlert, Join]], now: datetime) -> Commit:
         waits = incident.waiting_since is not None or incident.status is not IncidentStatus.OPEN
         incident = replace(incident, verify_requested=True, due_at=now if waits else incident.due_at)
     incident = replace(incident, joined=before.joined + len(joining))
+    # The latest says whether somebody has it; one that says that it is over says nothing of that.
+    incident = taken_over(incident, next((join.taken for _, join in reversed(joining) if not join.verify), None), now)
     ids = tuple(row.id for row, _ in joining)
     return Commit(
         at=now,
@@ -227,8 +276,15 @@ def _join(joining: Sequence[tuple[StoredAlert, Join]], now: datetime) -> Commit:
         # incident without looking again.
         progress=Progress(incident=incident),
         alerts=AlertChanges(routing=Routing(alert_ids=ids, status=AlertStatus.JOINED, incident_id=incident.id)),
-        told=Told(audit=tuple(_noted(joining, before, now))),
+        told=Told(audit=(*_noted(joining, before, now), *_stands_back(before, incident, now))),
     )
+
+
+def _stands_back(before: Incident, incident: Incident, now: datetime) -> Iterator[AuditEntry]:
+    """That an incident only looks from now on."""
+    if incident.taken is not None and before.taken is None:
+        message = f"it only looks from now on, somebody has it already: {incident.taken.why}"
+        yield about(AuditKind.DECISION, incident, now, message, {"taken": incident.taken.why})
 
 
 def _noted(joining: Sequence[tuple[StoredAlert, Join]], incident: Incident, now: datetime) -> Iterator[AuditEntry]:
@@ -242,9 +298,12 @@ def _noted(joining: Sequence[tuple[StoredAlert, Join]], incident: Incident, now:
         looks_again = looks_again or join.verify
 
 
-def _suppress(rows: Sequence[StoredAlert], server: Server | None, decision: Suppress, now: datetime) -> Commit:
-    """Set aside, for good or until their monitor is verified; both in one commit, so that it cannot be forgotten."""
-    alert = _understood(rows[0])
+def _suppress(rows: Sequence[StoredAlert], where: About, decision: Suppress, now: datetime) -> Commit:
+    """Set aside, for good or until their monitor is verified; both in one commit, so that it cannot be forgotten.
+
+    So is what humans are to hear of them.
+    """
+    alert, server = _understood(rows[0]), where.server
     later: tuple[Deferred, ...] = ()
     if server is not None and decision.until is not None:
         deferred = Deferred(
@@ -255,15 +314,26 @@ def _suppress(rows: Sequence[StoredAlert], server: Server | None, decision: Supp
             reason=decision.reason,
             since=now,
             not_before=asked_again(decision.until, now),
+            taken=decision.taken,
         )
         later = (deferred,)
     ids = tuple(row.id for row in rows)
     routing = Routing(alert_ids=ids, status=AlertStatus.SUPPRESSED, reason=decision.reason)
     return Commit(
         at=now,
-        alerts=AlertChanges(routing=routing, defer=later),
+        alerts=AlertChanges(routing=routing, defer=later, notes=tuple(_notes(rows, where, decision, now))),
         told=Told(audit=(_suppressed(ids, alert, decision.reason, now),)),
     )
+
+
+def _notes(rows: Sequence[StoredAlert], where: About, decision: Suppress, now: datetime) -> Iterator[Note]:
+    """What humans are to hear of suppressed alerts."""
+    for row in rows if decision.told else ():
+        alert = _understood(row)
+        if where.server is not None:
+            yield unhandled(where.server, alert.health_set, alert.monitor, row.id, now)
+        else:
+            yield unclear(where.candidates, alert, decision.reason, row.id, now)
 
 
 def _suppressed(ids: Sequence[int], alert: Alert, reason: str, now: datetime) -> AuditEntry:

@@ -89,7 +89,7 @@ def assemble(
     services = Services(
         guards=guards,
         shell=AttentiveShell(BoundedShell(outer.shell), clock),
-        engine=Engine(settings.timing, settings.bus.prefix),
+        engine=Engine(settings.timing, settings.bus.prefix, undo_first=settings.alerts.undo_when_taken),
         family=family,
         outside=outer.outside,
     )
@@ -186,6 +186,7 @@ def _opens(
         prefix=settings.bus.prefix,
         windows=windows_of(settings),
         storms=settings.storms,
+        alerts=settings.alerts,
         committed=committed,
         poll=outer.poll,
     )

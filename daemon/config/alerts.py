@@ -14,6 +14,7 @@ class AlertSettings(Section):
 
     taken_states: tuple[State, ...] = (247, 248, 249)  #: Awaiting Evidence, Assigned to Engineering, Acknowledged
     no_owners: tuple[Name, ...] = ()  #: owners that are no human; letters may be large or small
+    undo_when_taken: bool = Field(default=False, strict=True)  #: put back what a ladder has changed, before it stops
     server_label: Name = "instance"  #: of Alertmanager's alerts; a port behind the name is read over
     health_set_label: Name = "health_set"
     monitor_label: Name = "monitor"

@@ -102,6 +102,10 @@ class IncidentStore(Protocol):
         """The incident that holds a key: open, or escalated and latched."""
         ...
 
+    async def latest_incident(self, key: Key) -> Incident | None:
+        """The incident of a key that was opened last, however it stands."""
+        ...
+
     async def alike(self, key: Key) -> list[Incident]:
         """The incidents that hold the keys of the same health set and monitor, on any server; oldest first."""
         ...

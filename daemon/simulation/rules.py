@@ -24,7 +24,7 @@ from daemon.simulation.objections import objections
 from daemon.simulation.pace import Pace
 from daemon.simulation.pauses import Pauses
 from daemon.simulation.story import Break, Cure
-from daemon.simulation.windows import never_verified
+from daemon.simulation.unseen import unseen
 from daemon.simulation.world import START, Watcher, World
 from statemachines.actions import ACTIONS, Disruption, Effect
 
@@ -311,8 +311,8 @@ class Rules(Watcher):
         pending = [alert.id for alert in state.alerts.values() if alert.status.value == "pending"]
         if pending:
             self.broken(9, f"alerts that nobody routed: {pending}")
-        for number in never_verified(state, self._world.inventory, 2 * self._wrong):
-            self.broken(9, f"alert {number} was set aside for a while, and nobody verified it afterwards")
+        for why in unseen(self._world, 2 * self._wrong):
+            self.broken(14, why)
         for step in state.steps.values():
             self._as_recorded(step)
         self._nothing_forgotten()

@@ -171,6 +171,7 @@ def _over(world: World) -> bool:
     busy = any(incident.status is IncidentStatus.OPEN for incident in state.incidents.values())
     waiting = (
         bool(state.outbox)
+        or any(each.count and each.told_at is None for each in state.notices.values())
         or bool(state.deferred)
         or any(alert.status.value == "pending" for alert in state.alerts.values())
     )

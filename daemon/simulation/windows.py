@@ -1,11 +1,8 @@
 """Windows in a simulation: the order that adds one, and what must hold because of it."""
 
-from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
-from daemon.domain.alerts import AlertStatus
-from daemon.domain.incidents import Key, Step
+from daemon.domain.incidents import Step
 from daemon.domain.inventory import Inventory, Server, share
 from daemon.domain.windows import Window, WindowKind, covers, holding
 from daemon.remediation.guardrails.windows import forbids
@@ -37,17 +34,3 @@ def forbidden_by(state: State, inventory: Inventory, step: Step, server: Server)
         if known and strict and (beside or covers(window, server)) and holding([window], step.started_at):
             return window
     return None
-
-
-def never_verified(state: State, inventory: Inventory, wrong: timedelta) -> Iterator[int]:
-    """The alerts set aside for a while that led to no incident. `wrong`: as much as the clock ever was."""
-    for row in state.alerts.values():
-        if row.status is not AlertStatus.SUPPRESSED or row.alert is None:
-            continue
-        server = inventory.find(row.alert.server)
-        if server is None or row.alert.suppress or row.alert.closed:
-            continue  # for good
-        key = Key.of(server.name, row.alert.health_set, row.alert.monitor)
-        since = row.received_at - wrong
-        if not any(i.key == key and (i.ended_at or since) >= since for i in state.incidents.values()):
-            yield row.id

@@ -214,14 +214,4 @@ UNNAMED = (
         faults={Fault.RESTART_CURES: {"monitor": PROXY}},
         by=("look: unhealthy", "each: healed", "again: healthy"),
     ),
-    Scenario(
-        batch="nine",
-        shows="SCOM left the name unfilled, and the description helps nobody: it is for a human",
-        server="mbx3",
-        monitor="",
-        described="nothing that helps",
-        faults={Fault.INCURABLE: NO_OPTIONS},
-        ends=ESCALATED,
-        why="no runbook handles an alert that names only the health set (none)",
-    ),
 )

@@ -1,10 +1,13 @@
 """What was set aside is verified later: nothing is lost, nobody is disturbed without reason, and nothing runs twice."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from daemon.domain.commits import AlertChanges, Aside, Commit, Deferred
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import IncidentStatus, Key
+from daemon.domain.kept import Taken
+from daemon.domain.notices import NoticeKind
 from tests.remediation.runner.test_lost_answers import sick
 from tests.remediation.world import MBX1, Daemon
 
@@ -24,6 +27,17 @@ async def set_aside(daemon: Daemon, server: str = MBX1, monitor: str = "PopDeepT
     )
     await daemon.store.commit(Commit(at=now, alerts=AlertChanges(defer=(deferred,))))
     return deferred
+
+
+async def test_what_somebody_had_when_it_was_set_aside_is_only_looked_at(daemon: Daemon) -> None:
+    deferred = await set_aside(daemon)
+    ada = Taken("ada is its owner", "1")
+    await daemon.store.commit(Commit(at=daemon.clock.now(), alerts=AlertChanges(defer=(replace(deferred, taken=ada),))))
+    daemon.world.hosts[MBX1].sick = True
+    daemon.clock.advance(3600)
+    await daemon.deferral.take_up()
+    incident = await daemon.drive()
+    assert (incident.status, incident.taken, daemon.world.effects) == (IncidentStatus.ESCALATED, ada, [])
 
 
 async def waiting(daemon: Daemon) -> int:
@@ -129,5 +143,10 @@ async def test_one_that_no_runbook_handles_reaches_a_human(daemon: Daemon) -> No
     await set_aside(daemon, monitor="OwaDeepTestMonitor")
     daemon.clock.advance(3600)
     await daemon.deferral.take_up()
-    (incident,) = await daemon.store.incidents()
-    assert incident.status is IncidentStatus.ESCALATED
+    assert await daemon.store.incidents() == []
+    (notice,) = await daemon.store.notices()
+    assert (notice.kind, notice.about, notice.items) == (
+        NoticeKind.UNHANDLED,
+        MBX1,
+        ("OwaDeepTestMonitor (POP.Protocol)",),
+    )

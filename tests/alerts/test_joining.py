@@ -1,12 +1,13 @@
 """Alerts that come in at a bad moment: while an incident is being closed, at each look of a verification."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from daemon.alerts import routing
 from daemon.domain.alerts import AlertStatus
-from daemon.domain.commits import Commit
+from daemon.domain.commits import Channel, Commit
 from daemon.domain.errors import Conflict, OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.domain.ports import Call, Permit, Reply
@@ -116,3 +117,123 @@ async def test_an_order_about_an_incident_that_never_rests_is_given_up_with_an_e
         await daemon.operators.carry_out("ada", {"command": command, "incident": "i1"})
     await daemon.alert(MBX2)
     assert await pending(daemon) == 1, "it is routed at the next look"
+
+
+async def notices(daemon: Daemon) -> list[tuple[str, str, int, tuple[str, ...]]]:
+    return [(each.kind.value, each.about, each.count, each.items) for each in await daemon.store.notices()]
+
+
+async def test_what_no_runbook_handles_opens_nothing_and_is_told_with_a_list_for_each_server(daemon: Daemon) -> None:
+    for number, monitor in enumerate(("OwaCtpMonitor", "EcpMonitor", "OwaCtpMonitor")):
+        await daemon.alert(MBX1, monitor, "OWA", key=f"{number}")
+    await daemon.alert(MBX2, "", "OWA")
+    assert await daemon.store.incidents() == []
+    assert await notices(daemon) == [
+        ("unhandled", MBX1, 3, ("OwaCtpMonitor (OWA)", "EcpMonitor (OWA)")),
+        ("unhandled", MBX2, 1, ("the health set OWA, without a monitor",)),
+    ]
+    (first, *_) = await daemon.store.alerts(AlertStatus.SUPPRESSED)
+    assert "no runbook handles" in first.reason
+    assert (await daemon.store.ledger()).imbalance == ""
+
+
+async def test_what_names_two_servers_opens_nothing_and_is_told(daemon: Daemon) -> None:
+    await daemon.alert(MBX1, names=(MBX1, MBX2))
+    assert await daemon.store.incidents() == []
+    ((kind, about, count, (item,)),) = await notices(daemon)
+    assert (kind, about, count) == ("unclear", f"{MBX1}, {MBX2}", 1)
+    assert item.startswith("PopDeepTestMonitor: it names more than one server")
+
+
+@pytest.mark.parametrize("said", [{"closed": True}, {"suppress": "never remediated"}])
+async def test_what_needs_nobody_is_told_nobody(daemon: Daemon, said: dict[str, Any]) -> None:
+    await daemon.alert(MBX1, "OwaCtpMonitor", "OWA", **said)
+    await daemon.alert("stranger.contoso.lab", key="a stranger")
+    assert await notices(daemon) == []
+
+
+TAKEN: list[dict[str, Any]] = [
+    {"resolution_state": 248, "state": "248"},
+    {"owner": "CONTOSO\\ada"},
+    {"in_maintenance": True},
+    {"state": "With the vendor"},
+]
+
+
+async def told(daemon: Daemon) -> int:
+    return len(await daemon.store.outbox(Channel.NOTIFY, 100))
+
+
+@pytest.mark.parametrize("said", TAKEN)
+async def test_an_incident_of_what_somebody_has_only_looks_and_is_told_once(
+    daemon: Daemon, said: dict[str, Any]
+) -> None:
+    daemon.world.hosts[MBX1].sick = True
+    await daemon.alert(MBX1, **said)
+    incident = await daemon.drive()
+    assert (incident.status, incident.latched, daemon.world.effects) == (IncidentStatus.ESCALATED, False, [])
+    for number in range(3):
+        await daemon.alert(MBX1, key=f"repeat count {number}", **said)
+    assert len(await daemon.store.incidents()) == 1
+    assert (await told(daemon), await pending(daemon)) == (1, 0)
+    (alert, *_) = await daemon.store.alerts(AlertStatus.SUPPRESSED)
+    assert alert.reason.endswith("incident i1 has told of it")
+    await daemon.alert(MBX1, key="another one", source_id="2", **said)
+    assert len(await daemon.store.incidents()) == 2, "it is another alert of the source"
+
+
+async def test_a_state_back_at_new_without_an_owner_is_a_new_alert_and_is_healed(daemon: Daemon) -> None:
+    host = daemon.world.hosts[MBX1]
+    host.sick, host.cured_by = True, "restart"
+    await daemon.alert(MBX1, owner="ada")
+    await daemon.turn()
+    await daemon.alert(MBX1, key="back at New while it looks")
+    assert await pending(daemon) == 1, "joined to the one that only looks, it would be lost"
+    await daemon.drive()
+    assert await daemon.dispatch.route_pending() == 1
+    while (await daemon.incident(2)).status is IncidentStatus.OPEN:
+        await daemon.turn()
+    assert (await daemon.incident(2)).status is IncidentStatus.RESOLVED
+    assert daemon.world.effects == [("restart", MBX1)]
+
+
+async def test_a_ladder_under_way_stops_when_somebody_takes_its_alert(daemon: Daemon) -> None:
+    await sick(daemon)
+    await daemon.drive(lambda incident: incident.state == "reboot.moved")
+    before = list(daemon.world.effects)
+    await daemon.alert(MBX1, key="somebody takes it", owner="ada")
+    incident = await daemon.drive()
+    assert (incident.status, incident.latched, daemon.world.effects) == (IncidentStatus.ESCALATED, False, before)
+    assert daemon.world.hosts[MBX1].blocked
+    (row,) = [row for row in await daemon.audit("decision") if row.entry.fields.get("taken")]
+    assert row.entry.message.startswith("it only looks from now on")
+    assert await told(daemon) == 1
+
+
+async def test_the_latest_of_alerts_that_come_together_says_whether_somebody_has_it(daemon: Daemon) -> None:
+    await sick(daemon)
+    for owners, taken in ((("ada", ""), False), (("", "ada"), True)):
+        for owner in owners:
+            await daemon.alert(MBX1, key=f"{owners} {owner}", owner=owner, routed=False)
+        await daemon.dispatch.route_pending()
+        assert ((await daemon.incident()).taken is not None) is taken
+
+
+async def test_an_incident_with_humans_stays_with_them_whoever_has_its_alert(daemon: Daemon) -> None:
+    await sick(daemon)
+    daemon.world.hosts[MBX1].cured_by = ""
+    assert (await daemon.drive()).latched
+    await daemon.alert(MBX1, key="somebody takes it", owner="ada")
+    incident = await daemon.incident()
+    assert (incident.latched, incident.taken) == (True, None)
+
+
+async def test_what_somebody_has_is_not_healed_because_another_incident_finds_it_sick(daemon: Daemon) -> None:
+    host = daemon.world.hosts[MBX1]
+    host.sick, host.also = True, ("PopSelfTestMonitor",)
+    await daemon.alert(MBX1, owner="ada")
+    await daemon.drive()
+    await daemon.alert(MBX1, "PopSelfTestMonitor")
+    while (await daemon.incident(2)).status is IncidentStatus.OPEN:
+        await daemon.turn()
+    assert [each.id for each in await daemon.store.incidents()] == ["i2", "i1"]

@@ -19,11 +19,22 @@ from daemon.domain.store import Store
 from daemon.remediation.incidents.ladders import Ladders
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
+from statemachines.loader import load_runbooks, shipped_directory
+from statemachines.model import Handled
 from tests.remediation.world import ALONE, CAS1, DAG, MBX1, MBX2, Daemon, Opens, World, inventory
 
 FEW = Storms(fleet=3, site=3, dag=2)
 MINUTE = timedelta(minutes=1)
 _numbers = count()
+_HANDLES = [
+    Handled(health_set="POP.Protocol", monitor=name)
+    for name in ("PopDeepTestMonitor", "Another", "Third", "Fourth", *(f"Monitor{number}" for number in range(8)))
+]
+RUNBOOKS = tuple(
+    each.model_copy(update={"handles": _HANDLES})
+    for each in load_runbooks(shipped_directory())
+    if each.runbook == "pop-mailbox"
+)
 
 
 def received(server: str, monitor: str, *, closed: bool = False) -> Received:
@@ -102,14 +113,14 @@ async def test_among_many_the_alert_that_says_it_is_over_is_on_record_and_lets_t
 async def test_beyond_the_cap_nothing_is_opened_one_page_tells_of_it_and_all_is_verified_later(tmp_path: Path) -> None:
     store = MemoryStore()
     await store.open()
-    daemon = Daemon(World(ManualClock()), store, tmp_path, storms=FEW)
+    daemon = Daemon(World(ManualClock()), store, tmp_path, storms=FEW, runbooks=RUNBOOKS)
     await come_in(daemon, *several(ALONE, 7))
     assert (len(await store.incidents()), await waiting(store), await pages(daemon)) == (3, 4, 1)
     suppressed = await daemon.audit("alert_suppressed")
     assert suppressed[0].entry.message.endswith(
         "suppressed: the cap of 3 incidents a minute in the fleet is reached: this would be number 4"
     )
-    again = Daemon(daemon.world, store, tmp_path, storms=FEW)
+    again = Daemon(daemon.world, store, tmp_path, storms=FEW, runbooks=RUNBOOKS)
     await come_in(again, *several(ALONE, 7), received(CAS1, "Another"))
     assert (await waiting(store), await pages(daemon)) == (5, 1), "a restart does not repeat the page"
     ledger = await store.ledger()
@@ -126,7 +137,7 @@ async def test_beyond_the_cap_nothing_is_opened_one_page_tells_of_it_and_all_is_
 async def test_a_dag_has_a_ceiling_of_its_own_and_other_servers_have_room(tmp_path: Path) -> None:
     store = MemoryStore()
     await store.open()
-    daemon = Daemon(World(ManualClock()), store, tmp_path, storms=FEW)
+    daemon = Daemon(World(ManualClock()), store, tmp_path, storms=FEW, runbooks=RUNBOOKS)
     await come_in(daemon, *several(MBX1, 2), received(MBX2, "Third"), received(ALONE, "Fourth"))
     assert {incident.server for incident in await store.incidents()} == {MBX1, ALONE}
     (deferred,) = await store.deferred(daemon.clock.now() + MINUTE * 10, 10)
@@ -137,7 +148,7 @@ async def test_a_dag_has_a_ceiling_of_its_own_and_other_servers_have_room(tmp_pa
 async def test_an_incident_that_an_alert_opens_takes_up_what_was_set_aside_before(tmp_path: Path) -> None:
     store = MemoryStore()
     await store.open()
-    daemon = Daemon(World(ManualClock()), store, tmp_path, storms=FEW)
+    daemon = Daemon(World(ManualClock()), store, tmp_path, storms=FEW, runbooks=RUNBOOKS)
     await come_in(daemon, *several(ALONE, 4))
     daemon.clock.advance(61)
     await come_in(daemon, received(ALONE, "Monitor3"))
@@ -165,7 +176,7 @@ async def _held(schedule: Sequence[tuple[int, list[tuple[str, int]], bool]]) -> 
             store=store,
             clock=clock,
             inventory=inventory(),
-            ladders=Ladders((), store),
+            ladders=Ladders(RUNBOOKS, store),
             new_id=lambda: f"i{next(ids)}",
             prefix="exmedic",
             windows=(),

@@ -5,7 +5,7 @@ call of a script. `Crash` is the death of the process: it passes through everyth
 store is the restart.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -37,6 +37,7 @@ from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
 from daemon.testing.memory_store import MemoryStore
 from statemachines.loader import load_runbooks, shipped_directory
+from statemachines.model import Definition
 from tests.remediation.surroundings import Surroundings
 
 READS = {"server_health", "invoke_probe", "database_copies", "server_state", "step_running"}
@@ -380,13 +381,14 @@ class Daemon:
         storms: Storms | None = None,
         shared_cause: SharedCause = EACH_FOR_ITSELF,
         budgets: Budgets | None = None,
+        runbooks: Sequence[Definition] = RUNBOOKS,
     ) -> None:
         self.world, self.store, self.clock = world, store, world.clock
         self.pause = PauseFile(folder / "pause", servers or inventory())
         settings = Settings(
             safety=safety or Safety(auto_tags=("auto",)), shared_cause=shared_cause, budgets=budgets or Budgets()
         )
-        ladders = Ladders(RUNBOOKS, store)
+        ladders = Ladders(runbooks, store)
         self._ids = 0
         family = Family(
             store=store,
@@ -448,17 +450,19 @@ class Daemon:
         *,
         closed: bool = False,
         key: str = "",
+        routed: bool = True,
+        **said: Any,  # noqa: ANN401 - other fields of the alert
     ) -> None:
-        """An alert comes in and is routed."""
+        """An alert comes in, and is routed unless more are to come first."""
         alert = Alert(
             source=Source.NATIVE,
-            source_id="1",
             server=server,
             health_set=health_set,
             monitor=monitor,
             raised_at=None,
             closed=closed,
             summary="it hurts",
+            **{"source_id": "1", **said},
         )
         received = Received(
             topic="alerts/exmedic/x",
@@ -469,7 +473,8 @@ class Daemon:
             alert=alert,
         )
         await self.store.ingest([received])
-        await self.dispatch.route_pending()
+        if routed:
+            await self.dispatch.route_pending()
 
     async def turn(self) -> bool:
         """Move the clock to the next timer and give that incident one turn; False when there is none."""

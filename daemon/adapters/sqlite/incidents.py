@@ -42,6 +42,11 @@ class Incidents(Connection):
             "current_incident", rows.incident, server=key.server, health_set=key.health_set, monitor=key.monitor
         )
 
+    async def latest_incident(self, key: Key) -> Incident | None:
+        """See `IncidentStore.latest_incident`."""
+        place = {"server": key.server, "health_set": key.health_set, "monitor": key.monitor}
+        return await self._one("latest_incident", rows.incident, **place)
+
     async def alike(self, key: Key) -> list[Incident]:
         """See `IncidentStore.alike`."""
         return await self._all("alike", rows.incident, health_set=key.health_set, monitor=key.monitor)

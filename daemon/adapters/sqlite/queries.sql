@@ -95,6 +95,10 @@ SELECT * FROM incidents WHERE status = :status ORDER BY number DESC LIMIT :limit
 SELECT * FROM incidents
 WHERE server = :server AND health_set_key = :health_set AND monitor_key = :monitor AND (status = 'open' OR latched = 1);
 
+-- name: latest_incident
+SELECT * FROM incidents
+WHERE server = :server AND health_set_key = :health_set AND monitor_key = :monitor ORDER BY number DESC LIMIT 1;
+
 -- name: alike
 SELECT * FROM incidents
 WHERE health_set_key = :health_set AND monitor_key = :monitor AND (status = 'open' OR latched = 1)

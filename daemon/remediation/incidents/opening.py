@@ -20,6 +20,7 @@ from daemon.remediation.incidents.snapshot import about
 from statemachines.compiler import Ladder
 from statemachines.table import End
 
+TAKEN_FOR = timedelta(days=1)  #: so long a problem is somebody's if its source says nothing new
 UNHANDLED_LATCH = timedelta(days=1)  #: a monitor without a runbook escalates at most this often
 
 
@@ -89,6 +90,16 @@ def _unhandled(incident: Incident, now: datetime, prefix: str, audit: tuple[Audi
     )
 
 
+def taken_over(incident: Incident, taken: Taken | None, now: datetime) -> Incident:
+    """The incident once somebody has its problem: it only looks from now on. None: nobody is said to.
+
+    One that waits comes at once, to end. One that has ended, or does what an operator ordered, stays as it is.
+    """
+    if taken is None or incident.taken or incident.undo_by or incident.status is not IncidentStatus.OPEN:
+        return incident
+    return replace(incident, taken=taken, due_at=now if incident.waiting_since is not None else incident.due_at)
+
+
 def lets_go(incident: Incident) -> bool:
     """Whether nothing will be done about its monitor any more: it only puts things back, or only looks.
 
@@ -119,7 +130,7 @@ class Family:
             return None
         key = Key.of(server.name, sick.health_set, sick.monitor)
         while True:  # it ends: each round follows another opening of this key, and the next look finds that one
-            current = await self.store.current_incident(key)
+            current = await self.store.current_incident(key) or await self._with_somebody(key)
             if current is not None:
                 return current.id
             opening = Opening(
@@ -137,6 +148,14 @@ class Family:
             except Conflict:
                 continue  # an alert opened it first: join that one
             return opening.incident_id
+
+    async def _with_somebody(self, key: Key) -> Incident | None:
+        """The incident that lately found this problem to be somebody's: it is not healed under his hands."""
+        latest = await self.store.latest_incident(key)
+        if latest is None or latest.taken is None or latest.ended_at is None:
+            return None
+        escalated = latest.status is IncidentStatus.ESCALATED
+        return latest if escalated and self.clock.now() - latest.ended_at < TAKEN_FOR else None
 
     async def standing(self, incident_id: str) -> Incident | None:
         """How an incident stands."""

@@ -40,6 +40,11 @@ class Incidents(Held):
         incident_id = state.current.get(key)
         return None if incident_id is None else state.incidents[incident_id]
 
+    async def latest_incident(self, key: Key) -> Incident | None:
+        """See `IncidentStore.latest_incident`."""
+        newest = reversed((await self._read()).incidents.values())
+        return next((each for each in newest if each.key == key), None)
+
     async def alike(self, key: Key) -> list[Incident]:
         """See `IncidentStore.alike`."""
         state, same = await self._read(), (key.health_set, key.monitor)

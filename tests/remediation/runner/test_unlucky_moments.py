@@ -68,15 +68,6 @@ async def test_no_server_is_taken_from_a_dag_in_which_another_is_unsettled(daemo
     assert [name for name, server in daemon.world.effects if server == MBX2] == ["restart"]
 
 
-async def test_a_closed_alert_does_not_lift_the_latch_of_a_monitor_that_nothing_handles(daemon: Daemon) -> None:
-    for closed in (False, True, False):
-        await daemon.alert(MBX1, "NoSuchMonitor", closed=closed)
-        if closed:
-            await daemon.turn()
-        daemon.clock.advance(60)
-    assert len(await daemon.audit("escalated")) == 1
-
-
 async def test_an_ordered_undo_neither_takes_a_closed_key_again_nor_fails_in_silence(daemon: Daemon) -> None:
     await sick(daemon)
     daemon.world.hosts[MBX1].cured_by = ""

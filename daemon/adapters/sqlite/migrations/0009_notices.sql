@@ -11,4 +11,5 @@ CREATE TABLE notices (
 ) STRICT, WITHOUT ROWID;
 
 -- Who has a monitor's problem already, by the alerts that were set aside: what verifies it only looks.
+CREATE INDEX incidents_of_key ON incidents (server, health_set_key, monitor_key);
 ALTER TABLE deferred ADD COLUMN taken TEXT;
