@@ -39,9 +39,9 @@ def ago(seconds: float) -> str:
     return f"<{seconds} s ago>"
 
 
-def at_last(document: Any) -> Any:  # noqa: ANN401 - any JSON
+def at_last(document: Any, now: datetime | None = None) -> Any:  # noqa: ANN401 - any JSON
     """The same JSON with the times of `ago` in it."""
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
 
     def moment(found: re.Match[str]) -> str:
         return (now - timedelta(seconds=float(found[1]))).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -6,12 +6,14 @@ it was cut off, and runs again only what has changed.
 
 import hashlib
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from daemon.exchange import launch
 from daemon.lab.pwsh.finding import find_pwsh
 from daemon.lab.pwsh.shell import digest
+from tests.powershell.agreement.state import Comparison
 from tests.powershell.case import Case
 from tests.powershell.ladder import Ladder
 
@@ -20,10 +22,31 @@ LEDGER = ROOT / ".powershell" / "passed"
 _COUNTS = "powershell_left_out"
 
 
-def key(case: Case) -> str:
+class Kept(Protocol):
+    """What is not run again once it has passed: the same `kept` is the same thing."""
+
+    @property
+    def script(self) -> str:
+        """The script that it runs."""
+        ...
+
+    @property
+    def kept(self) -> str:
+        """Everything else that it rests on."""
+        ...
+
+
+def key(case: Kept) -> str:
     """The same for the same script, stubs and case."""
     parts = (launch.load(case.script).sha256, launch.BOOTSTRAP, digest(), case.kept)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def passed(case: Kept) -> None:
+    """Write down that it need not run again."""
+    LEDGER.parent.mkdir(exist_ok=True)
+    with LEDGER.open("a", encoding="utf-8") as ledger:
+        ledger.write(key(case) + "\n")
 
 
 class Plugin:
@@ -88,4 +111,4 @@ def _key_of(item: pytest.Item) -> str:
     case = item.callspec.params.get("case") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
     if isinstance(case, Ladder):
         return case.key
-    return key(case) if isinstance(case, Case) else ""
+    return key(case) if isinstance(case, Case | Comparison) else ""

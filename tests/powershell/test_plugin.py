@@ -9,6 +9,7 @@ import pytest
 
 from tests.powershell.plugin import ROOT, Plugin, key
 from tests.powershell.test_cases import CASES
+from tests.powershell.test_lab_agrees import COMPARISONS
 
 
 def test_without_a_powershell_one_line_says_how_many_did_not_run_and_how_to_get_it() -> None:
@@ -17,7 +18,7 @@ def test_without_a_powershell_one_line_says_how_many_did_not_run_and_how_to_get_
     wanted += [f"--ignore=tests/powershell/test_{name}.py" for name in ("lab_pwsh", "ladders")]
     ended = subprocess.run(wanted, cwd=ROOT, env={**bare, "PATH": ""}, capture_output=True, text=True, check=False)
     lines = [line for line in ended.stdout.splitlines() if "did not run" in line]
-    quick = sum(case.quick for case in CASES)
+    quick = sum(case.quick for case in CASES) + sum(each.state.quick for each in COMPARISONS)
     assert len(lines) == 1, ended.stdout + ended.stderr
     assert lines[0].startswith(f"{quick} tests of the scripts did not run")
     assert "EXMEDIC_PWSH" in lines[0]
