@@ -2,15 +2,24 @@
 
 from daemon.domain.errors import OperatorError
 from daemon.lab.databases import ActiveManager
-from daemon.lab.faults import CERTIFICATE_PROBLEMS, MAINTENANCE_FORMS, SICKNESS, Fault, Injected
+from daemon.lab.faults import SICKNESS, Fault, Injected, injected
 from daemon.lab.health import HealthManager
 from daemon.lab.operating_system import Windows
-from daemon.lab.organisation import FRONT_END, Machine, Monitor, Organisation, Power
+from daemon.lab.organisation import FRONT_END, Machine, Monitor, Organisation, Power, Service
 
 _COPIES = (Fault.LAGGED_COPIES, Fault.SUSPENDED_COPIES)
 _FRONT_END_ONLY = (Fault.BACKEND_SICK, Fault.POPPROXY_INACTIVE, Fault.LOG_NAMES_NOBODY, Fault.LOG_COLUMNS_DIFFER)
 _AWAY = frozenset({Fault.NEVER_BACK, Fault.MEMBER_DOWN})
-_OF_A_SERVICE = (Fault.SERVICE_HANGS, Fault.START_TYPE, Fault.START_REFUSED)
+_OF_A_SERVICE = (
+    Fault.SERVICE_HANGS,
+    Fault.SERVICE_DIES,
+    Fault.HAS_DEPENDENT,
+    Fault.START_TYPE,
+    Fault.START_REFUSED,
+    Fault.WINDOWS_DENIES,
+)
+DEPENDENT = "ContosoPopWatch"  #: a service that is not Exchange's
+_PID = 4800
 _IN_A_DAG = (Fault.NODE_PAUSED, Fault.MEMBER_DOWN, Fault.REPLICATION_FAILED)
 
 
@@ -33,21 +42,21 @@ class Breakage:
         """
         self._check(machine, fault)
         machine.faults[fault.fault] = fault
-        if fault.fault is Fault.HEALS_ITSELF:
+        if fault.fault in _OF_A_SERVICE:
+            self._break_service(machine, fault)
+        elif fault.fault is Fault.HEALS_ITSELF:
             self._windows.timeline.after(fault.minutes * 60, lambda: self._heal(machine, fault))
         elif fault.fault is Fault.BACKEND_SICK and fault.backend:
             machine.backend = self._organisation.find(fault.backend)
         elif fault.fault is Fault.MAINTENANCE:
             self._maintain(machine, fault, begins=True)
-        elif fault.fault is Fault.START_TYPE:
-            machine.services[fault.service].start_type = fault.start_type
         elif fault.fault is Fault.POPPROXY_INACTIVE and machine.services[FRONT_END].running:
             self._windows.stop_service(machine, machine.services[FRONT_END])
         elif fault.fault is Fault.MEMBER_DOWN:
             self._windows.crash(machine)
         elif fault.fault is Fault.OTHER_CAS_SICK:
             for other in self._other_cas(machine):
-                self.inject(other, Injected(fault=Fault.INCURABLE, at=fault.at, service=FRONT_END))
+                self.inject(other, injected(Fault.INCURABLE, {"service": FRONT_END}, fault.at))
         self._health.assess(machine)
 
     def clear(self, machine: Machine, fault: Fault) -> None:
@@ -57,12 +66,10 @@ class Breakage:
             return
         if fault in _AWAY and machine.power is Power.OFF and not machine.faults.keys() & _AWAY:
             self._windows.boot(machine)
-        elif fault is Fault.SERVICE_HANGS:
-            self._start_again(machine, taken.service)
+        elif fault in _OF_A_SERVICE:
+            self._mend_service(machine, taken)
         elif fault is Fault.MAINTENANCE:
             self._maintain(machine, taken, begins=False)
-        elif fault is Fault.START_TYPE:
-            machine.services[taken.service].start_type = "Automatic"
         elif fault is Fault.POPPROXY_INACTIVE and machine.answering:
             self._start_again(machine, FRONT_END, stopped_too=True)
         elif fault is Fault.OTHER_CAS_SICK:
@@ -70,13 +77,40 @@ class Breakage:
                 self.clear(other, Fault.INCURABLE)
         self._health.assess(machine)
 
+    def _break_service(self, machine: Machine, fault: Injected) -> None:
+        service = machine.services[fault.service]
+        if fault.fault is Fault.START_TYPE:
+            service.start_type = fault.start_type
+        elif fault.fault is Fault.SERVICE_HANGS and fault.how == "starting":
+            service.status = "StartPending"
+        elif fault.fault is Fault.HAS_DEPENDENT:
+            machine.services[DEPENDENT] = Service(
+                name=DEPENDENT,
+                start_type=fault.start_type,
+                pid=_PID,
+                started_at=service.started_at,
+                depends_on=(service.name,),
+            )
+
+    def _mend_service(self, machine: Machine, taken: Injected) -> None:
+        if taken.fault is Fault.START_TYPE:
+            machine.services[taken.service].start_type = "Automatic"
+        elif taken.fault is Fault.SERVICE_HANGS:
+            self._start_again(machine, taken.service)
+        elif taken.fault is Fault.SERVICE_DIES and machine.answering:
+            self._start_again(machine, taken.service, stopped_too=True)
+        elif taken.fault is Fault.HAS_DEPENDENT:
+            del machine.services[DEPENDENT]
+
     def _heal(self, machine: Machine, fault: Injected) -> None:
         if machine.faults.get(fault.fault) is fault:
             self.clear(machine, fault.fault)
 
     def _start_again(self, machine: Machine, name: str, *, stopped_too: bool = False) -> None:
         service = machine.services[name]
-        if service.status == "StopPending" or (stopped_too and service.status == "Stopped"):
+        if service.status == "StartPending":
+            self._windows.start_service(machine, service)
+        elif service.status == "StopPending" or (stopped_too and service.status == "Stopped"):
             self._windows.finish_stop(machine, service)
             self._windows.start_service(machine, service)
 
@@ -117,8 +151,7 @@ class Breakage:
             )
             if fault.health_set.lower() not in {name.lower() for name in known}:
                 raise OperatorError(f"{machine.name} has no health set {fault.health_set}: {', '.join(known)}.")
-        if fault.fault is Fault.CERTIFICATE and fault.problem not in CERTIFICATE_PROBLEMS:
-            raise OperatorError(f"A certificate is not {fault.problem!r}: {', '.join(CERTIFICATE_PROBLEMS)}.")
+        _check_texts(fault)
         self._check_maintenance(machine, fault)
         self._check_backend(fault)
         self._check_database(machine, fault)
@@ -126,8 +159,6 @@ class Breakage:
     def _check_maintenance(self, machine: Machine, fault: Injected) -> None:
         if fault.fault is not Fault.MAINTENANCE:
             return
-        if fault.form not in MAINTENANCE_FORMS:
-            raise OperatorError(f"Maintenance has no form {fault.form!r}: {', '.join(MAINTENANCE_FORMS)}.")
         if fault.form != "server_wide_offline" and not machine.mailbox:
             raise OperatorError(f"{machine.name} is no Mailbox server, so {fault.form} makes no sense there.")
 
@@ -150,6 +181,13 @@ class Breakage:
             copies = [database.name for database in self._organisation.copies_on(machine) if len(database.copies) > 1]
             if not copies or fault.database not in ("", *copies):
                 raise OperatorError(f"{machine.name} has no passive copy {fault.database}: {', '.join(copies)}.")
+
+
+def _check_texts(fault: Injected) -> None:
+    if not fault.reason.strip():
+        raise OperatorError("The reason of a failing probe cannot be empty.")
+    if not all(fault.accounts):
+        raise OperatorError(f"{fault.account!r} names nobody who could be logged on.")
 
 
 def _monitor(machine: Machine, name: str) -> Monitor:

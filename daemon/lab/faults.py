@@ -7,6 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from daemon.domain.errors import OperatorError
+from daemon.exchange import launch
 
 
 class Fault(StrEnum):
@@ -54,6 +55,11 @@ class Fault(StrEnum):
     CERTIFICATE = "certificate"
     LOGGED_ON = "logged_on"
     REBOOT_PENDING = "reboot_pending"
+    WINDOWS_DENIES = "windows_denies"
+    SERVICE_DIES = "service_dies"
+    HAS_DEPENDENT = "has_dependent"
+    PROBE_SAYS = "probe_says"
+    NULLS = "nulls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,27 @@ class FaultKind:
 MAINTENANCE_FORMS = ("server_wide_offline", "hub_transport", "activation", "policy")
 
 CERTIFICATE_PROBLEMS = ("missing", "expired")
+#: How a service hangs: it stays StopPending once it is stopped; it does not answer the order to stop (error 1053); it
+#: never ends starting, and so takes no order (error 1061).
+HANGS = ("stopping", "no_answer", "starting")
+#: What an account may be denied: every question by CIM, or to stop and start a service.
+RIGHTS = ("cim", "service")
+#: Microsoft, Get-ServerHealth and Invoke-MonitoringProbe.
+ALERT_VALUES = (
+    "Repairing", "Healthy", "Degraded", "Unhealthy", "Disabled", "Unavailable", "UnInitialized", "Unknown",
+)  # fmt: skip
+RESULT_TYPES = ("Timeout", "Poisoned", "Failed", "Quarantined", "Rejected")
+START_TYPES = ("Manual", "Disabled")
+#: Who may ask for the state of a component.
+REQUESTERS = ("Maintenance", "HealthAPI", "Sidelined", "Functional", "Deployment")
+RECOVERIES = (
+    "RestartService", "ForceReboot", "DatabaseFailover", "ServerFailover", "TakeComponentOffline", "PutDcInMM",
+)  # fmt: skip
+#: How a log names nobody: the logon was refused before the user was known, or the way to the back end timed out.
+LOG_FORMS = ("refused", "timed_out")
+#: Other columns: in another order, without the last one, and lines that leave out the last cell.
+LOG_COLUMNS = ("order", "twelve", "short_lines")
+REQUESTS = ("Command", "Create", "Send")
 
 #: `service` makes every monitor that watches it sick (but for the counter of the processing time); `monitor` only one.
 _POP = "the POP back end (on a server without the Mailbox role: the front end) is sick "
@@ -92,7 +119,19 @@ FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
         ),
         Fault.PROBE_CANNOT_RUN: FaultKind("probes of this server write a warning and no object"),
         Fault.DATABASE_STUCK: FaultKind("one of its active databases will not move away", ("database",)),
-        Fault.SERVICE_HANGS: FaultKind("its POP service stays StopPending when it is stopped", ("service",)),
+        Fault.SERVICE_HANGS: FaultKind(
+            f"its POP service hangs whenever it is stopped, or while it starts; how: {', '.join(HANGS)}",
+            ("service", "how"),
+        ),
+        Fault.SERVICE_DIES: FaultKind("its POP service ends by itself as soon as it runs again", ("service",)),
+        Fault.HAS_DEPENDENT: FaultKind(
+            "a service that is not Exchange's depends on its POP service, and runs", ("service", "start_type")
+        ),
+        Fault.WINDOWS_DENIES: FaultKind(
+            f"Windows denies exmedic's account a right there: {' or '.join(RIGHTS)}", ("right", "service")
+        ),
+        Fault.PROBE_SAYS: FaultKind(f"its probes end in another ResultType: {', '.join(RESULT_TYPES)}", ("value",)),
+        Fault.NULLS: FaultKind("what Exchange may leave out of its monitors' rows and probes' results is null"),
         Fault.NEVER_BACK: FaultKind("once rebooted, the server does not come back"),
         Fault.SILENT_ENDPOINT: FaultKind("its WinRM endpoint accepts connections and never answers"),
         Fault.ANSWER_LOST: FaultKind(
@@ -124,14 +163,21 @@ FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
             "its PopCTPProbe fails while the POP back end of the Mailbox server that it goes to is sick or stopped",
             ("backend",),
         ),
-        Fault.LOG_NAMES_NOBODY: FaultKind("its POP protocol log does not say which server served the probe"),
-        Fault.LOG_COLUMNS_DIFFER: FaultKind("its POP protocol log has its columns in another order"),
+        Fault.LOG_NAMES_NOBODY: FaultKind(
+            f"its POP protocol log does not say which server served a failing probe; form: {', '.join(LOG_FORMS)}",
+            ("form",),
+        ),
+        Fault.LOG_COLUMNS_DIFFER: FaultKind(
+            f"its POP protocol log has other columns; form: {', '.join(LOG_COLUMNS)}", ("form",)
+        ),
         Fault.STALE_MONITOR: FaultKind("a monitor's row (or those of all its POP monitors) is stale", ("monitor",)),
         Fault.MONITOR_SAYS: FaultKind(
             "a monitor's row (or those of all its POP monitors) has another AlertValue, whatever its probe shows",
-            ("monitor", "value"),
+            ("monitor", "value", "error"),
         ),
-        Fault.EMPTY_ANSWER: FaultKind("calls run on it or about it answer without any rows", ("script", "count")),
+        Fault.EMPTY_ANSWER: FaultKind(
+            "Exchange answers calls run on it or about it with no object at all", ("script", "count")
+        ),
         Fault.SECOND_TARGET_BAD: FaultKind(
             "a monitor has a second row, Unhealthy, for another TargetResource", ("monitor",)
         ),
@@ -164,7 +210,9 @@ FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
         Fault.CERTIFICATE: FaultKind(
             f"the certificate that its POP settings name is {' or '.join(CERTIFICATE_PROBLEMS)}", ("problem",)
         ),
-        Fault.LOGGED_ON: FaultKind("somebody is logged on to it, at the console", ("account",)),
+        Fault.LOGGED_ON: FaultKind(
+            "somebody is logged on to it, at the console; account: one or several, with commas", ("account",)
+        ),
         Fault.REBOOT_PENDING: FaultKind("Windows Update waits for a reboot of it"),
     }
 )
@@ -175,30 +223,38 @@ SICKNESS = frozenset({Fault.RESTART_CURES, Fault.REBOOT_CURES, Fault.INCURABLE, 
 
 @dataclass(slots=True, kw_only=True)
 class Injected:
-    """A fault on a server. `count` None: until it is cured; otherwise how many more times it strikes."""
+    """A fault on a server, made by `injected`. `count` None: until it is cured; otherwise how many more strikes."""
 
     fault: Fault
     at: datetime  #: since when, lab time
     service: str = ""
     monitor: str = ""
     backend: str = ""
-    form: str = MAINTENANCE_FORMS[0]
-    action: str = "RestartService"
-    start_type: str = "Manual"
-    requester: str = "Maintenance"
+    form: str = ""
+    how: str = ""
+    right: str = ""
+    action: str = ""
+    start_type: str = ""
+    requester: str = ""
     check: str = "DBLogReplayKeepingUp"
     health_set: str = "AD"
-    value: str = "Repairing"
+    value: str = ""
+    error: str = ""  #: of the monitor's row
     reason: str = "Networking"
-    problem: str = CERTIFICATE_PROBLEMS[0]
+    problem: str = ""
     account: str = "CONTOSO\\jdupont"
     minutes: float = 3.0  #: of lab time
     database: str = ""
     script: str = ""  #: empty: any
-    request: str = "Command"
+    request: str = ""
     count: int | None = field(default=None)
     restarts: int = 1  #: of its service, until that cures it
     timeouts: int = 2  #: operation time-outs before the answer
+
+    @property
+    def accounts(self) -> list[str]:
+        """Those who are logged on."""
+        return [each.strip() for each in self.account.split(",")]
 
     def strikes(self, *, script: str = "", request: str = "") -> bool:
         """Whether it applies to this script or request; counts the strike."""
@@ -235,17 +291,55 @@ def injected(fault: Fault | str, options: Mapping[str, object], at: datetime) ->
         raise OperatorError(
             f"The fault {kind} takes no option {unknown[0]!r}. It takes: {', '.join(allowed) or 'none'}."
         )
-    types: dict[str, type | tuple[type, ...]] = {
-        "minutes": (int, float),
-        "count": int,
-        "restarts": int,
-        "timeouts": int,
-    }
     for name, value in options.items():
-        if not isinstance(value, types.get(name, str)) or isinstance(value, bool):
+        wanted = _NUMBERS.get(name, str)
+        if not isinstance(value, wanted) or isinstance(value, bool) or (wanted is not str and not _above_zero(value)):
             raise OperatorError(f"The option {name} of the fault {kind} cannot be {value!r}.")
+    for name, choices in _choices(kind).items():
+        if options.get(name, choices[0]) not in choices:
+            raise OperatorError(
+                f"The option {name} of the fault {kind} cannot be {options[name]!r}: {', '.join(choices)}."
+            )
     result = Injected(fault=kind, at=at)
+    for name, choices in _choices(kind).items():
+        setattr(result, name, choices[0])
     for known in fields(Injected):
         if known.name in options:
             setattr(result, known.name, options[known.name])
     return result
+
+
+_NUMBERS: Mapping[str, type | tuple[type, ...]] = MappingProxyType(
+    {"minutes": (int, float), "count": int, "restarts": int, "timeouts": int}
+)
+#: The words that an option takes, the first without it. What is not among them would break nothing.
+_CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "how": HANGS,
+        "right": RIGHTS,
+        "action": RECOVERIES,
+        "start_type": START_TYPES,
+        "requester": REQUESTERS,
+        "request": REQUESTS,
+        "problem": CERTIFICATE_PROBLEMS,
+        "script": ("", *launch.NAMES),
+    }
+)
+_CHOICES_OF: Mapping[Fault, Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        Fault.MONITOR_SAYS: {"value": ALERT_VALUES},
+        Fault.PROBE_SAYS: {"value": RESULT_TYPES},
+        Fault.MAINTENANCE: {"form": MAINTENANCE_FORMS},
+        Fault.LOG_NAMES_NOBODY: {"form": LOG_FORMS},
+        Fault.LOG_COLUMNS_DIFFER: {"form": LOG_COLUMNS},
+    }
+)
+
+
+def _choices(kind: Fault) -> dict[str, tuple[str, ...]]:
+    known = {**_CHOICES, **_CHOICES_OF.get(kind, {})}
+    return {name: known[name] for name in FAULTS[kind].options if name in known}
+
+
+def _above_zero(value: object) -> bool:
+    return isinstance(value, int | float) and value > 0

@@ -4,22 +4,16 @@ Written against that text and not with that module's code, so that lab and daemo
 Every handler runs with the model's lock held, which only `call.process.wait` gives up.
 """
 
-import math
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from daemon.lab.databases import shown_copy
-from daemon.lab.exchange_answers import (
-    component_requests,
-    dag_health,
-    exchange_server,
-    organisation,
-    pop_settings,
-    set_protocol_log,
-)
+from daemon.lab.exchange_answers import dag_health, exchange_server, organisation, pop_settings, set_protocol_log
 from daemon.lab.faults import Fault, Injected
 from daemon.lab.organisation import (
+    BACK_END,
     CTP_MONITOR,
     FRONT_END,
     HEALTH_MANAGER,
@@ -27,32 +21,32 @@ from daemon.lab.organisation import (
     Database,
     Machine,
     Monitor,
-    Power,
-    Service,
 )
-from daemon.lab.own_logs import log_writer, protocol_log, recovery_log
-from daemon.lab.pop_log import Session
+from daemon.lab.own_logs import probe_session, protocol_log, recovery_log
+from daemon.lab.restart import restart_service
 from daemon.lab.script_call import Lost, Refusal, Result, ScriptCall, flag, netbios, shown
+from daemon.lab.windows_answers import reboot, server_state, step_running
 
 #: A failing probe tells the password of its monitoring mailbox to whoever asks. So does the lab's, so that everything
 #: which is made of an answer can be searched for it.
 PROBE_PASSWORD = "9x;R,q2:Hb=7_mailbox"  # noqa: S105 - of a mailbox that does not exist
 
-
 #: Seconds after which the probe of a service that hangs says that it failed.
 _HUNG_PROBE = 110
+#: What monitors say that they watch. Those of other health sets say nothing here.
+_RESOURCES = {BACK_END: "MSExchangePop3BE", FRONT_END: "MSExchangePop3"}
 
 
-def _health_manager(machine: Machine) -> None:
+def _health_manager(command: str, machine: Machine) -> None:
     if not machine.runs(HEALTH_MANAGER):
-        raise Refusal("broken", f"The Health Manager on {machine.name} cannot be reached.")
+        raise Refusal("broken", f"{command}: The Health Manager on {machine.name} cannot be reached.")
 
 
 async def server_health(call: ScriptCall) -> Result:
     """Get-ServerHealth: no rows for a health set that the server does not have. `POP*`: all that begin so."""
     machine = call.target()
     wanted = call.texts("health_sets")
-    _health_manager(machine)
+    _health_manager("Get-ServerHealth", machine)
     found = [monitor for monitor in machine.monitors if any(_wanted(monitor.health_set, each) for each in wanted)]
     return {"rows": [row for monitor in found for row in _health_rows(machine, monitor)]}
 
@@ -71,16 +65,18 @@ def _health_rows(machine: Machine, monitor: Monitor) -> Iterator[Result]:
 
 
 def _health_row(machine: Machine, monitor: Monitor) -> Result:
+    said = _struck(machine, monitor, Fault.MONITOR_SAYS)
+    null = Fault.NULLS in machine.faults
     return {
         "server": machine.name,
         "name": monitor.name,
-        "target_resource": monitor.service,
+        "target_resource": "" if null else _RESOURCES.get(monitor.service, ""),
         "health_set": monitor.health_set,
-        "alert_value": said.value if (said := _struck(machine, monitor, Fault.MONITOR_SAYS)) else monitor.value,
+        "alert_value": monitor.value if said is None else said.value,
         "is_stale": monitor.stale or _struck(machine, monitor, Fault.STALE_MONITOR) is not None,
-        "current_health_set_state": "Online" if machine.power is Power.UP else "Offline",
-        "last_transition": shown(machine, monitor.last_transition),
-        "error": "",
+        "current_health_set_state": "" if null else "NotApplicable",
+        "last_transition": None if null else shown(machine, monitor.last_transition),
+        "error": "" if said is None else said.error,
     }
 
 
@@ -96,48 +92,50 @@ def _struck(machine: Machine, monitor: Monitor, fault: Fault) -> Injected | None
 async def invoke_probe(call: ScriptCall) -> Result:
     """Invoke-MonitoringProbe: a probe that the server does not have, or cannot run, gives a warning and no object."""
     machine = call.target()
-    health_set, probe = call.text("health_set"), call.text("probe")
-    _health_manager(machine)
-    fits = [
-        monitor
-        for monitor in machine.monitors
-        if monitor.health_set.lower() == health_set.lower() and monitor.probe.lower() == probe.lower()
-    ]
+    identity = f"{call.text('health_set')}\\{call.text('probe')}"
+    _health_manager("Invoke-MonitoringProbe", machine)
+    fits = [each for each in machine.monitors if f"{each.health_set}\\{each.probe}".lower() == identity.lower()]
     if not fits or not call.simulation.health.runs_probe(machine, fits[0]):
-        warning = f"Could not find assembly or object type associated with monitor identity '{health_set}\\{probe}'."
+        warning = (
+            f"Could not find assembly or object definition of the monitor identity '{identity}' on {machine.name}."
+        )
         return {"objects": [], "warnings": [warning]}
-    started = call.simulation.timeline.now()
-    hung = machine.faults.get(Fault.HANGING)
-    await call.process.wait(_HUNG_PROBE if hung is not None and hung.service == fits[0].service else 2)
-    _health_manager(machine)
-    sick = machine.sick(fits[0])
-    if fits[0].name == CTP_MONITOR and machine.backend is not None and machine.runs(FRONT_END):
-        writer = log_writer(call.simulation, machine)
-        machine.pop_log.probes.append(Session(started, writer.probe_user, writer.backend, served=not sick))
-    problem = f"No connection to {fits[0].service} on {machine.name}."
-    return {
-        "objects": [
-            {
-                "server": machine.name,
-                "monitor_identity": f"{health_set}\\{probe}",
-                "request_id": call.step,
-                "started": shown(machine, started),
-                "ended": shown(machine, call.simulation.timeline.now()),
-                "result_type": "Failed" if sick else "Succeeded",
-                "error": f"{problem}\r\nPassword: {PROBE_PASSWORD}" if sick else "",
-                "exception": f"System.ApplicationException: {problem}\r\n   Pwd={PROBE_PASSWORD}" if sick else "",
-                "reason": _why(machine) if sick else "",
-                "failure_context": f"Bad password for Monitoring Account:\r\n {PROBE_PASSWORD}" if sick else "",
-            }
-        ],
-        "warnings": [],
+    monitor, started = fits[0], call.simulation.timeline.now()
+    await call.process.wait(_HUNG_PROBE if machine.hangs(monitor) else 2)
+    _health_manager("Invoke-MonitoringProbe", machine)
+    sick = machine.sick(monitor)
+    writes = machine.backend is not None and machine.runs(FRONT_END) and not machine.hangs(monitor)
+    if monitor.name == CTP_MONITOR and writes:
+        machine.pop_log.probes.append(probe_session(machine, started, served=not sick))
+    ran = (shown(machine, started), shown(machine, call.simulation.timeline.now()))
+    told = {
+        "server": machine.name,
+        # As Exchange knows it, however it was asked for.
+        "monitor_identity": f"{monitor.health_set}\\{monitor.probe}",
+        "request_id": str(uuid5(NAMESPACE_OID, f"{call.step} {ran[0]}")),
+        "started": ran[0],
+        "ended": ran[1],
     }
+    if Fault.NULLS in machine.faults:
+        told |= {"request_id": "", "started": None, "ended": None}
+    return {"objects": [told | _outcome(machine, monitor, failed=sick)], "warnings": []}
 
 
-def _why(machine: Machine) -> str:
-    """What failed, as StateAttribute1 has it."""
-    found = machine.faults.get(Fault.INCURABLE)
-    return "Networking" if found is None else found.reason
+def _outcome(machine: Machine, monitor: Monitor, *, failed: bool) -> Result:
+    """What a probe found; one that fails quotes its mailbox's password wherever it can."""
+    says = machine.faults.get(Fault.PROBE_SAYS)
+    if not failed and says is None:
+        empty = dict.fromkeys(("error", "exception", "reason", "failure_context"), "")
+        return {"result_type": "Succeeded", **empty}
+    incurable = machine.faults.get(Fault.INCURABLE)
+    problem = f"No connection to {monitor.service} on {machine.name}."
+    return {
+        "result_type": "Failed" if says is None else says.value,
+        "error": f"{problem}\r\nPassword: {PROBE_PASSWORD}",
+        "exception": f"System.ApplicationException: {problem}\r\n   Pwd={PROBE_PASSWORD}",
+        "reason": "Networking" if incurable is None else incurable.reason,
+        "failure_context": f"Bad password for Monitoring Account:\r\n {PROBE_PASSWORD}",
+    }
 
 
 async def database_copies(call: ScriptCall) -> Result:
@@ -203,155 +201,6 @@ async def set_activation(call: ScriptCall) -> Result:
     return {"server": machine.name, "before": before, "after": value, "changed": before != value}
 
 
-async def server_state(call: ScriptCall) -> Result:
-    """Boot time, event User32/1074, services, logons and what waits for a reboot, of the executing server itself."""
-    names = call.args.get("services")
-    if not isinstance(names, list):
-        raise Refusal("broken", "The argument services must be a list of names.")
-    machine = call.executor
-    found = [_service(machine, str(name)) for name in names]
-    return {
-        "boot_time": shown(machine, machine.boot_time),
-        "restart_requested_at": shown(machine, machine.restart_requested_at),
-        "restart_comment": machine.restart_comment,
-        "restarts_readable": True,
-        "services": [_service_state(machine, service) for service in found if service is not None],
-        "logons": {"count": len(people := list(_people(machine))), "people": people},
-        "component_requests": component_requests(machine),
-        "reboot_pending": {
-            "servicing": False,
-            "windows_update": Fault.REBOOT_PENDING in machine.faults,
-            "file_renames": Fault.REBOOT_PENDING in machine.faults,
-        },
-    }
-
-
-def _people(machine: Machine) -> Iterator[Result]:
-    logged_on = machine.faults.get(Fault.LOGGED_ON)
-    if logged_on is not None:
-        # A reboot logs everybody off, and this administrator comes back.
-        since = max(logged_on.at, machine.boot_time)
-        yield {"account": logged_on.account, "how": "console", "since": shown(machine, since)}
-
-
-def _service(machine: Machine, name: str) -> Service | None:
-    folded = name.lower()
-    return next((service for service in machine.services.values() if service.name.lower() == folded), None)
-
-
-def _service_state(machine: Machine, service: Service) -> Result:
-    return {
-        "name": service.name,
-        "status": service.status,
-        "start_type": service.start_type,
-        "pid": service.pid,
-        "started_at": shown(machine, service.started_at),
-    }
-
-
-def _to_restart(call: ScriptCall) -> Service:
-    """The service that is to be restarted, if it is one that may be."""
-    name, machine = call.text("service"), call.executor
-    service = _service(machine, name)
-    if service is None:
-        raise Refusal("not_found", f"{machine.name} has no service {name}.")
-    if service.start_type == "Disabled":
-        raise Refusal("conflict", f"The service {service.name} on {machine.name} is disabled; nothing was done.")
-    if service.start_type != "Automatic" and service.status == "Stopped":
-        raise Refusal("conflict", f"{service.name} is stopped and does not start by itself; nothing was done.")
-    return service
-
-
-async def restart_service(call: ScriptCall) -> Result:
-    """Stop and start a service. Killed in between, it leaves the service stopped, as a real script does."""
-    machine, windows = call.executor, call.simulation.windows
-    timeout = call.args.get("stop_timeout")
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
-        raise Refusal("broken", "The argument stop_timeout must be a positive number of seconds.")
-    service = _to_restart(call)
-    call.still_wanted()
-    refused = machine.faults.get(Fault.START_REFUSED)
-    denied = f"Cannot start service {service.name} on computer '.': Access is denied."
-    startable = refused is None or refused.service != service.name
-    if service.status == "Stopped" and not startable:
-        raise Refusal("denied", denied)
-    if service.status != "StopPending":
-        call.simulation.record.effect(
-            "restart", machine.name, executor=machine.name, step=call.step, detail=service.name
-        )
-    if service.running:
-        windows.stop_service(machine, service)
-    if service.status == "StopPending" and not await call.process.wait(timeout, lambda: service.status == "Stopped"):
-        raise Refusal("hung", f"The service {service.name} did not stop in {timeout} seconds; it is {service.status}.")
-    if not startable:
-        raise Lost(denied)  # it has stopped the service, so it does not say that nothing was tried
-    if service.status == "Stopped":
-        windows.start_service(machine, service)
-    if not await call.process.wait(60, lambda: service.running):
-        raise Refusal("failed", f"The service {service.name} was stopped and does not start; it is {service.status}.")
-    return {"service": _service_state(machine, service)}
-
-
-def _spared(call: ScriptCall, machine: Machine, *, mailbox: bool) -> None:
-    """Refuse the reboot of a server that may hold an active database copy."""
-    simulation = call.simulation
-    if not mailbox:
-        if MAILBOX in machine.shown_roles:
-            raise Refusal("conflict", f"{machine.name} is a Mailbox server; nothing was done.")
-        return
-    if not machine.activation_blocked:
-        raise Refusal("conflict", f"Activation is not blocked on {machine.name}; nothing was done.")
-    for database in simulation.organisation.copies_on(machine):
-        status = simulation.databases.status(machine, database)
-        if database.active == machine.name or status in ("ServiceDown", "Unknown", "Misconfigured"):
-            raise Refusal("conflict", f"{database.name} on {machine.name} is {status}; nothing was done.")
-
-
-async def reboot(call: ScriptCall) -> Result:
-    """Win32ShutdownTracker of another server by CIM, unless an active database copy may be there."""
-    machine = call.target()
-    if machine is call.executor:
-        raise Refusal("broken", f"{machine.name} cannot report its own reboot: run this on another server.")
-    _spared(call, machine, mailbox=flag(call, "mailbox"))
-    call.still_wanted()
-    if machine.power is Power.GOING_DOWN:
-        raise Lost(f"A shutdown of {machine.name} is already in progress.")
-    if machine.power is not Power.UP:
-        raise Refusal("broken", f"Opening a CIM session; nothing was sent: {machine.name} cannot be reached.")
-    active = [database.name for database in call.simulation.organisation.active_on(machine)]
-    call.simulation.windows.reboot(machine, f"exmedic {call.step}")
-    call.simulation.record.effect(
-        "reboot",
-        machine.name,
-        executor=call.executor.name,
-        step=call.step,
-        detail=f"active here: {', '.join(active) or 'nothing'}",
-    )
-    return {"accepted": True}
-
-
-async def step_running(call: ScriptCall) -> Result:
-    """Whether another process of that step runs on the executing server."""
-    marker = f"exmedic-{call.text('step')}"
-    others = [process for process in call.siblings() if process is not call.process]
-    return {
-        "looked_at": shown(call.executor, call.simulation.timeline.now()),
-        "running": any(process.running and has_marker(process.command_line, marker) for process in others),
-        "began": (call.executor.name, call.text("step")) in call.simulation.marks,
-    }
-
-
-def has_marker(command_line: str, marker: str) -> bool:
-    """Whether a command line contains a step's marker, and not only a longer one that begins with it."""
-    start = command_line.find(marker)
-    while start >= 0:
-        following = command_line[start + len(marker) : start + len(marker) + 1]
-        if not following or not (following.isalnum() or following in ".-"):
-            return True
-        start = command_line.find(marker, start + 1)
-    return False
-
-
 #: The handler of each shipped script.
 HANDLERS: Mapping[str, Callable[[ScriptCall], Coroutine[Any, Any, Result]]] = MappingProxyType(
     {
@@ -373,6 +222,19 @@ HANDLERS: Mapping[str, Callable[[ScriptCall], Coroutine[Any, Any, Result]]] = Ma
     }
 )
 
+#: The cmdlet that must answer with one object, or the script ends there, having done nothing.
+_NEEDS_ONE: Mapping[str, str] = MappingProxyType(
+    {
+        "database_copies": "Get-ExchangeServer",
+        "exchange_server": "Get-ExchangeServer",
+        "dag_health": "Get-ExchangeServer",
+        "pop_settings": "Get-PopSettings",
+        "set_activation": "Get-MailboxServer",
+        "set_protocol_log": "Get-PopSettings",
+        "reboot": "Get-ExchangeServer",
+    }
+)
+
 #: Scripts that change something; the others are only counted.
 CHANGING = frozenset({"set_activation", "restart_service", "reboot", "set_protocol_log"})
 
@@ -388,9 +250,14 @@ async def carry_out(script: str, call: ScriptCall, error: Fault | None = None) -
 
     if struck(Fault.SCRIPT_BROKEN):
         raise Refusal("broken", words)
+    empty = call.simulation.strike(Fault.EMPTY_ANSWER, *servers, script=script) is not None
+    if empty and script in _NEEDS_ONE:
+        call.target()
+        command = "Get-MailboxServer" if call.args.get("mailbox") else _NEEDS_ONE[script]
+        raise Refusal("broken", f"{command} answered 0 objects about {call.text('server')}.")
     result = await HANDLERS[script](call)
     if struck(Fault.SCRIPT_DIES):
         if script in CHANGING and result.get("changed", True):
             raise Lost(words)
         raise Refusal("broken", words)
-    return result
+    return {name: [] if isinstance(value, list) else value for name, value in result.items()} if empty else result

@@ -21,6 +21,7 @@ from daemon.lab.timeline import Timeline
 _STOP = 3.0  #: seconds a service takes to stop
 _START = 4.0  #: seconds a service takes to start
 _BY_DESIGN = 5.0  #: seconds until the POP front end stops again while its component is Inactive
+_DIES = 0.5  #: seconds that a service lives which ends by itself
 _SHUTDOWN = 25.0  #: seconds a server still answers after a reboot was accepted
 _OFF = 60.0  #: seconds until Windows boots again
 _BOOT = 30.0  #: seconds from boot until WinRM answers
@@ -44,13 +45,16 @@ class Windows:
         """Ask a service to stop; it stops some seconds later, or hangs."""
         service.status = "StopPending"
         hangs = machine.faults.get(Fault.SERVICE_HANGS)
-        if not (hangs and hangs.service == service.name):
+        if not (hangs and hangs.service == service.name and hangs.how == "stopping"):
             self.timeline.after(_STOP, lambda: self.finish_stop(machine, service))
         self._health.assess(machine)
 
     def start_service(self, machine: Machine, service: Service) -> None:
         """Ask a stopped service to start; it runs some seconds later, as a new process, which cures what that cures."""
         service.status = "StartPending"
+        hangs = machine.faults.get(Fault.SERVICE_HANGS)
+        if hangs is not None and hangs.service == service.name and hangs.how == "starting":
+            return
         booted = machine.boot_time
 
         def started() -> None:
@@ -87,17 +91,18 @@ class Windows:
 
     def _ended(self, machine: Machine, service: Service) -> None:
         service.status, service.pid, service.started_at = "Stopped", 0, None
-        if service.name == FRONT_END:
-            machine.pop_log.service_stopped(self.timeline.now())
+        machine.pop_log.service_stopped(service.name, self.timeline.now())
 
     def _started(self, machine: Machine, service: Service) -> None:
         service.status = "Running"
         service.pid = next(self._pids)
         service.started_at = self.timeline.now()
-        if service.name == FRONT_END:
-            machine.pop_log.service_started(self.timeline.now())
-            if Fault.POPPROXY_INACTIVE in machine.faults:
-                self.timeline.after(_BY_DESIGN, lambda: self._stop_by_design(machine, service))
+        dies = machine.faults.get(Fault.SERVICE_DIES)
+        if dies is not None and dies.service == service.name:
+            self.timeline.after(_DIES, lambda: self._die(machine, service))
+        machine.pop_log.service_started(service.name, self.timeline.now())
+        if service.name == FRONT_END and Fault.POPPROXY_INACTIVE in machine.faults:
+            self.timeline.after(_BY_DESIGN, lambda: self._stop_by_design(machine, service))
         cured = machine.faults.get(Fault.RESTART_CURES)
         if cured is not None and cured.service == service.name:
             cured.restarts -= 1
@@ -121,6 +126,11 @@ class Windows:
     def _stop_by_design(self, machine: Machine, service: Service) -> None:
         if service.running and Fault.POPPROXY_INACTIVE in machine.faults:
             self.stop_service(machine, service)
+
+    def _die(self, machine: Machine, service: Service) -> None:
+        if service.running and Fault.SERVICE_DIES in machine.faults:
+            self._ended(machine, service)
+            self._health.assess(machine)
 
     def _go_dark(self, machine: Machine, *, rebooted: bool) -> None:
         machine.power = Power.OFF

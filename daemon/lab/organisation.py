@@ -46,6 +46,7 @@ class Service:
     status: str = "Running"
     pid: int = 0
     started_at: datetime | None = None
+    depends_on: tuple[str, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -170,6 +171,13 @@ class Machine:
         behind = self.backend if Fault.BACKEND_SICK in self.faults and monitor.name == CTP_MONITOR else None
         return behind is not None and not behind.runs(BACK_END)
 
+    def hangs(self, monitor: Monitor) -> bool:
+        """Whether what a monitor watches takes connections and never answers, so that its probe waits for long."""
+        hung = self.faults.get(Fault.HANGING)
+        watched = self.services.get(monitor.service)
+        pending = watched is not None and watched.status in ("StopPending", "StartPending")
+        return pending or (hung is not None and _strikes(hung, monitor))
+
     @property
     def back_end_monitors(self) -> list[Monitor]:
         """The monitors of its POP back end."""
@@ -217,23 +225,26 @@ _SERVICES = {
     CLIENT_ACCESS: (TOPOLOGY, HEALTH_MANAGER, FRONT_END, "MSExchangeIMAP4"),
 }
 
+_DEPENDENCIES = (
+    ("ActiveDirectoryConnectivityMonitor", "AD", "", ""),
+    ("NetworkAdapterRssMonitor", "Network", "", ""),
+)
+
 #: (monitor, health set, probe, service) of each role. Dependencies are health sets of their own.
 _MONITORS = {
     MAILBOX: (
+        *_DEPENDENCIES,
         ("PopDeepTestMonitor", "POP.Protocol", "PopDeepTestProbe", BACK_END),
         ("PopSelfTestMonitor", "POP.Protocol", "PopSelfTestProbe", BACK_END),
         (COUNTER_MONITOR, "POP", "", BACK_END),
         ("StoreServiceMonitor", "Store", "", INFORMATION_STORE),
         ("ServiceHealthMSExchangeReplEndpointMonitor", "DataProtection", "", REPLICATION),
-        ("ActiveDirectoryConnectivityMonitor", "AD", "", ""),
-        ("NetworkAdapterRssMonitor", "Network", "", ""),
     ),
     CLIENT_ACCESS: (
+        *_DEPENDENCIES,
         (CTP_MONITOR, "POP", "PopCTPProbe", FRONT_END),
         ("PopProxyTestMonitor", "POP.Proxy", "PopProxyTestProbe", FRONT_END),
         (COUNTER_MONITOR, "POP", "", FRONT_END),
-        ("ActiveDirectoryConnectivityMonitor", "AD", "", ""),
-        ("NetworkAdapterRssMonitor", "Network", "", ""),
     ),
 }
 
@@ -283,11 +294,12 @@ def _install(machine: Machine, role: str, booted: datetime) -> None:
     """Give a server the services and monitors of a role, once each."""
     for name in _SERVICES[role]:
         pid = 2000 + 4 * len(machine.services)
-        service = Service(name=name, pid=pid, started_at=booted + timedelta(minutes=2))
+        depends = () if name == TOPOLOGY else (TOPOLOGY,)
+        service = Service(name=name, pid=pid, started_at=booted + timedelta(minutes=2), depends_on=depends)
         machine.services.setdefault(name, service)
-    known = {monitor.name for monitor in machine.monitors}
+    known = {(monitor.name, monitor.service) for monitor in machine.monitors}
     for name, health_set, probe, service_name in _MONITORS[role]:
-        if name not in known:
+        if (name, service_name) not in known:
             machine.monitors.append(
                 Monitor(
                     name=name,

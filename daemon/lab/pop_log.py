@@ -1,6 +1,7 @@
 """The POP protocol log of a lab server, as its front end writes it once it was restarted with logging switched on.
 
-Facts: Microsoft, Protocol logging for POP3 and IMAP4 (CSV files, one event a line, the columns named at their head).
+Facts: Microsoft, Protocol logging for POP3 and IMAP4 (CSV files, one event a line, the columns named at their head);
+the lines of failed logons as public reports have them.
 The lines are made when they are read: other people's sessions every few seconds, Managed Availability's own probes,
 and those probes that were invoked while the log was on.
 """
@@ -8,9 +9,11 @@ and those probes that were invoked while the log was on.
 import csv
 import io
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
 
 FOLDER = r"C:\Program Files\Microsoft\Exchange Server\V15\Logging\Pop3"
 COLUMNS = (
@@ -31,59 +34,111 @@ COLUMNS = (
 #: The same in another order, and one more: readers must go by the names.
 OTHER_COLUMNS = ("sessionId", "activityId", "user", "context", "dateTime", *COLUMNS[2:5], *COLUMNS[6:11], "puid")
 
+FRONT = "POP"  #: how the names of the front end's files begin
+#: Front and back end write side by side into one folder, and each numbers its sessions from 1 at each start.
+SERIES: Mapping[str, str] = MappingProxyType({"MSExchangePOP3": FRONT, "MSExchangePOP3BE": "POPBE"})
+
 _EVERY = 11  #: seconds between two sessions of other users
 _PROBE_EVERY = 300  #: seconds between two of Managed Availability's own probes
 _LONGEST = timedelta(days=1)  #: of log that is made at once
 _PEOPLE = ("alice", "bruno", "chloe", "daniel", "emma", "farid", "gaelle", "hugo", "ines", "jules")
 
 
+class Logon(StrEnum):
+    """How a session's logon ended. Both kinds of failure are seen in public logs."""
+
+    SERVED = "served"
+    NOT_PROXIED = "not_proxied"  #: failed on the way to the back end, which is named
+    TIMED_OUT = "timed_out"  #: on that way as well: the back end is not named
+    REFUSED = "refused"  #: before anybody knew who it was: no line has the user
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One connection: when, whose, and which Mailbox server it was handed on to."""
+    """One connection: when, whose, and which Mailbox server it was handed on to (empty: that is not in the log)."""
 
     at: datetime
     user: str
     backend: str
-    served: bool = True
+    logon: Logon = Logon.SERVED
+
+
+@dataclass(slots=True)
+class Span:
+    """A time in which a service wrote; `ended` None: it still does. `series`: how its files' names begin."""
+
+    series: str
+    begun: datetime
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the log. Its name tells of which series it is."""
+
+    name: str
+    series: str
+    text: str
 
 
 @dataclass(slots=True)
 class PopLog:
-    """`enabled` is ProtocolLogEnabled; `spans` says when the service really wrote (the last may still be open)."""
+    """`enabled` is ProtocolLogEnabled; `spans` say when the services really wrote."""
 
     enabled: bool = False
-    spans: list[tuple[datetime, datetime | None]] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
     probes: list[Session] = field(default_factory=list)
 
-    def service_started(self, now: datetime) -> None:
+    @property
+    def writes(self) -> bool:
+        """Whether a service writes it now."""
+        return any(span.ended is None for span in self.spans)
+
+    def service_started(self, service: str, now: datetime) -> None:
         """The service reads its settings when it starts, and only then."""
-        if self.enabled:
-            self.spans.append((now, None))
+        if self.enabled and service in SERIES:
+            self.spans.append(Span(SERIES[service], now))
 
-    def service_stopped(self, now: datetime) -> None:
+    def service_stopped(self, service: str, now: datetime) -> None:
         """The open file is closed."""
-        if self.spans and self.spans[-1][1] is None:
-            self.spans[-1] = (self.spans[-1][0], now)
+        for span in self.spans:
+            if span.series == SERIES.get(service) and span.ended is None:
+                span.ended = now
 
-    def files(self, now: datetime, since: datetime, until: datetime, writer: "LogWriter") -> list[str]:
-        """The text of each file, a file for each time the service ran, as far as it touches that span."""
+    def files(self, now: datetime, since: datetime, until: datetime, writer: "LogWriter") -> list[File]:
+        """The files begun before `until`, the oldest first, one for each start, with what they have of that span."""
         found = []
-        for begun, ended in self.spans:
-            first, last = max(begun, since), min(ended or now, until)
-            if first <= last:
-                found.append(writer.file(begun, self._sessions(max(first, last - _LONGEST), last, writer)))
+        for number, span in enumerate(self.spans, start=1):
+            if span.begun <= until:
+                last = min(span.ended or now, until)
+                text = writer.file(span.begun, self._numbered(span, max(span.begun, since), last, writer))
+                found.append(File(f"{span.series}{span.begun:%Y%m%d}-{number}.log", span.series, text))
         return found
 
-    def _sessions(self, first: datetime, last: datetime, writer: "LogWriter") -> list[Session]:
-        made = [probe for probe in self.probes if first <= probe.at <= last]
+    def _numbered(self, span: Span, first: datetime, last: datetime, writer: "LogWriter") -> list[tuple[int, Session]]:
+        """The sessions of a span with their numbers, which begin with 1 at each start of the service."""
+        if first > last:
+            return []
+        first = max(first, last - _LONGEST)
+        before = self._count(span, span.begun, first)
+        return list(enumerate(self._sessions(span, first, last, writer), start=before + 1))
+
+    def _count(self, span: Span, first: datetime, last: datetime) -> int:
+        """How many sessions there were before `last`."""
+        probes = sum(first <= probe.at < last for probe in self.probes) if span.series == FRONT else 0
+        end = last - timedelta(microseconds=1)
+        return probes + sum(len(_ticks(first, end, every)) for every in (_EVERY, _PROBE_EVERY))
+
+    def _sessions(self, span: Span, first: datetime, last: datetime, writer: "LogWriter") -> list[Session]:
+        front = span.series == FRONT
+        made = [probe for probe in self.probes if front and first <= probe.at <= last]
         for number in _ticks(first, last, _EVERY):
-            name = _PEOPLE[zlib.crc32(f"{writer.server}{number}".encode()) % len(_PEOPLE)]
-            backend = writer.others[number % len(writer.others)]
+            name = _PEOPLE[zlib.crc32(f"{writer.server}{span.series}{number}".encode()) % len(_PEOPLE)]
+            backend = writer.others[number % len(writer.others)] if front else ""
             made.append(Session(_moment(first, number * _EVERY), f"{name}@{writer.domain}", backend))
-        made += [
-            Session(_moment(first, number * _PROBE_EVERY), writer.probe_user, writer.backend)
-            for number in _ticks(first, last, _PROBE_EVERY)
-        ]
+        for number in _ticks(first, last, _PROBE_EVERY):
+            at = _moment(first, number * _PROBE_EVERY)
+            made.append(replace(writer.probe, at=at) if front else Session(at, writer.probe.user, ""))
         return sorted(made, key=lambda session: session.at)
 
 
@@ -103,47 +158,45 @@ def _moment(like: datetime, timestamp: float) -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogWriter:
-    """How one server writes its log. `backend` serves its probes, `others` everybody else; `skew` is its clock's."""
+    """How one server writes its log. `probe`: how Managed Availability's own fare; `others` serve everybody else.
+
+    `skew` is its clock's. `short_lines`: lines leave out the last cell, as those of some versions do.
+    """
 
     server: str
     domain: str
-    backend: str
+    probe: Session
     others: Sequence[str]
     skew: timedelta
     columns: tuple[str, ...] = COLUMNS
-    names_backend: bool = True
+    short_lines: bool = False
 
-    @property
-    def probe_user(self) -> str:
-        """The monitoring mailbox that probes log on to."""
-        return f"HealthMailbox{zlib.crc32(self.server.encode()):08x}@{self.domain}"
-
-    def file(self, begun: datetime, sessions: Sequence[Session]) -> str:
+    def file(self, begun: datetime, sessions: Sequence[tuple[int, Session]]) -> str:
         """A whole file: its head and the sessions' lines in the order of time."""
         text = io.StringIO(newline="")
         text.write("#Software: Microsoft Exchange Server\r\n#Version: 15.0.0.0\r\n#Log-type: POP3 Log\r\n")
         text.write(f"#Date: {self._time(begun)}\r\n#Fields: {','.join(self.columns)}\r\n")
         lines = sorted(
-            (line for session in sessions for line in self._lines(session)), key=lambda line: line["dateTime"]
+            (line for number, session in sessions for line in self._lines(number, session)),
+            key=lambda line: line["dateTime"],
         )
+        columns = self.columns[:-1] if self.short_lines else self.columns
         rows = csv.writer(text, lineterminator="\r\n")
-        rows.writerows([line.get(column, "") for column in self.columns] for line in lines)
+        rows.writerows([line.get(column, "") for column in columns] for line in lines)
         return text.getvalue()
 
-    def _lines(self, session: Session) -> Iterator[dict[str, str]]:
-        name = f"{session.at.timestamp():.3f}{session.user}{session.backend}"
-        number = f"{zlib.crc32(name.encode()):016X}"
-        port = 40000 + zlib.crc32(name.encode()) % 20000
+    def _lines(self, number: int, session: Session) -> Iterator[dict[str, str]]:
         # A probe connects from the server itself.
-        client = f"{'127.0.0.1' if session.user == self.probe_user else _address(session.user)}:{port}"
-        for sequence, (command, parameters, context) in enumerate(self._commands(session)):
+        client = "127.0.0.1" if session.user == self.probe.user else _address(session.user)
+        for sequence, (command, parameters, context) in enumerate(_commands(session)):
+            known = sequence > _USER and session.logon is not Logon.REFUSED
             yield {
                 "dateTime": self._time(session.at + timedelta(milliseconds=40 * sequence)),
-                "sessionId": number,
+                "sessionId": str(number),
                 "seqNumber": str(sequence),
                 "sIp": "10.1.0.20:995",
-                "cIp": client,
-                "user": session.user if sequence > 1 else "",  # nobody has logged on before
+                "cIp": f"{client}:{40000 + number % 20000}",
+                "user": session.user if known else "",
                 "duration": str(3 + sequence),
                 "rqsize": str(len(command)),
                 "rpsize": "51",
@@ -152,19 +205,34 @@ class LogWriter:
                 "context": context,
             }
 
-    def _commands(self, session: Session) -> Iterator[tuple[str, str, str]]:
-        yield "OpenSession", "", ""
-        yield "capa", "", "R=ok"
-        yield "user", session.user, "R=ok"
-        result = "R=ok" if session.served else 'R="-ERR Server Unavailable. 21"'
-        if self.names_backend or session.user != self.probe_user:
-            host, _, domain = session.backend.partition(".")
-            result += f';Msg="Proxy:{host.upper()}.{domain}:1995:SSL"'
-        yield "pass", "*****", result
-        if session.served:
-            yield "stat", "", "R=ok"
-        yield "quit", "", "R=ok"
-        yield "CloseSession", "", ""
-
     def _time(self, moment: datetime) -> str:
         return (moment + self.skew).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+_USER = 2  #: the place of the command `user` in a session: nobody is known before its answer
+
+
+def _commands(session: Session) -> Iterator[tuple[str, str, str]]:
+    yield "OpenSession", "", ""
+    yield "capa", "", "R=ok"
+    yield "user", session.user, "R=ok"
+    yield "pass", "*****", _answer(session)
+    if session.logon is Logon.SERVED:
+        yield "stat", "", "R=ok"
+    yield "quit", "", "R=ok"
+    yield "CloseSession", "", ""
+
+
+def _answer(session: Session) -> str:
+    """What the log has behind the password."""
+    host, _, domain = session.backend.partition(".")
+    proxied = f"Proxy:{host.upper()}.{domain}:1995:SSL"
+    match session.logon:
+        case Logon.SERVED:
+            return f'R=ok;Msg="{proxied}"' if host else "R=ok"
+        case Logon.NOT_PROXIED:
+            return f'R="-ERR Server Unavailable. 21";Msg="{proxied};ErrMsg=ProxyNotAuthenticated"'
+        case Logon.TIMED_OUT:
+            return 'R="-ERR Server Unavailable. 21";Msg="ErrMsg=ProxyTimeout"'
+        case Logon.REFUSED:
+            return 'R="-ERR Logon failure: unknown user name or bad password.";Msg="AuthFailed:LogonDenied"'

@@ -11,6 +11,8 @@ from daemon.lab.process import Process
 
 Result = dict[str, Any]
 
+OPENING = "Opening the Microsoft.Exchange session"  #: how a message begins when that session does not open
+
 
 class Refusal(Exception):  # noqa: N818 - a script's "no", part of the contract
     """A script says no: one of the error kinds of the contract, and why."""
@@ -67,10 +69,11 @@ class ScriptCall:
         if self.exchange is not None:
             raise self.exchange
         if not self.executor.runs(TOPOLOGY):
-            raise Refusal("no_session", f"The Exchange session on {self.executor.name} could not be opened.")
+            raise Refusal("no_session", f"{OPENING}: {self.executor.name} does not answer it.")
         found = self.simulation.organisation.find(name)
         if found is None:
-            raise Refusal("not_found", f"There is no server {name}.")
+            problem = f"The operation couldn't be performed because object '{name}' couldn't be found."
+            raise Refusal("not_found", f"Get-ExchangeServer: {problem}")
         return found
 
     def still_wanted(self) -> None:
@@ -83,7 +86,7 @@ class ScriptCall:
             raise Refusal("broken", "The argument not_after has no offset from UTC.")
         now = self.simulation.timeline.now() + self.executor.skew
         if now >= limit:
-            raise Refusal("expired", f"It is {now.isoformat()} on {self.executor.name}, after {limit.isoformat()}.")
+            raise Refusal("expired", "It is later than not_after on this server; nothing was done.")
 
 
 def run_through(handler: Coroutine[Any, Any, Result]) -> Result:

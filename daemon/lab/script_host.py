@@ -20,7 +20,7 @@ from daemon.lab.model import Simulation
 from daemon.lab.organisation import Machine
 from daemon.lab.process import Process, ProcessKilled
 from daemon.lab.pwsh.playing import Powershell
-from daemon.lab.script_call import Lost, Refusal, ScriptCall, run_through
+from daemon.lab.script_call import OPENING, Lost, Refusal, ScriptCall, run_through
 from daemon.lab.security import Account
 
 #: PowerShell writes progress records to stderr as CLIXML even when all is well: clients must ignore them.
@@ -113,8 +113,6 @@ class ScriptHost:
                 if refusal.kind == "logon":
                     self._simulation.record.refused(self._machine.name)
                 error = {"kind": refusal.kind, "message": refusal.message}
-            if result is not None and self._struck(Fault.EMPTY_ANSWER, request):
-                result = {name: [] if isinstance(value, list) else value for name, value in result.items()}
             clock = self._simulation.timeline.now() + self._machine.skew
         envelope = {
             "exmedic": 1,
@@ -150,10 +148,10 @@ class ScriptHost:
         if request.logon is not None:
             if self._account.accepts(*request.logon):
                 return None
-            return Refusal("logon", f"Exchange refused the credential of {request.logon[0]}.")
+            return Refusal("logon", f"{OPENING}: the credential of {request.logon[0]} was refused.")
         if process.delegated:
             return None
-        return Refusal("second_hop", f"{self._machine.name} has no credential to open an Exchange session with.")
+        return Refusal("second_hop", f"{OPENING}: {self._machine.name} has no credential for it.")
 
     def _apply_faults(self, process: Process, request: _Request) -> None:
         """Faults of the way back. They strike calls that run on the broken server and calls about it."""

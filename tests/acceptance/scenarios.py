@@ -203,7 +203,7 @@ def _still_changed(site: Site, scenario: Scenario) -> list[str]:
         shown = {
             "activation": machine.activation_blocked and Fault.MAINTENANCE not in machine.faults,
             "protocol_log": machine.pop_log.enabled,
-            "pop_restart": bool(machine.pop_log.spans) and machine.pop_log.spans[-1][1] is None,
+            "pop_restart": machine.pop_log.writes,
         }
     return [
         f"the lab shows {setting} changed" for setting, is_so in shown.items() if is_so and setting not in scenario.left

@@ -232,7 +232,7 @@ def _changed(site: Site) -> frozenset[tuple[str, str]]:
             shown = {
                 "activation": machine.activation_blocked and Fault.MAINTENANCE not in machine.faults,
                 "protocol_log": machine.pop_log.enabled,
-                "pop_restart": bool(machine.pop_log.spans) and machine.pop_log.spans[-1][1] is None,
+                "pop_restart": machine.pop_log.writes,
             }
             found |= {(name, setting) for setting, is_so in shown.items() if is_so}
     return frozenset(found)

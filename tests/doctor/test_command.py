@@ -15,6 +15,7 @@ from daemon.doctor.needs import Holds, needs
 from daemon.domain.errors import OperatorError
 from daemon.exchange import answers
 from daemon.lab.faults import Fault
+from daemon.lab.pop_log import FRONT, Span
 from tests.doctor.conftest import Site
 
 #: (script, where it runs, effect), from the contract's own table.
@@ -179,7 +180,7 @@ def test_a_protocol_log_that_is_on_is_judged_by_its_columns_and_by_the_servers_i
 ) -> None:
     machine = site.lab.simulation.machine("cas1")
     with site.lab.simulation.timeline.up_to_date():
-        machine.pop_log.spans.append((site.lab.clock.now() - timedelta(hours=2), None))
+        machine.pop_log.spans.append(Span(FRONT, site.lab.clock.now() - timedelta(hours=2)))
     if differ:
         site.lab.break_server("cas1", Fault.LOG_COLUMNS_DIFFER)
     code, found = verdicts(site, "--server", "cas1")
@@ -191,7 +192,7 @@ def test_a_protocol_log_that_is_on_is_judged_by_its_columns_and_by_the_servers_i
 def test_a_protocol_log_that_names_nobody_is_a_fact_that_does_not_hold(site: Site) -> None:
     machine = site.lab.simulation.machine("cas1")
     with site.lab.simulation.timeline.up_to_date():
-        machine.pop_log.spans.append((site.lab.clock.now() - timedelta(hours=2), None))
+        machine.pop_log.spans.append(Span(FRONT, site.lab.clock.now() - timedelta(hours=2)))
     site.lab.break_server("cas1", Fault.LOG_NAMES_NOBODY)
     code, found = verdicts(site, "--server", "cas1")
     assert code == 1

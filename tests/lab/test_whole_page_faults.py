@@ -147,7 +147,9 @@ def test_the_front_end_is_sick_as_long_as_its_back_end_is_and_a_reboot_does_not_
 def test_a_failing_probe_of_the_sick_back_end_is_in_the_log_with_that_server(lab: Lab, client: Client) -> None:
     lab.break_server("cas1", Fault.BACKEND_SICK, backend="mbx2")
     lab.break_server("mbx2", Fault.INCURABLE)
-    assert {*_proxied(lab, client)} == {'R="-ERR Server Unavailable. 21";Msg="Proxy:MBX2.contoso.lab:1995:SSL"'}
+    assert {*_proxied(lab, client)} == {
+        'R="-ERR Server Unavailable. 21";Msg="Proxy:MBX2.contoso.lab:1995:SSL;ErrMsg=ProxyNotAuthenticated"'
+    }
 
 
 def _proxied(lab: Lab, client: Client) -> list[str]:
@@ -186,8 +188,8 @@ def test_the_log_is_in_the_form_that_the_service_writes(lab: Lab, client: Client
     machine = machine_of(lab, "cas1")
     _proxied(lab, client)
     with lab.simulation.timeline.up_to_date() as now:
-        (text,) = machine.pop_log.files(now, now - timedelta(hours=1), now, log_writer(lab.simulation, machine))
-    lines = text.split("\r\n")
+        (file,) = machine.pop_log.files(now, now - timedelta(hours=1), now, log_writer(lab.simulation, machine))
+    lines = file.text.split("\r\n")
     assert [line.partition(":")[0] for line in lines[:5]] == ["#Software", "#Version", "#Log-type", "#Date", "#Fields"]
     assert lines[4] == "#Fields: " + ",".join(COLUMNS)
     assert any('"R=ok;Msg=""Proxy:MBX1.contoso.lab:1995:SSL"""' in line for line in lines)

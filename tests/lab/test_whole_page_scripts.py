@@ -165,7 +165,7 @@ def test_the_service_writes_its_log_only_when_it_was_restarted_after_the_change(
 def test_the_log_shows_the_probes_session_among_others_and_whom_it_was_handed_on_to(lab: Lab, client: Client) -> None:
     log = machine_of(lab, "cas1").pop_log
     log.enabled = True
-    log.service_started(lab.clock.now() - timedelta(minutes=10))
+    log.service_started("MSExchangePOP3", lab.clock.now() - timedelta(minutes=10))
     _probe(client)
     probes = _read(lab, client)
     everybody = _read(lab, client, users=["*"])
@@ -195,7 +195,7 @@ def test_only_lines_of_the_span_asked_for_are_sent_on_the_servers_own_clock(lab:
 def test_no_more_rows_are_sent_than_the_limit(still_lab: Lab, hand_clock: HandClock) -> None:
     client = Client(still_lab)
     still_lab.simulation.machine("cas1").pop_log.enabled = True
-    still_lab.simulation.machine("cas1").pop_log.service_started(hand_clock.now())
+    still_lab.simulation.machine("cas1").pop_log.service_started("MSExchangePOP3", hand_clock.now())
     hand_clock.advance(still_lab.simulation, 3 * 3600)
     since = (hand_clock.now() - timedelta(hours=2)).isoformat()
     answer = _read(still_lab, client, users=["*"], since=since)

@@ -284,7 +284,7 @@ def steps() -> Iterator[Case]:
     )
 
 
-def _event(log: str, seconds: float, **fields: str) -> Json:
+def event(log: str, seconds: float, **fields: str) -> Json:
     inner = "".join(f"<{name}>{value}</{name}>" for name, value in fields.items())
     data = f"<UserData><EventXML xmlns='myNs'>{inner}</EventXML></UserData>"
     xml = f"<Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'>{data}</Event>"
@@ -311,8 +311,8 @@ def recoveries() -> Iterator[Case]:
         )
 
     begun = {"Id": "RestartService", "InstanceId": "n1", "ResourceName": "MSExchangePOP3BE", "StartTime": ago(3600)}
-    start = _event(_STARTS, 3600, **begun, State="Started", EndTime=ago(3000))
-    ended = _event(_RESULTS, 3590, **begun, State="Finished", EndTime=ago(3590), Result="Succeeded")
+    start = event(_STARTS, 3600, **begun, State="Started", EndTime=ago(3000))
+    ended = event(_RESULTS, 3590, **begun, State="Finished", EndTime=ago(3590), Result="Succeeded")
     for culture in ("en-US", "th-TH", "ar-SA"):
         yield case(
             "one that ended",
@@ -321,9 +321,9 @@ def recoveries() -> Iterator[Case]:
             {"actions": [{"action": "RestartService", "result": "Succeeded"}]},
             culture=culture,
         )
-    running = _event(_STARTS, 60, **{**begun, "StartTime": ago(60)}, State="Started", EndTime=ago(-600))
+    running = event(_STARTS, 60, **{**begun, "StartTime": ago(60)}, State="Started", EndTime=ago(-600))
     yield case("one that is under way", "ok", [running], {"actions": [{"ended": None}]})
-    soon = _event(_STARTS, 3600, **{**begun, "InstanceId": "n2"}, State="Started", EndTime="soon")
+    soon = event(_STARTS, 3600, **{**begun, "InstanceId": "n2"}, State="Started", EndTime="soon")
     died = {"action": "RestartService", "ended": None}
     yield case(
         "one whose worker died, and one whose expected end cannot be read",
@@ -332,7 +332,7 @@ def recoveries() -> Iterator[Case]:
         {"actions": Among(({**died, "expected_end": "*"}, {**died, "expected_end": None}))},
     )
     more = [
-        _event(
+        event(
             _RESULTS,
             3000 + number,
             **{**begun, "InstanceId": f"n{number}"},
@@ -343,10 +343,10 @@ def recoveries() -> Iterator[Case]:
         for number in range(2100)
     ]
     yield case("more than 2,000", "ok", more)
-    yield case("one whose state is not known", "broken", [_event(_RESULTS, 60, **begun, State="Perhaps")])
-    yield case("one without a state", "broken", [_event(_RESULTS, 60, **begun)])
+    yield case("one whose state is not known", "broken", [event(_RESULTS, 60, **begun, State="Perhaps")])
+    yield case("one without a state", "broken", [event(_RESULTS, 60, **begun)])
     yield case(
-        "one whose end cannot be read", "broken", [_event(_RESULTS, 60, **begun, State="Finished", EndTime="soon")]
+        "one whose end cannot be read", "broken", [event(_RESULTS, 60, **begun, State="Finished", EndTime="soon")]
     )
     yield Case(
         "recovery_log",

@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from daemon.lab.pwsh.world import FOLDER, Database, Server, Site, world_of
+from daemon.lab.pwsh.world import FOLDER, Database, Server, Site, log_on, world_of
 
 Json = dict[str, Any]
 
@@ -39,6 +39,11 @@ def ago(seconds: float) -> str:
     return f"<{seconds} s ago>"
 
 
+def ticks_ago(seconds: float) -> str:
+    """The same in the units of the registry."""
+    return f"<{seconds} s ago in ticks>"
+
+
 def at_last(document: Any, now: datetime | None = None) -> Any:  # noqa: ANN401 - any JSON
     """The same JSON with the times of `ago` in it."""
     now = now or datetime.now(UTC)
@@ -46,7 +51,12 @@ def at_last(document: Any, now: datetime | None = None) -> Any:  # noqa: ANN401 
     def moment(found: re.Match[str]) -> str:
         return (now - timedelta(seconds=float(found[1]))).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    return json.loads(re.sub(r"<(-?[\d.]+) s ago>", moment, json.dumps(document, ensure_ascii=False)))
+    def ticks(found: re.Match[str]) -> str:
+        since = now - timedelta(seconds=float(found[1])) - datetime(1, 1, 1, tzinfo=UTC)
+        return str(since // timedelta(microseconds=1) * 10)
+
+    text = re.sub(r"<(-?[\d.]+) s ago in ticks>", ticks, json.dumps(document, ensure_ascii=False))
+    return json.loads(re.sub(r"<(-?[\d.]+) s ago>", moment, text))
 
 
 _ABOUT = {"server": MBX1}
@@ -80,8 +90,10 @@ def log_line(seconds: float, session: str, user: str, parameters: str) -> str:
 
 
 def healthy(host: str = MBX2, culture: str = "en-US") -> Json:
-    """A healthy organisation as MBX2 sees it, with a POP log of two sessions."""
+    """A healthy organisation as MBX2 sees it, with a POP log of two sessions, and an administrator logged on."""
     world = world_of(SITE, host=host, culture=culture)
+    for windows in world["hosts"].values():
+        log_on(windows["cim"], "501", "CONTOSO\\maria", kind=10)
     lines = [
         "#Software: Microsoft Exchange Server",
         f"#Fields: {COLUMNS}",

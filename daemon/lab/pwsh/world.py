@@ -70,6 +70,7 @@ _MAILBOX_MONITORS = (
 _FRONT_MONITORS = (
     ("PopCTPMonitor", "POP", "MSExchangePop3", "PopCTPProbe"),
     ("PopProxyTestMonitor", "POP.Proxy", "MSExchangePop3", "PopProxyTestProbe"),
+    ("AverageCommandProcessingTimeGt60sMonitor", "POP", "MSExchangePop3", ""),
 )
 _COMMON_MONITORS = (
     ("ActiveDirectoryConnectivityMonitor", "AD", "", ""),
@@ -182,6 +183,7 @@ def _host(site: Site, server: Server) -> Json:
 
 def _services(server: Server) -> Json:
     names = _of_roles(server, _COMMON_SERVICES, _MAILBOX_SERVICES, _FRONT_SERVICES)
+    # Windows tells them by name.
     return {
         name: {
             "status": "Running",
@@ -190,7 +192,7 @@ def _services(server: Server) -> Json:
             "started": STARTED,
             "depends_on": [] if name == _TOPOLOGY else [_TOPOLOGY],
         }
-        for number, name in enumerate(names)
+        for number, name in enumerate(sorted(names, key=str.lower))
     }
 
 
@@ -213,24 +215,19 @@ def _registry_state(state: str, ticks: int = 639_158_000_000_000_000) -> str:
 
 
 def _logons() -> dict[str, list[Json]]:
-    """Windows' own sessions, and an administrator at the console."""
-    people = (
-        ("999", 0, "NT AUTHORITY", "SYSTEM"),
-        ("71", 2, "Window Manager", "DWM-1"),
-        ("501", 10, "CONTOSO", "maria"),
-    )
-    return {
-        "Win32_LogonSession": [
-            {"LogonId": number, "LogonType": kind, "StartTime": {"$date": STARTED}} for number, kind, _, _ in people
-        ],
-        "Win32_LoggedOnUser": [
-            {"Antecedent": {"Domain": domain, "Name": name}, "Dependent": {"LogonId": number}}
-            for number, _, domain, name in people
-        ],
-        "Win32_SessionProcess": [
-            {"Antecedent": {"LogonId": number}, "Dependent": {"Handle": "77"}} for number, _, _, _ in people
-        ],
-    }
+    """Windows' own sessions. Nobody is logged on."""
+    cim: dict[str, list[Json]] = {"Win32_LogonSession": [], "Win32_LoggedOnUser": [], "Win32_SessionProcess": []}
+    log_on(cim, "999", "NT AUTHORITY\\SYSTEM", kind=0)
+    log_on(cim, "71", "Window Manager\\DWM-1", kind=2)
+    return cim
+
+
+def log_on(cim: dict[str, list[Json]], number: str, account: str, *, kind: int, since: str = STARTED) -> None:
+    """Add a logon session, with a process in it, to what CIM tells. `kind`: 2 the console, 10 Remote Desktop."""
+    domain, _, name = account.partition("\\")
+    cim["Win32_LogonSession"].append({"LogonId": number, "LogonType": kind, "StartTime": {"$date": since}})
+    cim["Win32_LoggedOnUser"].append({"Antecedent": {"Domain": domain, "Name": name}, "Dependent": {"LogonId": number}})
+    cim["Win32_SessionProcess"].append({"Antecedent": {"LogonId": number}, "Dependent": {"Handle": "77"}})
 
 
 def _exchange_server(server: Server) -> Json:

@@ -14,15 +14,17 @@ from daemon.lab.organisation import contoso
 from daemon.lab.pwsh.shell import Ended, Shell
 from daemon.lab.pwsh.world import Database, Server, Site, world_of
 from tests.lab.hand_clock import EagerClock
-from tests.lab.winrm_client import Client
-from tests.powershell.agreement.state import Comparison, fqdn
-from tests.powershell.organisation import at_last
+from tests.lab.winrm_client import Client, Output
+from tests.powershell.agreement.state import Asked, Comparison, fqdn
+from tests.powershell.organisation import ago, at_last
 
 STEP = "i7.3"
 #: Two calls of the same thing are not made at the same moment.
 _SECONDS_APART = 45
 _LONG_AGO = timedelta(days=1)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_TOOK = re.compile(r"It took \d+ s\.")
+_MAILBOX = re.compile(r"HealthMailbox[0-9a-f]+")
 _GUID = re.compile(r"\b[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
 
 
@@ -66,16 +68,22 @@ def by_the_lab(comparison: Comparison, folder: Path) -> Told:
     with lab:
         for broken in comparison.state.broken:
             lab.break_server(fqdn(broken.server), broken.fault, **broken.options)
+        for asked in comparison.state.first:
+            _call(lab, asked, "i7.1")
         clock.advance(lab.simulation, comparison.state.passes)
         before = len(lab.effects())
         executor = comparison.asked.executor
-        now = clock.now() + lab.simulation.machine(fqdn(executor)).skew
-        output = Client(lab).call(executor, comparison.asked.script, STEP, **at_last(dict(comparison.asked.args), now))
+        output = _call(lab, comparison.asked, STEP)
         return Told(
             _told(output.exit_code, output.stdout),
             tuple(f"{effect.effect} {effect.server}" for effect in lab.effects()[before:]),
             (fqdn(executor), STEP) in lab.simulation.marks,
         )
+
+
+def _call(lab: Lab, asked: Asked, step: str) -> Output:
+    now = lab.clock.now() + lab.simulation.machine(fqdn(asked.executor)).skew
+    return Client(lab).call(asked.executor, asked.script, step, **at_last(dict(asked.args), now))
 
 
 #: What the lab's record calls the effects of the stubs' journal; a stop and the start after it are one restart.
@@ -93,12 +101,14 @@ def by_the_script(comparison: Comparison, shell: Shell, folder: Path) -> Told:
     host = fqdn(comparison.asked.executor)
     site = site_of_the_lab("CONTOSO\\exmedic", "Pa55-of-the-lab")
     world = world_of(site, host=host)
+    for row in world["exchange"]["MonitoringProbeResult"]:
+        row.update(ExecutionStartTime=ago(2), ExecutionEndTime=ago(0))  # it runs when it is asked for
     comparison.state.world(world)
     name, args = comparison.asked.script, at_last(dict(comparison.asked.args))
     logon = launch.Logon(site.username, site.password)
     ended = shell.run(launch.launch(name, STEP, args, logon), at_last(world), folder)
     marks = [path for path in (folder / "ProgramData").rglob("*") if path.is_file()]
-    return Told(_told(ended.exit_code, ended.stdout), tuple(_effects(ended, host)), bool(marks))
+    return Told(_told(ended.exit_code, ended.stdout), tuple(dict.fromkeys(_effects(ended, host))), bool(marks))
 
 
 def _effects(ended: Ended, host: str) -> Iterator[str]:
@@ -125,14 +135,35 @@ def _told(exit_code: int, stdout: bytes) -> Any:  # noqa: ANN401 - any JSON
 def _plain(value: Any, clock: datetime) -> Any:  # noqa: ANN401 - any JSON
     """The same without what differs each time: moments become ages, ids their form."""
     if isinstance(value, Mapping):
-        return {name: _plain(each, clock) for name, each in value.items()}
+        told = {name: _plain(each, clock) for name, each in value.items()}
+        if "pid" in told:
+            told["pid"] = "a process" if told["pid"] else "none"
+        return {**told, **_log(told)} if "columns" in told else told
     if isinstance(value, list):
         return [_plain(each, clock) for each in value]
     if not isinstance(value, str):
         return value
     if _MOMENT.fullmatch(value):
         return _age(clock - datetime.fromisoformat(value))
-    return _GUID.sub("a GUID", value)
+    return _TOOK.sub("It took some seconds.", _GUID.sub("a GUID", value))
+
+
+_NUMBERED = (("sessionid", "session {}"), ("cip", "127.0.0.1:{}"))
+
+
+def _log(told: dict[str, Any]) -> dict[str, Any]:
+    """The rows of a log, with what is any number there in the order in which it comes first."""
+    columns, rows = [name.lower() for name in told["columns"]], [list(row) for row in told["rows"]]
+    for name, form in _NUMBERED:
+        at = columns.index(name)
+        known: dict[str, str] = {}
+        for row in rows:
+            row[at] = known.setdefault(row[at], form.format(len(known) + 1))
+    return {
+        "rows": [
+            [_MAILBOX.sub("HealthMailbox", cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+        ]
+    }
 
 
 @dataclass(frozen=True)

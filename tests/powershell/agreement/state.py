@@ -59,14 +59,15 @@ class Breaking:
 class State:
     """`broken`: what the lab is told. `world`: does the same to the stubs' world. `asked`: what both are then asked.
 
-    `passes`: seconds of the lab's time that pass between the breaking and the call. `quick`: one of the few that
-    `make test` compares.
+    `first`: what the lab is asked before, of which `world` shows what came. `passes`: seconds of the lab's time that
+    pass then. `quick`: one of the few that `make test` compares.
     """
 
     name: str
     asked: tuple[Asked, ...]
     broken: tuple[Breaking, ...] = ()
     world: Callable[[Json], object] = lambda _: None
+    first: tuple[Asked, ...] = ()
     passes: float = 0
     quick: bool = False
 
