@@ -2,12 +2,14 @@
 
 from daemon.domain.errors import OperatorError
 from daemon.lab.databases import ActiveManager
+from daemon.lab.fault_words import SET_SCRIPTS
 from daemon.lab.faults import SICKNESS, Fault, Injected, injected
 from daemon.lab.health import HealthManager
 from daemon.lab.operating_system import Windows
 from daemon.lab.organisation import FRONT_END, Machine, Monitor, Organisation, Power, Service
 
-_COPIES = (Fault.LAGGED_COPIES, Fault.SUSPENDED_COPIES)
+_COPIES = (Fault.LAGGED_COPIES, Fault.SUSPENDED_COPIES, Fault.COPY_STATUS)
+_ACTIVE = (Fault.DATABASE_STUCK, Fault.DATABASE_NAME)
 _FRONT_END_ONLY = (Fault.BACKEND_SICK, Fault.POPPROXY_INACTIVE, Fault.LOG_NAMES_NOBODY, Fault.LOG_COLUMNS_DIFFER)
 _AWAY = frozenset({Fault.NEVER_BACK, Fault.MEMBER_DOWN})
 _OF_A_SERVICE = (
@@ -20,7 +22,7 @@ _OF_A_SERVICE = (
 )
 DEPENDENT = "ContosoPopWatch"  #: a service that is not Exchange's
 _PID = 4800
-_IN_A_DAG = (Fault.NODE_PAUSED, Fault.MEMBER_DOWN, Fault.REPLICATION_FAILED)
+_IN_A_DAG = (Fault.NODE_PAUSED, Fault.MEMBER_DOWN, Fault.REPLICATION_FAILED, Fault.WITNESS)
 
 
 class Breakage:
@@ -54,6 +56,8 @@ class Breakage:
             self._windows.stop_service(machine, machine.services[FRONT_END])
         elif fault.fault is Fault.MEMBER_DOWN:
             self._windows.crash(machine)
+        elif fault.fault is Fault.DATABASE_NAME:
+            self._organisation.rename(fault.database, fault.called)
         elif fault.fault is Fault.OTHER_CAS_SICK:
             for other in self._other_cas(machine):
                 self.inject(other, injected(Fault.INCURABLE, {"service": FRONT_END}, fault.at))
@@ -70,6 +74,8 @@ class Breakage:
             self._mend_service(machine, taken)
         elif fault is Fault.MAINTENANCE:
             self._maintain(machine, taken, begins=False)
+        elif fault is Fault.DATABASE_NAME:
+            self._organisation.rename(taken.called, taken.database)
         elif fault is Fault.POPPROXY_INACTIVE and machine.answering:
             self._start_again(machine, FRONT_END, stopped_too=True)
         elif fault is Fault.OTHER_CAS_SICK:
@@ -152,6 +158,8 @@ class Breakage:
             if fault.health_set.lower() not in {name.lower() for name in known}:
                 raise OperatorError(f"{machine.name} has no health set {fault.health_set}: {', '.join(known)}.")
         _check_texts(fault)
+        if fault.fault is Fault.CHANGE_LOST and fault.script not in ("", *SET_SCRIPTS):
+            raise OperatorError(f"{fault.script} sends Exchange no change: {', '.join(SET_SCRIPTS)} do.")
         self._check_maintenance(machine, fault)
         self._check_backend(fault)
         self._check_database(machine, fault)
@@ -168,15 +176,17 @@ class Breakage:
             raise OperatorError(f"{fault.backend!r} is no Mailbox server of the lab.")
 
     def _check_database(self, machine: Machine, fault: Injected) -> None:
-        if fault.fault is Fault.DATABASE_STUCK:
+        if fault.fault in _ACTIVE:
             active = [database.name for database in self._organisation.active_on(machine)]
             if not active:
-                raise OperatorError(f"{machine.name} holds no active database now that could be stuck.")
+                raise OperatorError(f"{machine.name} holds no active database now.")
             fault.database = fault.database or active[0]
             if fault.database not in active:
                 raise OperatorError(
                     f"{fault.database} is not active on {machine.name}; active are {', '.join(active)}."
                 )
+            if fault.fault is Fault.DATABASE_NAME and fault.called in self._organisation.databases:
+                raise OperatorError(f"There is a database {fault.called} already.")
         elif fault.fault in _COPIES:
             copies = [database.name for database in self._organisation.copies_on(machine) if len(database.copies) > 1]
             if not copies or fault.database not in ("", *copies):

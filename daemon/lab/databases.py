@@ -24,17 +24,23 @@ _SWITCH = 10.0  #: seconds a database is dismounted, and again mounting, while i
 _RETRY = 60.0  #: seconds until it looks again at databases that could not move
 _FAILOVER = 30.0  #: seconds until a dropped database is mounted elsewhere
 _LAG = 4200  #: logs that a lagged copy has not replayed
+_SUSPENDED = ("Suspended", "FailedAndSuspended")
 _RESYNC = 40.0  #: seconds a copy initialises, and again resynchronises, after its server is back
 
 
 def shown_copy(machine: Machine, database: Database) -> Copy:
-    """The copy of a database on a server, with what a fault makes of it; for a passive copy."""
+    """The copy of a database on a server, with what a fault makes of a passive one; the active one is up to date."""
     copy = database.copies[machine.name]
+    if database.active == machine.name:
+        return Copy()
     lagged, suspended = machine.faults.get(Fault.LAGGED_COPIES), machine.faults.get(Fault.SUSPENDED_COPIES)
     if lagged is not None and lagged.database in ("", database.name):
         copy = replace(copy, lagged=True, replay_queue=max(copy.replay_queue, _LAG))
     if suspended is not None and suspended.database in ("", database.name):
         copy = replace(copy, status="Suspended", activation_suspended=True)
+    status = machine.faults.get(Fault.COPY_STATUS)
+    if status is not None and status.database in ("", database.name):
+        copy = replace(copy, status=status.status, activation_suspended=status.status in _SUSPENDED)
     return copy
 
 

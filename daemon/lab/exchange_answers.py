@@ -1,33 +1,36 @@
 """What Exchange answers about a server beside its health and its databases: roles, components, DAG, POP settings."""
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from types import MappingProxyType
 
-from daemon.lab.databases import shown_copy
+from daemon.lab.database_answers import Setting, compare_and_set
 from daemon.lab.faults import Fault
-from daemon.lab.model import Simulation
 from daemon.lab.organisation import CLIENT_ACCESS, MAILBOX, Machine
 from daemon.lab.pop_log import FOLDER
-from daemon.lab.script_call import Refusal, Result, ScriptCall, flag, netbios, shown
+from daemon.lab.replication import replication_checks
+from daemon.lab.script_call import Refusal, Result, ScriptCall, netbios, shown, utc
 
-_COMPONENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+#: By component, whose it is; in the order in which Get-ServerComponentState tells them.
+_COMPONENTS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        MAILBOX: ("ServerWideOffline", "HubTransport", "Monitoring", "RecoveryActionsEnabled", "HighAvailability"),
-        CLIENT_ACCESS: (
-            "ServerWideOffline",
-            "FrontendTransport",
-            "Monitoring",
-            "RecoveryActionsEnabled",
-            "AutoDiscoverProxy",
-            "EwsProxy",
-            "ImapProxy",
-            "OwaProxy",
-            "PopProxy",
-        ),
+        "ServerWideOffline": frozenset({MAILBOX, CLIENT_ACCESS}),
+        "HubTransport": frozenset({MAILBOX}),
+        "FrontendTransport": frozenset({CLIENT_ACCESS}),
+        "Monitoring": frozenset({MAILBOX, CLIENT_ACCESS}),
+        "RecoveryActionsEnabled": frozenset({MAILBOX, CLIENT_ACCESS}),
+        "AutoDiscoverProxy": frozenset({CLIENT_ACCESS}),
+        "EwsProxy": frozenset({CLIENT_ACCESS}),
+        "ImapProxy": frozenset({CLIENT_ACCESS}),
+        "OwaProxy": frozenset({CLIENT_ACCESS}),
+        "PopProxy": frozenset({CLIENT_ACCESS}),
+        "HighAvailability": frozenset({MAILBOX}),
     }
 )
+_ROLES = {MAILBOX: "Mailbox", CLIENT_ACCESS: "ClientAccess"}
 _VERSION = "Version 15.0 (Build 1497.2)"
+#: X509CertificateName: one name for the POP of all servers.
+_CERTIFICATE = "mail.contoso.lab"
 #: Component and state that each form of maintenance shows.
 _MAINTENANCE = {"server_wide_offline": ("ServerWideOffline", "Inactive"), "hub_transport": ("HubTransport", "Draining")}
 
@@ -35,6 +38,9 @@ _MAINTENANCE = {"server_wide_offline": ("ServerWideOffline", "Inactive"), "hub_t
 async def exchange_server(call: ScriptCall) -> Result:
     """Get-ExchangeServer and Get-ServerComponentState, which Exchange answers from Active Directory."""
     machine = call.target()
+    needed = ("Fqdn", "IsMailboxServer", "IsClientAccessServer", "AdminDisplayVersion")
+    call.ask("Get-ExchangeServer", *needed, about=machine)
+    call.ask("Get-ServerComponentState", "Component", "State", about=machine, one=False)
     return {
         "server": machine.name,
         "mailbox_role": MAILBOX in machine.shown_roles,
@@ -51,8 +57,7 @@ def _lost(requests: list[Result]) -> list[Result]:
 
 
 def _components(machine: Machine) -> Iterator[Result]:
-    names = dict.fromkeys(name for role in sorted(machine.roles) for name in _COMPONENTS[role])
-    for name in names:
+    for name in (name for name, roles in _COMPONENTS.items() if roles & machine.shown_roles):
         inactive = _asked_for(machine, name)
         requests = [{"requester": "HealthAPI", "state": "Active", "at": shown(machine, machine.boot_time)}]
         if inactive is not None and inactive["requester"] == "HealthAPI":
@@ -82,12 +87,20 @@ def _asked_for(machine: Machine, component: str) -> Result | None:
 
 async def organisation(call: ScriptCall) -> Result:
     """Get-ExchangeServer, Get-MailboxServer and Get-DatabaseAvailabilityGroup of everything there is."""
+    call.open_session()
     machines = list(call.simulation.organisation.machines.values())
+    for machine in machines:
+        needed = ("IsMailboxServer", "IsClientAccessServer")
+        call.ask("Get-ExchangeServer", *needed, about=machine, one=False)
+        for cmdlet in ("Get-MailboxServer", "Get-DatabaseAvailabilityGroup"):
+            call.ask(cmdlet, about=machine, one=False)
     dags = dict.fromkeys(machine.dag for machine in machines if machine.dag is not None)
     return {
         "servers": [_listed(machine) for machine in machines],
         "mailbox_servers": [
-            {"name": netbios(machine.name), "dag": machine.dag or ""} for machine in machines if machine.mailbox
+            {"name": netbios(machine.name), "dag": machine.dag or ""}
+            for machine in machines
+            if MAILBOX in machine.shown_roles
         ],
         "dags": [
             {"name": dag, "members": [netbios(member.name) for member in call.simulation.organisation.members(dag)]}
@@ -101,7 +114,7 @@ def _listed(machine: Machine) -> Result:
     return {
         "name": netbios(machine.name),
         "fqdn": machine.name,
-        "roles": ", ".join("Mailbox" if role == MAILBOX else "ClientAccess" for role in sorted(machine.shown_roles)),
+        "roles": ", ".join(word for role, word in _ROLES.items() if role in machine.shown_roles),
         "mailbox_role": MAILBOX in machine.shown_roles,
         "client_access_role": CLIENT_ACCESS in machine.shown_roles,
         "edge_role": False,
@@ -113,22 +126,29 @@ def _listed(machine: Machine) -> Result:
 async def dag_health(call: ScriptCall) -> Result:
     """Get-DatabaseAvailabilityGroup -Status, Test-ReplicationHealth, and the nodes as the cluster has them."""
     machine = call.target()
+    call.ask("Get-ExchangeServer", "Fqdn", "IsMailboxServer", about=machine)
+    if MAILBOX in machine.shown_roles:
+        call.ask("Get-MailboxServer", "Name", about=machine)
+    if machine.dag is not None:
+        call.ask("Get-DatabaseAvailabilityGroup", about=machine, one=False)
+        call.ask("Test-ReplicationHealth", "Server", "Check", "Result", about=machine, one=False)
+        if not machine.answering:
+            raise Refusal("broken", f"Test-ReplicationHealth: The server {machine.name} cannot be reached.")
     members = list(call.simulation.organisation.members(machine.dag))
-    if machine.dag is not None and not machine.answering:
-        raise Refusal("broken", f"Test-ReplicationHealth: the server {machine.name} cannot be reached.")
     return {
         "server": machine.name,
         "dag": machine.dag,
         "members": [_member(member) for member in members],
-        "witness_counts": bool(members) and len(members) % 2 == 0,
+        "witness_counts": _witness(members) in ("Primary", "Alternate"),
         "replication": [
             {
                 "server": machine.name,
                 "check": check,
                 "passed": not failed,
+                "readable": True,
                 "error": f"{check} failed on {machine.name}." if failed else "",
             }
-            for check, failed in _checks(call.simulation, machine, members)
+            for check, failed in replication_checks(call.simulation, machine)
         ],
     }
 
@@ -143,84 +163,60 @@ def _member(member: Machine) -> Result:
     }
 
 
-def _checks(simulation: Simulation, machine: Machine, members: list[Machine]) -> Iterator[tuple[str, bool]]:
-    """The checks by name, and whether they fail. A copy that only catches up after a move does not count as failed."""
-    if machine.dag is None:
-        return
-    injected = machine.faults.get(Fault.REPLICATION_FAILED)
-    conditions: Mapping[str, Callable[[], bool]] = {
-        "ClusterService": lambda: False,
-        "ReplayService": lambda: False,
-        "ActiveManager": lambda: False,
-        "TasksRpcListener": lambda: False,
-        "TcpListener": lambda: False,
-        "DagMembersUp": lambda: any(member.node_state not in ("Up", "Paused") for member in members),
-        "ClusterNetwork": lambda: False,
-        "DatabaseAvailabilityCheck": lambda: _no_second_copy_may_activate(simulation, machine),
-        "QuorumGroup": lambda: False,
-        "DBCopySuspended": lambda: _suspended(simulation, machine),
-        "DBCopyFailed": lambda: False,
-        "DBLogCopyKeepingUp": lambda: False,
-        "DBLogReplayKeepingUp": lambda: False,
-    }
-    for check, fails in conditions.items():
-        yield check, fails() or (injected is not None and injected.check == check)
-
-
-def _no_second_copy_may_activate(simulation: Simulation, machine: Machine) -> bool:
-    """Whether a database with a copy here has fewer than two copies on servers that may activate them."""
-    machines = simulation.organisation.machines
-    return any(
-        sum(not machines[name].activation_blocked for name in database.copies) < min(2, len(database.copies))
-        for database in simulation.organisation.copies_on(machine)
-    )
-
-
-def _suspended(simulation: Simulation, machine: Machine) -> bool:
-    passive = [each for each in simulation.organisation.copies_on(machine) if each.active != machine.name]
-    return any(shown_copy(machine, database).status == "Suspended" for database in passive)
+def _witness(members: list[Machine]) -> str:
+    """Which share is in use: by itself one where the members are even in number."""
+    for member in members:
+        if Fault.WITNESS in member.faults:
+            return member.faults[Fault.WITNESS].share
+    return "Primary" if members and len(members) % 2 == 0 else "None"
 
 
 async def pop_settings(call: ScriptCall) -> Result:
     """Get-PopSettings, which Exchange answers from Active Directory."""
     machine = call.target()
+    call.ask("Get-PopSettings", "ProtocolLogEnabled", "LogFileLocation", about=machine)
     return {
         "server": machine.name,
         "protocol_log_enabled": machine.pop_log.enabled,
         "log_location": FOLDER,
-        "certificate": _certificate(machine, call.simulation.timeline.now()),
+        "certificate": _certificate(call, machine),
     }
 
 
-def _certificate(machine: Machine, now: datetime) -> Result:
-    """The certificate that X509CertificateName names: a year old, and good for another one."""
-    fault, year = machine.faults.get(Fault.CERTIFICATE), timedelta(days=365)
-    if fault is not None and fault.problem == "missing":
-        return {"name": f"pop.{machine.name}", "found": False, "valid_from": None, "valid_until": None}
-    until = now + year if fault is None else now - timedelta(days=1)
+def _certificate(call: ScriptCall, machine: Machine) -> Result | None:
+    """The certificate that X509CertificateName names: a year old, and good for another one. None: not to be read."""
+    try:
+        call.ask("Get-ExchangeCertificate", about=machine, one=False)
+    except Refusal:
+        return None
+    now, year = call.simulation.timeline.now(), timedelta(days=365)
+    fault = machine.faults.get(Fault.CERTIFICATE)
+    if call.empty or (fault is not None and fault.problem == "missing"):
+        return {"name": _CERTIFICATE, "found": False, "valid_from": None, "valid_until": None}
+    until = now + year if fault is None else now - timedelta(days=2)
     return {
-        "name": machine.name,
+        "name": _CERTIFICATE,
         "found": True,
-        "valid_from": shown(machine, until - 2 * year),
-        "valid_until": shown(machine, until),
+        "valid_from": utc(until - 2 * year),
+        "valid_until": utc(until),
     }
 
 
 async def set_protocol_log(call: ScriptCall) -> Result:
     """Set-PopSettings -ProtocolLogEnabled as a compare-and-set; the service takes it over when it starts again."""
     machine = call.target()
-    expected, value = flag(call, "expected"), flag(call, "value")
-    before = machine.pop_log.enabled
-    if before != value:
-        if before != expected:
-            raise Refusal("conflict", f"ProtocolLogEnabled of {machine.name} is {before}, which is not expected.")
-        call.still_wanted()
+    call.ask("Get-PopSettings", "ProtocolLogEnabled", about=machine)
+
+    def change(value: bool) -> None:
         machine.pop_log.enabled = value
         call.simulation.record.effect(
             "protocol_log_on" if value else "protocol_log_off",
             machine.name,
             executor=call.executor.name,
             step=call.step,
-            detail=f"ProtocolLogEnabled {before} -> {value}",
+            detail=f"ProtocolLogEnabled {not value} -> {value}",
         )
-    return {"server": machine.name, "before": before, "after": value, "changed": before != value}
+
+    before = machine.pop_log.enabled
+    setting = Setting(name="ProtocolLogEnabled", setter="Set-PopSettings", before=before, change=change)
+    return compare_and_set(call, machine, setting)

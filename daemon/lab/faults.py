@@ -8,6 +8,23 @@ from types import MappingProxyType
 
 from daemon.domain.errors import OperatorError
 from daemon.exchange import launch
+from daemon.lab.fault_words import (
+    ALERT_VALUES,
+    CERTIFICATE_PROBLEMS,
+    CHECKS,
+    CMDLETS,
+    COPY_STATUSES,
+    HANGS,
+    LOG_COLUMNS,
+    LOG_FORMS,
+    MAINTENANCE_FORMS,
+    RECOVERIES,
+    REQUESTERS,
+    REQUESTS,
+    RESULT_TYPES,
+    RIGHTS,
+    START_TYPES,
+)
 
 
 class Fault(StrEnum):
@@ -60,6 +77,12 @@ class Fault(StrEnum):
     HAS_DEPENDENT = "has_dependent"
     PROBE_SAYS = "probe_says"
     NULLS = "nulls"
+    CMDLET_DENIED = "cmdlet_denied"
+    NULL_PROPERTY = "null_property"
+    CHANGE_LOST = "change_lost"
+    COPY_STATUS = "copy_status"
+    WITNESS = "witness"
+    DATABASE_NAME = "database_name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,32 +92,6 @@ class FaultKind:
     description: str
     options: tuple[str, ...] = ()
 
-
-#: Forms of the fault `maintenance`, each on its own a sign that somebody else works on the server.
-MAINTENANCE_FORMS = ("server_wide_offline", "hub_transport", "activation", "policy")
-
-CERTIFICATE_PROBLEMS = ("missing", "expired")
-#: How a service hangs: it stays StopPending once it is stopped; it does not answer the order to stop (error 1053); it
-#: never ends starting, and so takes no order (error 1061).
-HANGS = ("stopping", "no_answer", "starting")
-#: What an account may be denied: every question by CIM, or to stop and start a service.
-RIGHTS = ("cim", "service")
-#: Microsoft, Get-ServerHealth and Invoke-MonitoringProbe.
-ALERT_VALUES = (
-    "Repairing", "Healthy", "Degraded", "Unhealthy", "Disabled", "Unavailable", "UnInitialized", "Unknown",
-)  # fmt: skip
-RESULT_TYPES = ("Timeout", "Poisoned", "Failed", "Quarantined", "Rejected")
-START_TYPES = ("Manual", "Disabled")
-#: Who may ask for the state of a component.
-REQUESTERS = ("Maintenance", "HealthAPI", "Sidelined", "Functional", "Deployment")
-RECOVERIES = (
-    "RestartService", "ForceReboot", "DatabaseFailover", "ServerFailover", "TakeComponentOffline", "PutDcInMM",
-)  # fmt: skip
-#: How a log names nobody: the logon was refused before the user was known, or the way to the back end timed out.
-LOG_FORMS = ("refused", "timed_out")
-#: Other columns: in another order, without the last one, and lines that leave out the last cell.
-LOG_COLUMNS = ("order", "twelve", "short_lines")
-REQUESTS = ("Command", "Create", "Send")
 
 #: `service` makes every monitor that watches it sick (but for the counter of the processing time); `monitor` only one.
 _POP = "the POP back end (on a server without the Mailbox role: the front end) is sick "
@@ -214,6 +211,24 @@ FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
             "somebody is logged on to it, at the console; account: one or several, with commas", ("account",)
         ),
         Fault.REBOOT_PENDING: FaultKind("Windows Update waits for a reboot of it"),
+        Fault.CMDLET_DENIED: FaultKind(
+            "the account's roles do not grant a cmdlet of Exchange: scripts run on it or about it are denied it",
+            ("cmdlet",),
+        ),
+        Fault.NULL_PROPERTY: FaultKind(
+            "in what Exchange answers about it, a property has no value, so that scripts end in an error",
+            ("missing",),
+        ),
+        Fault.CHANGE_LOST: FaultKind(
+            "the session of Exchange ends when a script has sent its change, which then is not made: no answer",
+            ("script", "count"),
+        ),
+        Fault.COPY_STATUS: FaultKind(
+            f"its passive copies (or that of one database) have a status: {', '.join(COPY_STATUSES)}",
+            ("database", "status"),
+        ),
+        Fault.WITNESS: FaultKind("the witness of its DAG is in use, or not", ("share",)),
+        Fault.DATABASE_NAME: FaultKind("one of the databases active on it has another name", ("database", "called")),
     }
 )
 
@@ -236,7 +251,7 @@ class Injected:
     action: str = ""
     start_type: str = ""
     requester: str = ""
-    check: str = "DBLogReplayKeepingUp"
+    check: str = ""
     health_set: str = "AD"
     value: str = ""
     error: str = ""  #: of the monitor's row
@@ -247,6 +262,11 @@ class Injected:
     database: str = ""
     script: str = ""  #: empty: any
     request: str = ""
+    cmdlet: str = ""
+    missing: str = ""
+    status: str = ""
+    share: str = ""
+    called: str = "Données Œuvres 3"
     count: int | None = field(default=None)
     restarts: int = 1  #: of its service, until that cures it
     timeouts: int = 2  #: operation time-outs before the answer
@@ -323,6 +343,11 @@ _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "request": REQUESTS,
         "problem": CERTIFICATE_PROBLEMS,
         "script": ("", *launch.NAMES),
+        "check": CHECKS[::-1],
+        "cmdlet": ("Get-MailboxDatabaseCopyStatus", *CMDLETS),
+        "missing": ("ActiveCopy", *dict.fromkeys(each for needed in CMDLETS.values() for each in needed)),
+        "status": COPY_STATUSES,
+        "share": ("Primary", "Alternate", "None", "InvalidConfiguration"),
     }
 )
 _CHOICES_OF: Mapping[Fault, Mapping[str, tuple[str, ...]]] = MappingProxyType(

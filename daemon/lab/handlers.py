@@ -5,11 +5,12 @@ Every handler runs with the model's lock held, which only `call.process.wait` gi
 """
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
-from daemon.lab.databases import shown_copy
+from daemon.lab.database_answers import database_copies, set_activation
 from daemon.lab.exchange_answers import dag_health, exchange_server, organisation, pop_settings, set_protocol_log
 from daemon.lab.faults import Fault, Injected
 from daemon.lab.organisation import (
@@ -17,14 +18,12 @@ from daemon.lab.organisation import (
     CTP_MONITOR,
     FRONT_END,
     HEALTH_MANAGER,
-    MAILBOX,
-    Database,
     Machine,
     Monitor,
 )
 from daemon.lab.own_logs import probe_session, protocol_log, recovery_log
 from daemon.lab.restart import restart_service
-from daemon.lab.script_call import Lost, Refusal, Result, ScriptCall, flag, netbios, shown
+from daemon.lab.script_call import Lost, Refusal, Result, ScriptCall, shown
 from daemon.lab.windows_answers import reboot, server_state, step_running
 
 #: A failing probe tells the password of its monitoring mailbox to whoever asks. So does the lab's, so that everything
@@ -138,69 +137,6 @@ def _outcome(machine: Machine, monitor: Monitor, *, failed: bool) -> Result:
     }
 
 
-async def database_copies(call: ScriptCall) -> Result:
-    """Get-MailboxServer, Get-MailboxDatabase and Get-MailboxDatabaseCopyStatus in one answer."""
-    machine = call.target()
-    if MAILBOX not in machine.shown_roles:
-        return {"server": machine.name, "mailbox_role": False}
-    organisation = call.simulation.organisation
-    databases = organisation.copies_on(machine)
-    members = list(organisation.members(machine.dag)) or [machine]
-    return {
-        "server": machine.name,
-        "mailbox_role": True,
-        "dag": machine.dag,
-        "databases": len(databases),
-        "members": [
-            {
-                "server": netbios(member.name),
-                "activation_blocked": member.activation_blocked,
-                "activation_policy": member.activation_policy,
-            }
-            for member in members
-        ],
-        "copies": [_copy(call, database, name) for database in databases for name in database.copies],
-    }
-
-
-def _copy(call: ScriptCall, database: Database, holder: str) -> Result:
-    copy = shown_copy(call.simulation.organisation.machines[holder], database)
-    return {
-        "database": database.name,
-        "server": netbios(holder),
-        "status": call.simulation.databases.status(call.simulation.organisation.machines[holder], database),
-        "active": database.active == holder,
-        "activation_suspended": copy.activation_suspended,
-        "copy_queue": 0 if database.active == holder else copy.copy_queue,
-        "replay_queue": 0 if database.active == holder else copy.replay_queue,
-        "lagged": copy.lagged,
-        "content_index": "Healthy",
-    }
-
-
-async def set_activation(call: ScriptCall) -> Result:
-    """Set-MailboxServer -DatabaseCopyActivationDisabledAndMoveNow as a compare-and-set."""
-    machine = call.target()
-    if not machine.mailbox:
-        raise Refusal("not_found", f"{machine.name} is not a Mailbox server.")
-    expected, value = flag(call, "expected"), flag(call, "value")
-    before = machine.activation_blocked
-    if before != value:
-        if before != expected:
-            raise Refusal("conflict", f"The flag of {machine.name} is {before}, which is neither expected nor wanted.")
-        call.simulation.marks.add((call.executor.name, call.step))
-        call.still_wanted()
-        call.simulation.databases.set_blocked(machine, value)
-        call.simulation.record.effect(
-            "stop_activation" if value else "allow_activation",
-            machine.name,
-            executor=call.executor.name,
-            step=call.step,
-            detail=f"DatabaseCopyActivationDisabledAndMoveNow {before} -> {value}",
-        )
-    return {"server": machine.name, "before": before, "after": value, "changed": before != value}
-
-
 #: The handler of each shipped script.
 HANDLERS: Mapping[str, Callable[[ScriptCall], Coroutine[Any, Any, Result]]] = MappingProxyType(
     {
@@ -222,19 +158,6 @@ HANDLERS: Mapping[str, Callable[[ScriptCall], Coroutine[Any, Any, Result]]] = Ma
     }
 )
 
-#: The cmdlet that must answer with one object, or the script ends there, having done nothing.
-_NEEDS_ONE: Mapping[str, str] = MappingProxyType(
-    {
-        "database_copies": "Get-ExchangeServer",
-        "exchange_server": "Get-ExchangeServer",
-        "dag_health": "Get-ExchangeServer",
-        "pop_settings": "Get-PopSettings",
-        "set_activation": "Get-MailboxServer",
-        "set_protocol_log": "Get-PopSettings",
-        "reboot": "Get-ExchangeServer",
-    }
-)
-
 #: Scripts that change something; the others are only counted.
 CHANGING = frozenset({"set_activation", "restart_service", "reboot", "set_protocol_log"})
 
@@ -250,14 +173,12 @@ async def carry_out(script: str, call: ScriptCall, error: Fault | None = None) -
 
     if struck(Fault.SCRIPT_BROKEN):
         raise Refusal("broken", words)
-    empty = call.simulation.strike(Fault.EMPTY_ANSWER, *servers, script=script) is not None
-    if empty and script in _NEEDS_ONE:
-        call.target()
-        command = "Get-MailboxServer" if call.args.get("mailbox") else _NEEDS_ONE[script]
-        raise Refusal("broken", f"{command} answered 0 objects about {call.text('server')}.")
+    call = replace(call, empty=struck(Fault.EMPTY_ANSWER))
     result = await HANDLERS[script](call)
+    if call.empty:
+        result = {name: [] if isinstance(value, list) else value for name, value in result.items()}
     if struck(Fault.SCRIPT_DIES):
         if script in CHANGING and result.get("changed", True):
             raise Lost(words)
         raise Refusal("broken", words)
-    return {name: [] if isinstance(value, list) else value for name, value in result.items()} if empty else result
+    return result

@@ -204,6 +204,11 @@ class Organisation:
         """The databases that have a copy on a server."""
         return [database for database in self.databases.values() if machine.name in database.copies]
 
+    def rename(self, database: str, name: str) -> None:
+        """Give a database another name; it keeps its place."""
+        self.databases[database].name = name
+        self.databases = {each.name: each for each in self.databases.values()}
+
     def active_on(self, machine: Machine) -> list[Database]:
         """The databases whose active copy is on a server, mounted or not."""
         return [database for database in self.databases.values() if database.active == machine.name]
@@ -267,6 +272,8 @@ _SERVERS = (
 )
 
 _DATABASES_A_SERVER = 2
+#: Copies of each database; else one on every member. Where it is two, blocking a server leaves one that may activate.
+_COPIES_IN = {"DAG2": 2}
 
 
 def contoso(now: datetime) -> Organisation:
@@ -313,14 +320,15 @@ def _install(machine: Machine, role: str, booted: datetime) -> None:
 
 
 def _databases(machines: list[Machine]) -> dict[str, Database]:
-    """Two databases active on each Mailbox server, with a copy on every member of its DAG."""
+    """Two databases active on each Mailbox server, with copies on that and the next members of its DAG."""
     databases = {}
     for machine in machines:
         if not machine.mailbox:
             continue
         members = [other for other in machines if machine.dag is not None and other.dag == machine.dag] or [machine]
         first = members.index(machine)
-        preference = members[first:] + members[:first]  # the active copy first, then round robin
+        # The active copy first, then round robin.
+        preference = (members[first:] + members[:first])[: _COPIES_IN.get(machine.dag or "", len(members))]
         for number in range(1, _DATABASES_A_SERVER + 1):
             name = f"{machine.name.partition('.')[0].upper()}-DB{number}"
             databases[name] = Database(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from daemon.lab.faults import Fault
 from daemon.lab.model import Simulation
 from daemon.lab.organisation import TOPOLOGY, Machine
 from daemon.lab.process import Process
@@ -32,16 +33,18 @@ class ScriptCall:
     """A script about to run: on which server, with what, and with which rights.
 
     `exchange`: None when an Exchange session can be opened, otherwise the refusal.
-    `siblings`: the other processes on that server.
+    `siblings`: the other processes on that server. `empty`: what it asks answers without any rows.
     """
 
     simulation: Simulation
     process: Process
+    script: str
     executor: Machine
     step: str
     args: Mapping[str, Any]
     exchange: Refusal | None
     siblings: Callable[[], list[Process]]
+    empty: bool = False
 
     def text(self, name: str) -> str:
         """An argument that must be text and not empty: several cmdlets answer everything for an empty identity."""
@@ -66,15 +69,40 @@ class ScriptCall:
         name = self.text("server")
         if "." not in name:
             raise Refusal("broken", "The argument 'server' is not the full name of a server.")
+        self.open_session()
+        cmdlet, found = _ASKED_FIRST[self.script], self.simulation.organisation.find(name)
+        if self.script == "reboot" and self.args.get("mailbox") is False:
+            cmdlet = "Get-ExchangeServer"
+        self._granted(cmdlet, found)
+        if found is None:
+            raise not_found(cmdlet, name)
+        return found
+
+    def open_session(self) -> None:
+        """Open the session of Exchange, through the executing server's own front end."""
         if self.exchange is not None:
             raise self.exchange
         if not self.executor.runs(TOPOLOGY):
-            raise Refusal("no_session", f"{OPENING}: {self.executor.name} does not answer it.")
-        found = self.simulation.organisation.find(name)
-        if found is None:
-            problem = f"The operation couldn't be performed because object '{name}' couldn't be found."
-            raise Refusal("not_found", f"Get-ExchangeServer: {problem}")
-        return found
+            raise unopened("no_session", "Connecting to the remote server failed.")
+
+    def ask(self, cmdlet: str, *needed: str, about: Machine, one: bool = True) -> None:
+        """Send a cmdlet whose rows about a server must have some properties. `one`: no row is not understood."""
+        self._granted(cmdlet, about)
+        if self.empty and one:
+            raise Refusal("broken", f"{cmdlet} answered 0 objects about {about.name}.")
+        null = about.faults.get(Fault.NULL_PROPERTY)
+        if null is not None and null.missing in needed:
+            raise Refusal("broken", f"The answer has no '{null.missing}'.")
+
+    def concerned(self, about: Machine | None) -> list[Machine]:
+        """The servers whose faults strike: the one that it runs on, and another that it is about."""
+        return [self.executor, *([about] if about is not None and about is not self.executor else [])]
+
+    def _granted(self, cmdlet: str, about: Machine | None) -> None:
+        for machine in self.concerned(about):
+            denied = machine.faults.get(Fault.CMDLET_DENIED)
+            if denied is not None and denied.cmdlet == cmdlet:
+                raise Refusal("denied", f"{cmdlet}: {_NO_CMDLET.format(cmdlet)}")
 
     def still_wanted(self) -> None:
         """Refuse what comes too late, on the executing server's own clock."""
@@ -84,9 +112,39 @@ class ScriptCall:
             raise Refusal("broken", "The argument not_after is not a time in ISO 8601.") from None
         if limit.tzinfo is None:
             raise Refusal("broken", "The argument not_after has no offset from UTC.")
-        now = self.simulation.timeline.now() + self.executor.skew
-        if now >= limit:
+        if self.simulation.timeline.now() + self.executor.skew >= limit:
             raise Refusal("expired", "It is later than not_after on this server; nothing was done.")
+
+
+#: What a script that is about a server sends to Exchange before anything else.
+_ASKED_FIRST = {
+    "server_health": "Get-ServerHealth",
+    "invoke_probe": "Invoke-MonitoringProbe",
+    "database_copies": "Get-ExchangeServer",
+    "exchange_server": "Get-ExchangeServer",
+    "dag_health": "Get-ExchangeServer",
+    "set_activation": "Get-MailboxServer",
+    "reboot": "Get-MailboxServer",
+    "pop_settings": "Get-PopSettings",
+    "set_protocol_log": "Get-PopSettings",
+}
+#: What PowerShell says of a cmdlet that the caller's roles do not grant: there is none in the caller's session.
+_NO_CMDLET = (
+    'Exception calling "Invoke" with "0" argument(s): "The term \'{}\' is not recognized as a name of a cmdlet, '
+    "function, script file, or executable program.\n"
+    'Check the spelling of the name, or if a path was included, verify that the path is correct and try again."'
+)
+
+
+def unopened(kind: str, why: str) -> Refusal:
+    """The session of Exchange cannot be opened."""
+    return Refusal(kind, f"{OPENING}: {why}")
+
+
+def not_found(cmdlet: str, identity: str) -> Refusal:
+    """Exchange has no such object."""
+    why = f"The operation couldn't be performed because object '{identity}' couldn't be found."
+    return Refusal("not_found", f"{cmdlet}: {why}")
 
 
 def run_through(handler: Coroutine[Any, Any, Result]) -> Result:
@@ -101,14 +159,19 @@ def run_through(handler: Coroutine[Any, Any, Result]) -> Result:
 
 def shown(machine: Machine, moment: datetime | None) -> str | None:
     """A time of the model as that server's own clock has it."""
-    return None if moment is None else (moment + machine.skew).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if moment is None else utc(moment + machine.skew)
+
+
+def utc(moment: datetime) -> str:
+    """A time as scripts write it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def flag(call: ScriptCall, name: str) -> bool:
     """An argument that must be true or false."""
     value = call.args.get(name)
     if not isinstance(value, bool):
-        raise Refusal("broken", f"The argument {name} must be true or false.")
+        raise Refusal("broken", f"The argument '{name}' is neither true nor false.")
     return value
 
 

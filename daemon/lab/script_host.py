@@ -20,7 +20,7 @@ from daemon.lab.model import Simulation
 from daemon.lab.organisation import Machine
 from daemon.lab.process import Process, ProcessKilled
 from daemon.lab.pwsh.playing import Powershell
-from daemon.lab.script_call import OPENING, Lost, Refusal, ScriptCall, run_through
+from daemon.lab.script_call import Lost, Refusal, ScriptCall, run_through, unopened
 from daemon.lab.security import Account
 
 #: PowerShell writes progress records to stderr as CLIXML even when all is well: clients must ignore them.
@@ -136,6 +136,7 @@ class ScriptHost:
         return ScriptCall(
             simulation=self._simulation,
             process=process,
+            script=request.name,
             executor=self._machine,
             step=request.step,
             args=request.args,
@@ -148,10 +149,10 @@ class ScriptHost:
         if request.logon is not None:
             if self._account.accepts(*request.logon):
                 return None
-            return Refusal("logon", f"{OPENING}: the credential of {request.logon[0]} was refused.")
+            return unopened("logon", "Connecting to the remote server failed: the user name or password is incorrect.")
         if process.delegated:
             return None
-        return Refusal("second_hop", f"{OPENING}: {self._machine.name} has no credential for it.")
+        return unopened("second_hop", "WinRM cannot process the request: Kerberos has no credential to hand on.")
 
     def _apply_faults(self, process: Process, request: _Request) -> None:
         """Faults of the way back. They strike calls that run on the broken server and calls about it."""

@@ -86,6 +86,7 @@ def _spared(call: ScriptCall, machine: Machine, *, mailbox: bool) -> None:
 async def reboot(call: ScriptCall) -> Result:
     """Win32ShutdownTracker of another server by CIM, unless an active database copy may be there."""
     machine = call.target()
+    call.ask("Get-MailboxServer" if call.args.get("mailbox") else "Get-ExchangeServer", about=machine)
     if machine is call.executor:
         told = f"This is {machine.name} itself; its reboot must be asked for from another server."
         raise Refusal("broken", told)

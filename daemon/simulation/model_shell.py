@@ -23,7 +23,10 @@ from daemon.lab.script_call import Lost, Refusal, Result, ScriptCall
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
 #: Mishaps of the script itself, on the server.
-_OWN_ERRORS = {fault.value: fault for fault in (Fault.SCRIPT_BROKEN, Fault.SCRIPT_DIES)}
+_OWN_ERRORS = {
+    "empty": Fault.EMPTY_ANSWER,
+    **{fault.value: fault for fault in (Fault.SCRIPT_BROKEN, Fault.SCRIPT_DIES)},
+}
 _LATE = (20.0, 900.0)  #: seconds until a command that was held up on its way begins
 
 
@@ -129,8 +132,6 @@ class ModelShell:
         stdout = process.stdout
         if mishap == "garbage":
             stdout = stdout[: self._chance.randrange(len(stdout) or 1)]
-        elif mishap == "empty":
-            stdout = _emptied(stdout)
         elif mishap == "late":
             await _sleep_until(until)
             return lost
@@ -166,6 +167,7 @@ class ModelShell:
         of = ScriptCall(
             simulation=self._simulation,
             process=process,
+            script=call.script,
             executor=machine,
             step=call.step_id,
             args=call.args,
@@ -198,12 +200,3 @@ class ModelShell:
 
 async def _sleep_until(moment: float) -> None:
     await asyncio.sleep(max(0.0, moment - asyncio.get_running_loop().time()))
-
-
-def _emptied(stdout: bytes) -> bytes:
-    """The same answer without any rows."""
-    envelope = json.loads(stdout)
-    if isinstance(envelope["result"], dict):
-        empty = {name: [] if isinstance(value, list) else value for name, value in envelope["result"].items()}
-        envelope["result"] = empty
-    return json.dumps(envelope).encode()

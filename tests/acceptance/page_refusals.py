@@ -120,7 +120,7 @@ KEPT = (
         elsewhere={"mbx4": {Fault.SUSPENDED_COPIES: NO_OPTIONS}, "mbx5": {Fault.SUSPENDED_COPIES: NO_OPTIONS}},
         ends=ESCALATED,
         effects=(BACK,),
-        why="reboot.move: refused: database MBX6-DB1 has no other healthy copy to move to",
+        why="reboot.move: refused: Test-ReplicationHealth on mbx6.contoso.lab did not pass: DatabaseRedundancyCheck",
     ),
     Scenario(
         batch="five",

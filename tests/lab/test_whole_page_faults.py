@@ -18,7 +18,8 @@ from daemon.exchange.answers import (
     ServerState,
     same_server,
 )
-from daemon.lab.faults import MAINTENANCE_FORMS, Fault
+from daemon.lab.fault_words import MAINTENANCE_FORMS
+from daemon.lab.faults import Fault
 from daemon.lab.lab import Lab
 from daemon.lab.organisation import COUNTER_MONITOR, Power
 from daemon.lab.own_logs import log_writer

@@ -15,6 +15,7 @@ from daemon.lab.faults import Fault
 from daemon.lab.lab import Lab
 from daemon.lab.model import Simulation
 from daemon.lab.organisation import BACK_END, Power
+from daemon.lab.pop_log import FRONT, Span
 from daemon.lab.process import Process
 from daemon.lab.pwsh.finding import ready_shell
 from daemon.lab.pwsh.of_the_lab import IN_THE_WORLD, OUTSIDE_IT, world_of_call
@@ -159,11 +160,12 @@ _OTHERWISE: dict[Fault, tuple[str, dict[str, object]]] = {
 
 def _world(simulation: Simulation, server: str, script: str) -> Any:  # noqa: ANN401 - any JSON
     machine = simulation.machine(server)
-    machine.pop_log.spans = [(simulation.clock.now() - timedelta(minutes=20), None)]
+    machine.pop_log.spans = [Span(FRONT, simulation.clock.now() - timedelta(minutes=20))]
     process = Process(simulation, "powershell.exe", delegated=False)
     call = ScriptCall(
         simulation=simulation,
         process=process,
+        script=script,
         executor=machine,
         step="i1-1",
         args={"server": machine.name},

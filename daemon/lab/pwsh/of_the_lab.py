@@ -165,14 +165,12 @@ def _processes(call: ScriptCall) -> list[Json]:
 def _logs(made: Json, simulation: Simulation, machine: Machine) -> None:
     """The protocol log as files, each created when its own head says so."""
     now = simulation.timeline.now()
-    begun = [since for since, _ in machine.pop_log.spans]
-    texts = machine.pop_log.files(now, min(begun, default=now), now, log_writer(simulation, machine))
+    begun = min((span.begun for span in machine.pop_log.spans), default=now)
     made["files_begun"] = {}
-    for number, text in enumerate(texts, start=1):
-        head = next(line for line in text.splitlines() if line.startswith("#Date: "))
-        name = f"{FOLDER}/POP{now:%Y%m%d}-{number}.log"
-        made["files"][name] = text
-        made["files_begun"][name] = head.removeprefix("#Date: ")
+    for file in machine.pop_log.files(now, begun, now, log_writer(simulation, machine)):
+        head = next(line for line in file.text.splitlines() if line.startswith("#Date: "))
+        made["files"][f"{FOLDER}/{file.name}"] = file.text
+        made["files_begun"][f"{FOLDER}/{file.name}"] = head.removeprefix("#Date: ")
     made["files"].setdefault(f"{FOLDER}/.keep", "")  # the folder is there before the first log
 
 

@@ -79,6 +79,8 @@ _COMMON_MONITORS = (
 _COMMON_COMPONENTS = ("ServerWideOffline", "Monitoring", "RecoveryActionsEnabled")
 _MAILBOX_COMPONENTS = ("HubTransport", "HighAvailability")
 _FRONT_COMPONENTS = ("FrontendTransport", "AutoDiscoverProxy", "EwsProxy", "ImapProxy", "OwaProxy", "PopProxy")
+#: Get-ServerComponentState tells these first, and HighAvailability last.
+_FIRST_COMPONENTS = ("ServerWideOffline", "HubTransport", "FrontendTransport", "Monitoring", "RecoveryActionsEnabled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,7 +360,9 @@ def _probes(server: Server) -> Iterator[Json]:
 
 
 def _components(server: Server) -> Iterator[Json]:
-    for name in _of_roles(server, _COMMON_COMPONENTS, _MAILBOX_COMPONENTS, _FRONT_COMPONENTS):
+    names = _of_roles(server, _COMMON_COMPONENTS, _MAILBOX_COMPONENTS, _FRONT_COMPONENTS)
+    proxies = sorted(set(names) - {*_FIRST_COMPONENTS, "HighAvailability"})
+    for name in [each for each in (*_FIRST_COMPONENTS, *proxies, "HighAvailability") if each in names]:
         entry = {"Component": name, "Requester": "HealthAPI", "State": "Active", "Timestamp": BOOTED}
         yield {
             "Component": name,

@@ -83,7 +83,9 @@ def by_the_lab(comparison: Comparison, folder: Path) -> Told:
 
 def _call(lab: Lab, asked: Asked, step: str) -> Output:
     now = lab.clock.now() + lab.simulation.machine(fqdn(asked.executor)).skew
-    return Client(lab).call(asked.executor, asked.script, step, **at_last(dict(asked.args), now))
+    wrong = "not the password" if asked.logon == "wrong" else None
+    client = Client(lab, logon=asked.logon != "none", second_hop_password=wrong)
+    return client.call(asked.executor, asked.script, step, **at_last(dict(asked.args), now))
 
 
 #: What the lab's record calls the effects of the stubs' journal; a stop and the start after it are one restart.
@@ -105,7 +107,8 @@ def by_the_script(comparison: Comparison, shell: Shell, folder: Path) -> Told:
         row.update(ExecutionStartTime=ago(2), ExecutionEndTime=ago(0))  # it runs when it is asked for
     comparison.state.world(world)
     name, args = comparison.asked.script, at_last(dict(comparison.asked.args))
-    logon = launch.Logon(site.username, site.password)
+    password = site.password if comparison.asked.logon == "right" else "not the password"
+    logon = None if comparison.asked.logon == "none" else launch.Logon(site.username, password)
     ended = shell.run(launch.launch(name, STEP, args, logon), at_last(world), folder)
     marks = [path for path in (folder / "ProgramData").rglob("*") if path.is_file()]
     return Told(_told(ended.exit_code, ended.stdout), tuple(dict.fromkeys(_effects(ended, host))), bool(marks))
@@ -116,7 +119,7 @@ def _effects(ended: Ended, host: str) -> Iterator[str]:
     for line in ended.effects:
         kind = str(line["effect"])
         if kind == "set":
-            yield f"{_NAMES[str(line['property']), str(line['value'])]} {fqdn(str(line['server']).lower())}"
+            yield f"{_NAMES[str(line['property']), str(line['value'])]} {line['server']}"
         elif kind == "stop" or (kind == "start" and not stopped):
             yield f"restart {host}"
         elif kind != "start":

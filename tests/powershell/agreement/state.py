@@ -34,11 +34,15 @@ def fqdn(short: str) -> str:
 
 @dataclass(frozen=True)
 class Asked:
-    """A call of a script on a server. `ago(...)` in the arguments is filled in by each side's own clock."""
+    """A call of a script on a server. `ago(...)` in the arguments is filled in by each side's own clock.
+
+    `logon`: the credential that travels with it for Exchange: `right`, `wrong` or `none`.
+    """
 
     script: str
     executor: str
     args: Mapping[str, object] = field(default_factory=dict)
+    logon: str = "right"
 
     @property
     def changes(self) -> bool:
