@@ -32,7 +32,7 @@ def grown(found: Iterable[Mismatch], told: Mapping[str, int]) -> tuple[Mismatch,
 class LedgerWatch:
     """Checks the ledger, and escalates what does not add up.
 
-    `acknowledged` says how many messages were acknowledged to the broker since the daemon started: each of them must
+    `acknowledged` says how many alerts were acknowledged to the broker since the daemon started: each of them must
     be among those that the store counted.
     """
 
@@ -110,7 +110,7 @@ class LedgerWatch:
         counted = ledger.accepted - self._before
         if acknowledged <= counted:  # one that was counted may wait for its acknowledgement
             return ()
-        text = f"{acknowledged} messages were acknowledged to the broker since the start, but {counted} were stored"
+        text = f"{acknowledged} alerts were acknowledged to the broker since the start, but {counted} were stored"
         return (Mismatch(ACKNOWLEDGED, counted, acknowledged, text),)
 
     async def _tell(self, news: Sequence[Mismatch], over: Sequence[str], told: Mapping[str, int]) -> None:

@@ -28,7 +28,7 @@ class Mismatch:
 class Ledger:
     """The counts that must balance."""
 
-    accepted: int  #: deliveries acknowledged to the broker, counted as they were committed
+    accepted: int  #: alerts of messages acknowledged to the broker, counted as they were committed
     stored: int  #: rows of alerts
     duplicates: int  #: deliveries dropped by the unique key
     alerts: Mapping[str, int]  #: rows by status
@@ -54,7 +54,7 @@ class Ledger:
             "accepted",
             self.accepted,
             kept,
-            f"{self.accepted} messages were accepted from the broker, but {self.stored} alerts are stored and "
+            f"{self.accepted} alerts were accepted from the broker, but {self.stored} are stored and "
             f"{self.duplicates} repetitions counted, together {kept}",
         )
         yield Mismatch(

@@ -222,7 +222,7 @@ class TestAcknowledged:
         [found] = await watch.check(thorough=False)
         assert (found.name, found.counted, found.found) == ("acknowledged", 2, 3)
         [text] = await watched.pages()
-        assert "3 messages were acknowledged to the broker since the start, but 2 were stored" in text
+        assert "3 alerts were acknowledged to the broker since the start, but 2 were stored" in text
 
 
 def mismatch(name: str, size: int) -> Mismatch:

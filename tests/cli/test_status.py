@@ -104,7 +104,7 @@ def test_without_a_daemon_it_says_so_and_reads_the_ledger_from_the_store(exmedic
     assert "no daemon listens at" in result.errors
     by_hand(path, "DELETE FROM alerts WHERE id = 2")
     result = exmedic("status", "--config", str(config))
-    assert "mismatch 3 messages were accepted from the broker, but 1 alerts are stored" in result.said
+    assert "mismatch 3 alerts were accepted from the broker, but 1 are stored" in result.said
 
 
 def test_servers_and_dags_that_are_paused_by_themselves_are_named(exmedic: Exmedic, config: Path) -> None:
