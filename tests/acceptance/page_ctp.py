@@ -18,6 +18,16 @@ CTP_SCENARIOS = (
         by=("trace: none", "final: healthy"),
     ),
     Scenario(
+        batch="three",
+        shows="a log that tells of a time-out and of no server leads to no reboot",
+        server="cas3",
+        monitor=CTP,
+        faults={Fault.REBOOT_CURES: {"monitor": CTP}, Fault.LOG_NAMES_NOBODY: {"form": "timed_out"}},
+        ends=ESCALATED,
+        effects=(*LOGGED, *OFF),
+        why="trace: unknown",
+    ),
+    Scenario(
         batch="four",
         shows="the front end itself is sick: the Mailbox server that served the probe is well",
         server="cas3",

@@ -14,7 +14,7 @@ async def test_an_error_of_our_own_leads_to_nothing_harsher_and_after_the_effect
     site.lab.break_server("mbx5", Fault.RESTART_CURES)
     site.lab.break_server("mbx5", Fault.SCRIPT_DIES, script="restart_service", count=1)
     site.lab.break_server("alone1", Fault.INCURABLE)
-    site.lab.break_server("alone1", Fault.START_REFUSED)
+    site.lab.break_server("alone1", Fault.SERVICE_DIES)
     daemon = await site.daemon()
     async with site.messages() as heard:
         await site.alert("mbx1", "mbx4", "mbx5", "alone1")

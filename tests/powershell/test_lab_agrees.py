@@ -19,6 +19,21 @@ COMPARISONS = [Comparison(state, asked) for state in STATES for asked in state.a
 MOST = 200
 
 
+_ON_THE_WAY = "it befalls the call on its way there or back, and no script sees it"
+_IN_THE_SCRIPT = "an error that nobody foresaw in a script: what it means is one rule, which tests of the lab hold"
+#: Faults that concern the content of no answer, and why.
+NOT_COMPARED = {
+    Fault.ANSWER_LOST: _ON_THE_WAY,
+    Fault.GARBAGE_ANSWER: _ON_THE_WAY,
+    Fault.CUT_BEFORE: _ON_THE_WAY,
+    Fault.SILENT_ENDPOINT: _ON_THE_WAY,
+    Fault.LATE_ANSWER: _ON_THE_WAY,
+    Fault.WSMAN_QUOTA: _ON_THE_WAY,
+    Fault.SCRIPT_BROKEN: _IN_THE_SCRIPT,
+    Fault.SCRIPT_DIES: _IN_THE_SCRIPT,
+}
+
+
 def _explained(script: str, path: str) -> str | None:
     place = re.sub(r"\[\d+\]", "[*]", f"{script} {path}")
     return next((known for known in EXPLAINED if place.startswith(known)), None)
@@ -53,4 +68,4 @@ def test_as_built_every_script_is_compared() -> None:
 
 
 def test_every_fault_of_the_lab_is_compared() -> None:
-    assert {broken.fault for state in STATES for broken in state.broken} == set(Fault)
+    assert {broken.fault for state in STATES for broken in state.broken} == set(Fault) - set(NOT_COMPARED)

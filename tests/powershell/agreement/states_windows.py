@@ -1,14 +1,17 @@
 """States of one server by itself: Windows, its services, Managed Availability and its logs."""
 
-from collections.abc import Callable, Iterator
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from daemon.lab.faults import Fault
-from daemon.lab.pwsh.world import log_on
+from daemon.lab.pwsh.world import FOLDER, log_on
 from tests.powershell.agreement.state import Asked, Breaking, State, about, fqdn
 from tests.powershell.case import both
 from tests.powershell.cases_windows import event
-from tests.powershell.organisation import Json, ago, ticks_ago
+from tests.powershell.organisation import COLUMNS, Json, ago, ticks_ago
 
 POP = "MSExchangePOP3BE"
 FRONT = "MSExchangePOP3"
@@ -59,6 +62,9 @@ AS_BUILT = State(
         STEP,
         _restart("mbx1"),
         _reboot("cas1"),
+        Asked(
+            "protocol_log", "cas1", {"folder": FOLDER, "since": ago(60), "until": ago(-60), "users": ["HealthMailbox*"]}
+        ),
     ),
     quick=True,
 )
@@ -231,7 +237,7 @@ def sickness() -> Iterator[State]:
     )
     yield State(
         "Active Directory is sick",
-        (_health("mbx1", "AD"), _health("mbx1", "POP*", "AD")),
+        (_health("mbx1", "POP*", "AD"),),
         _broken("mbx1", Fault.DEPENDENCY_SICK, health_set="AD"),
         _unhealthy("mbx1", 0, "ActiveDirectoryConnectivityMonitor"),
     )
@@ -247,7 +253,7 @@ def monitors() -> Iterator[State]:
     yield State("a probe that cannot run", (_probe("mbx1"),), _broken("mbx1", Fault.PROBE_CANNOT_RUN), probes)
     yield State(
         "a stale monitor",
-        asked,
+        (_health("mbx1", "POP.Protocol"),),
         _broken("mbx1", Fault.STALE_MONITOR, monitor="PopSelfTestMonitor"),
         _row("mbx1", "PopSelfTestMonitor", IsStale=True),
     )
@@ -481,4 +487,150 @@ def recoveries() -> Iterator[State]:
     )
 
 
-STATES = (AS_BUILT, *sickness(), *monitors(), *services(), *windows(), *recoveries())
+_PROXIED = "Proxy:MBX1.contoso.lab:1995:SSL"
+_UNAVAILABLE = 'R="-ERR Server Unavailable. 21"'
+_REFUSED = 'R="-ERR Logon failure: unknown user name or bad password.";Msg="AuthFailed:LogonDenied"'
+_READ = Asked(
+    "protocol_log", "cas1", {"folder": FOLDER, "since": ago(30), "until": ago(-60), "users": ["HealthMailbox*"]}
+)
+_RESTARTED = _restart("cas1", FRONT)
+_LOGGING = (about("set_protocol_log", "cas1", expected=False, value=True, not_after=_LATE), _RESTARTED, _probe("cas1"))
+_TELLTALE = "HealthMailbox7@contoso.lab"
+Line = dict[str, str]
+
+
+def _session(seconds: float, number: int, answer: str, *more: str, known: bool = True) -> list[Line]:
+    """The lines of a probe's session, with the columns that they have."""
+    commands = [
+        ("OpenSession", "", ""),
+        ("capa", "", "R=ok"),
+        ("user", _TELLTALE, "R=ok"),
+        ("pass", "*****", answer),
+        *((each, "", "R=ok") for each in (*more, "quit")),
+        ("CloseSession", "", ""),
+    ]
+    return [
+        {
+            "dateTime": ago(seconds),
+            "sessionId": str(number),
+            "seqNumber": str(count),
+            "sIp": "10.1.0.20:995",
+            "cIp": "127.0.0.1:4711",
+            "user": _TELLTALE if known and count > 2 else "",
+            "duration": str(3 + count),
+            "rqsize": str(len(command)),
+            "rpsize": "51",
+            "command": command,
+            "parameters": parameters,
+            "context": context,
+        }
+        for count, (command, parameters, context) in enumerate(commands)
+    ]
+
+
+def _somebodys(seconds: float, number: int) -> list[Line]:
+    """Another person's session, at another server."""
+    lines = _session(seconds, number, "R=ok;Msg=Proxy:MBX3.contoso.lab:1995:SSL", "stat")
+    return [
+        {
+            name: cell.replace(_TELLTALE, "anna@contoso.lab").replace("127.0.0.1", "10.1.7.7")
+            for name, cell in line.items()
+        }
+        for line in lines
+    ]
+
+
+def _file(name: str, *sessions: list[Line], columns: Sequence[str] = COLUMNS.split(","), cut: int = 0) -> Change:
+    """A file of the log. `cut`: how many cells its lines leave out."""
+    text = io.StringIO(newline="")
+    text.write(f"#Software: Microsoft Exchange Server\r\n#Fields: {','.join(columns)}\r\n")
+    rows = csv.writer(text, lineterminator="\r\n")
+    kept = columns[: len(columns) - cut]
+    rows.writerows([line.get(column, "") for column in kept] for session in sessions for line in session)
+    return lambda world: world["files"].update({f"{FOLDER}/{name}.log": text.getvalue()})
+
+
+def logs() -> Iterator[State]:
+    """The POP protocol log: how each kind of logon ends, beside somebody else's."""
+
+    def state(name: str, broken: tuple[Breaking, ...], *worlds: Change, first: tuple[Asked, ...] = _LOGGING) -> State:
+        return State(f"a log {name}", (_READ,), broken, both(*worlds), first=first)
+
+    sick = _broken("cas1", Fault.REBOOT_CURES)
+    failed = f'{_UNAVAILABLE};Msg="{_PROXIED};ErrMsg=ProxyNotAuthenticated"'
+    well = _session(2, 2, f'R=ok;Msg="{_PROXIED}"', "stat")
+    other = _somebodys(4, 1)
+    yield state("of a logon that was not proxied", sick, _file("POP20261130-1", other, _session(2, 2, failed)))
+    yield state(
+        "of a logon that was refused before its user was known",
+        (*sick, *_broken("cas1", Fault.LOG_NAMES_NOBODY)),
+        _file("POP20261130-1", other, _session(2, 2, _REFUSED, known=False)),
+    )
+    yield state(
+        "of a time-out without a destination",
+        (*sick, *_broken("cas1", Fault.LOG_NAMES_NOBODY, form="timed_out")),
+        _file("POP20261130-1", other, _session(2, 2, f'{_UNAVAILABLE};Msg="ErrMsg=ProxyTimeout"')),
+    )
+    yield state(
+        "of two starts that count alike",
+        (),
+        _file("POP20261130-1", _session(12, 1, f'R=ok;Msg="{_PROXIED}"', "stat")),
+        _file("POP20261130-2", _session(2, 1, f'R=ok;Msg="{_PROXIED}"', "stat"), _somebodys(1, 2)),
+        first=(*_LOGGING, _RESTARTED, _probe("cas1")),
+    )
+    itself = 'R=ok;Msg="Proxy:MULTI1.contoso.lab:1995:SSL"'
+    yield State(
+        "a log of a front end beside its back end, which count alike",
+        (replace(_READ, executor="multi1"),),
+        (),
+        both(
+            _file("POP20261130-1", _session(2, 1, itself, "stat")),
+            _file("POPBE20261130-2", _somebodys(3, 1)),
+        ),
+        first=(
+            about("set_protocol_log", "multi1", expected=False, value=True, not_after=_LATE),
+            _restart("multi1", FRONT),
+            _restart("multi1"),
+            about("invoke_probe", "multi1", health_set=CTP[0], probe=CTP[1]),
+        ),
+    )
+    columns = COLUMNS.split(",")
+    order = ["sessionId", "activityId", "user", "context", "dateTime", *columns[2:5], *columns[6:11], "puid"]
+    yield state(
+        "with its columns in another order",
+        _broken("cas1", Fault.LOG_COLUMNS_DIFFER),
+        _file("POP20261130-1", other, well, columns=order),
+    )
+    yield state(
+        "of twelve columns",
+        _broken("cas1", Fault.LOG_COLUMNS_DIFFER, form="twelve"),
+        _file("POP20261130-1", other, well, columns=columns[:-1]),
+    )
+    yield state(
+        "whose lines leave out the last cell",
+        _broken("cas1", Fault.LOG_COLUMNS_DIFFER, form="short_lines"),
+        _file("POP20261130-1", other, well, cut=1),
+    )
+
+
+def nothing() -> Iterator[State]:
+    """Exchange answers with no object at all. A probe warns then: that is the fault `probe_cannot_run`."""
+
+    def silent(world: Json) -> None:
+        reading = [command for command in world["exchange"]["granted"] if not command.startswith("Set-")]
+        world["exchange"]["faults"].update({command: [{"rows": []}] for command in reading})
+
+    asked = (
+        _health("mbx1"),
+        about("database_copies", "mbx1"),
+        about("exchange_server", "mbx1"),
+        about("dag_health", "mbx1"),
+        about("pop_settings", "mbx1"),
+        about("set_activation", "mbx1", expected=False, value=True, not_after=_LATE),
+        about("set_protocol_log", "mbx1", expected=False, value=True, not_after=_LATE),
+        about("reboot", "mbx1", mailbox=True, not_after=_LATE),
+    )
+    yield State("Exchange answers nothing", asked, _broken("mbx1", Fault.EMPTY_ANSWER), silent)
+
+
+STATES = (AS_BUILT, *sickness(), *monitors(), *services(), *windows(), *recoveries(), *logs(), *nothing())
