@@ -89,11 +89,10 @@ async def organisation(call: ScriptCall) -> Result:
     """Get-ExchangeServer, Get-MailboxServer and Get-DatabaseAvailabilityGroup of everything there is."""
     call.open_session()
     machines = list(call.simulation.organisation.machines.values())
+    for cmdlet in ("Get-ExchangeServer", "Get-MailboxServer", "Get-DatabaseAvailabilityGroup"):
+        call.ask(cmdlet, about=call.executor, one=False)
     for machine in machines:
-        needed = ("IsMailboxServer", "IsClientAccessServer")
-        call.ask("Get-ExchangeServer", *needed, about=machine, one=False)
-        for cmdlet in ("Get-MailboxServer", "Get-DatabaseAvailabilityGroup"):
-            call.ask(cmdlet, about=machine, one=False)
+        call.tells("IsMailboxServer", "IsClientAccessServer", about=machine)
     dags = dict.fromkeys(machine.dag for machine in machines if machine.dag is not None)
     return {
         "servers": [_listed(machine) for machine in machines],

@@ -96,4 +96,7 @@ COPY_STATUSES = (
     "NonExchangeReplication",
 )
 
+#: The logon was accepted and not allowed in, it was refused, or nobody answered.
+SESSION_REFUSALS = ("denied", "logon", "no_session")
+
 SET_SCRIPTS = ("set_activation", "set_protocol_log")

@@ -23,6 +23,7 @@ from daemon.lab.fault_words import (
     REQUESTS,
     RESULT_TYPES,
     RIGHTS,
+    SESSION_REFUSALS,
     START_TYPES,
 )
 
@@ -77,6 +78,7 @@ class Fault(StrEnum):
     HAS_DEPENDENT = "has_dependent"
     PROBE_SAYS = "probe_says"
     NULLS = "nulls"
+    SESSION_REFUSED = "session_refused"
     CMDLET_DENIED = "cmdlet_denied"
     NULL_PROPERTY = "null_property"
     CHANGE_LOST = "change_lost"
@@ -211,6 +213,9 @@ FAULTS: Mapping[Fault, FaultKind] = MappingProxyType(
             "somebody is logged on to it, at the console; account: one or several, with commas", ("account",)
         ),
         Fault.REBOOT_PENDING: FaultKind("Windows Update waits for a reboot of it"),
+        Fault.SESSION_REFUSED: FaultKind(
+            f"from it no session of Exchange can be opened: {', '.join(SESSION_REFUSALS)}", ("refusal",)
+        ),
         Fault.CMDLET_DENIED: FaultKind(
             "the account's roles do not grant a cmdlet of Exchange: scripts run on it or about it are denied it",
             ("cmdlet",),
@@ -266,6 +271,7 @@ class Injected:
     missing: str = ""
     status: str = ""
     share: str = ""
+    refusal: str = ""
     called: str = "Données Œuvres 3"
     count: int | None = field(default=None)
     restarts: int = 1  #: of its service, until that cures it
@@ -347,6 +353,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cmdlet": ("Get-MailboxDatabaseCopyStatus", *CMDLETS),
         "missing": ("ActiveCopy", *dict.fromkeys(each for needed in CMDLETS.values() for each in needed)),
         "status": COPY_STATUSES,
+        "refusal": SESSION_REFUSALS,
         "share": ("Primary", "Alternate", "None", "InvalidConfiguration"),
     }
 )

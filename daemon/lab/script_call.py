@@ -82,14 +82,20 @@ class ScriptCall:
         """Open the session of Exchange, through the executing server's own front end."""
         if self.exchange is not None:
             raise self.exchange
-        if not self.executor.runs(TOPOLOGY):
-            raise unopened("no_session", "Connecting to the remote server failed.")
+        refused = self.executor.faults.get(Fault.SESSION_REFUSED)
+        if refused is not None or not self.executor.runs(TOPOLOGY):
+            kind = "no_session" if refused is None else refused.refusal
+            raise unopened(kind, "Connecting to the remote server failed.")
 
     def ask(self, cmdlet: str, *needed: str, about: Machine, one: bool = True) -> None:
         """Send a cmdlet whose rows about a server must have some properties. `one`: no row is not understood."""
         self._granted(cmdlet, about)
         if self.empty and one:
             raise Refusal("broken", f"{cmdlet} answered 0 objects about {about.name}.")
+        self.tells(*needed, about=about)
+
+    def tells(self, *needed: str, about: Machine) -> None:
+        """What Exchange says about a server must have some properties."""
         null = about.faults.get(Fault.NULL_PROPERTY)
         if null is not None and null.missing in needed:
             raise Refusal("broken", f"The answer has no '{null.missing}'.")

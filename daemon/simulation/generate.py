@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from daemon.config.guardrails import SharedCause, Storms
 from daemon.lab.faults import Fault
+from daemon.simulation.exchange_says import exchange_says
 from daemon.simulation.rules import CANARY
 from daemon.simulation.story import (
     EACH_FOR_ITSELF,
@@ -63,7 +64,6 @@ _TROUBLE: tuple[tuple[Fault, tuple[tuple[str, object], ...]], ...] = (
     (Fault.OTHER_CAS_SICK, ()),
     (Fault.BACKEND_SICK, ()),
 )
-
 #: Which mishaps there are at which port; the first column is how often each is chosen.
 MISHAPS: tuple[tuple[int, tuple[str, ...], int, tuple[str, ...]], ...] = (
     (
@@ -114,6 +114,7 @@ def story_of(seed: int) -> Story:
         late = chance.choice(("shell.restart_service", "shell.set_activation", "shell.reboot"))
         mishaps.append(Mishap(place=late, nth=1, kind="held_up"))
     events += _others_at_work(random.Random(f"others of {seed}"), servers)  # noqa: S311 - reproducible on purpose
+    events += exchange_says(random.Random(f"exchange of {seed}"), servers)  # noqa: S311 - reproducible on purpose
     events += _windows(random.Random(f"windows of {seed}"), servers)  # noqa: S311 - of its own: the rest stays as it was
     pauses, losses = _pauses(random.Random(f"pauses of {seed}"), servers)  # noqa: S311 - reproducible on purpose
     events, mishaps = [*events, *pauses], [*mishaps, *losses]

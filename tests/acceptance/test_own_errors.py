@@ -44,3 +44,17 @@ async def test_an_error_of_our_own_leads_to_nothing_harsher_and_after_the_effect
     (step,) = [step for step in await site.steps(halfway) if step.action == "restart_service"]
     assert (step.outcome, "was stopped and is Stopped" in step.detail) == ("failed", True), step.detail
     await site.agrees()
+
+
+async def test_a_move_whose_order_was_lost_is_sent_again_once_it_can_no_longer_begin(site: Site) -> None:
+    site.configure(send_window=300.0)
+    site.lab.break_server("mbx4", Fault.REBOOT_CURES)
+    site.lab.break_server("mbx4", Fault.CHANGE_LOST, script="set_activation", count=1)
+    daemon = await site.daemon()
+    await site.alert("mbx4")
+    await site.until_ended("mbx4")
+    assert await daemon.stop() == 0
+    healed = await site.incident("mbx4")
+    assert healed.status is IncidentStatus.RESOLVED, healed.reason
+    assert site.effects_of(healed) == ["restart", "stop_activation", "reboot", "allow_activation"]
+    await site.agrees()

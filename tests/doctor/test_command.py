@@ -126,6 +126,23 @@ def test_a_refused_second_hop_is_told_with_what_would_help(site: Site) -> None:
     assert site.lab.effects() == ()
 
 
+@pytest.mark.parametrize("refusal", ["denied", "logon", "no_session"])
+def test_a_session_that_exchange_does_not_open_is_no_second_hop_whatever_it_says(site: Site, refusal: str) -> None:
+    """A domain takes an old password for a while, Exchange not; and one that is right may not be let in."""
+    site.lab.break_server("mbx1", Fault.SESSION_REFUSED, refusal=refusal)
+    code, found = verdicts(site, "--server", "mbx1")
+    assert (code, found["second hop from mbx1"]["verdict"]) == (1, "does not hold")
+    assert "Opening the Microsoft.Exchange session: " in found["second hop from mbx1"]["seen"]
+
+
+@pytest.mark.parametrize("cmdlet", ["Get-MailboxDatabase", "Test-ReplicationHealth", "Invoke-MonitoringProbe"])
+def test_a_cmdlet_that_is_not_granted_is_named(site: Site, cmdlet: str) -> None:
+    site.lab.break_server("mbx1", Fault.CMDLET_DENIED, cmdlet=cmdlet)
+    _, found = verdicts(site, "--server", "mbx1")
+    assert found[cmdlet]["verdict"] == "does not hold"
+    assert found["Get-ExchangeServer"]["verdict"] == "holds"
+
+
 @pytest.mark.parametrize("other", ["mbx9", "evil.example.com", "mbx1; Stop-Computer"])
 def test_a_server_that_is_not_in_the_inventory_is_never_contacted_nor_any_other(site: Site, other: str) -> None:
     result = site.doctor("--server", "mbx1", "--server", other)
