@@ -106,7 +106,7 @@ def test_a_room_is_given_its_part_of_the_store_and_only_who_holds_it_or_asks_for
 
 
 def test_what_lets_other_incidents_run_is_asked_for_that_and_not_for_what_it_works_with() -> None:
-    public = {"ensure", "standing"}
+    public = {"ensure", "standing", "waits_for"}
     reaching = [
         f"{path.relative_to(ROOT)}:{node.lineno} .{node.attr}"
         for path in MODULES

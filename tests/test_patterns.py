@@ -118,4 +118,4 @@ def test_the_check_finds_what_is_quadratic(quadratic: str, use: str, length: int
 
 def test_the_patterns_of_every_room_are_found() -> None:
     folders = {Path(where.partition(":")[0]).parent.as_posix() for where in PATTERNS}
-    assert {"daemon/alerts", "daemon/exchange", "daemon/remediation/actions"} <= folders
+    assert {"daemon/alerts/forms", "daemon/exchange", "daemon/remediation/actions"} <= folders

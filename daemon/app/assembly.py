@@ -70,30 +70,14 @@ def assemble(
     ladders = Ladders(definitions, store)
     follower = AuditFollower(store=store, sink=outer.sink, clock=clock, resend=outer.resend, poll=outer.poll)
     outbox = Outbox(store=store, bus=bus, notifier=outer.notifier, clock=clock, poll=outer.poll)
-    family = _family(settings, inventory, ladders, outer)
 
     def committed() -> None:
         outbox.nudge()
         follower.nudge()
         watch.changed()
 
-    guards = GuardContext(
-        store=store,
-        clock=clock,
-        inventory=inventory,
-        ladders=ladders,
-        settings=settings,
-        pause=outer.pause,
-        windows=windows_of(settings),
-    )
-    services = Services(
-        guards=guards,
-        shell=AttentiveShell(BoundedShell(outer.shell), clock),
-        engine=Engine(settings.timing, settings.bus.prefix, undo_first=settings.alerts.undo_when_taken),
-        family=family,
-        outside=outer.outside,
-    )
-    runner = Runner(guards, partial(Turn, services), committed, outer.poll)
+    services = _services(settings, inventory, ladders, outer)
+    runner = Runner(services.guards, partial(Turn, services), committed, outer.poll)
 
     def work() -> None:
         committed()
@@ -153,6 +137,25 @@ def _remote_pause(settings: Settings, inventory: Inventory, bus: Bus, operators:
         inventory=inventory,
         prefix=settings.bus.prefix,
         pause=lambda user, request: operators.carry_out(user, {**request, "command": "pause"}),
+    )
+
+
+def _services(settings: Settings, inventory: Inventory, ladders: Ladders, outer: Outer) -> Services:
+    guards = GuardContext(
+        store=outer.store,
+        clock=outer.clock,
+        inventory=inventory,
+        ladders=ladders,
+        settings=settings,
+        pause=outer.pause,
+        windows=windows_of(settings),
+    )
+    return Services(
+        guards=guards,
+        shell=AttentiveShell(BoundedShell(outer.shell), outer.clock),
+        engine=Engine(settings.timing, settings.bus.prefix, undo_first=settings.alerts.undo_when_taken),
+        family=_family(settings, inventory, ladders, outer),
+        outside=outer.outside,
     )
 
 

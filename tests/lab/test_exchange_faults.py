@@ -104,7 +104,7 @@ def test_a_setting_of_which_nothing_is_told_is_not_changed(lab: Lab, client: Cli
 
 
 def test_a_property_without_a_value_ends_every_script_that_needs_it_of_that_server(lab: Lab, client: Client) -> None:
-    lab.break_server("mbx2", Fault.NULL_PROPERTY, property="ActiveCopy")
+    lab.break_server("mbx2", Fault.NULL_PROPERTY, missing="ActiveCopy")
     assert client.call("mbx3", "database_copies", server=MBX1).error_kind == "broken", (
         "MBX2 has a copy of its databases"
     )

@@ -7,7 +7,7 @@ from typing import Final
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62}))*")
 _ACCOUNT = re.compile(r"[^\\/\s]{1,253}[\\/]([^\\/\s]{1,253})\$")
-_BETWEEN = re.compile(r"[;,|/\\()\[\]<>\"'=:]+|\s+-\s+")
+_BETWEEN = re.compile(r"[;,|/\\()\[\]<>\"'=:]+|(?<=\s)-(?=\s)")
 _WORD = re.compile(r"[\w.-]+")
 _READ: Final = 4096  #: characters of a text that are searched for names
 _MOST: Final = 40  #: names of one field
