@@ -102,6 +102,8 @@ class Payloads:
 
     def _of_form(self, topic: str, source: Source, record: object) -> Json:
         """A record of that form, or of none. One of another is refused with what would read it: nothing is guessed."""
+        if isinstance(record, str):
+            raise Rejected("this is a text that holds something: publish the JSON itself, not what is made of it again")
         if not isinstance(record, dict):
             raise Rejected("the payload is JSON, but not an object, nor an array of objects")
         if self._forms[source].looks_like(record):

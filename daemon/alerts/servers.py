@@ -25,7 +25,7 @@ NOBODY = About(None)
 
 def about_server(alert: Alert, inventory: Inventory) -> About:
     """The one server of ours that an alert names, wherever the name stands."""
-    names = alert.names or (alert.server,)
+    names = alert.names or (() if alert.hints else (alert.server,))
     in_full = _each(server for name in names if (server := inventory.in_full(name)))
     unclear: list[Server] = []
     foreign = ""

@@ -30,7 +30,8 @@ class Tried:
     def as_json(self) -> dict[str, str]:
         """One line for programs; what is not known is empty."""
         alert = self.alert
-        server = self.about.server.name if self.about.server else alert.server if alert else ""
+        unclear = "" if alert is None or self.about.candidates else alert.server
+        server = self.about.server.name if self.about.server else unclear
         return {
             "outcome": self.outcome,
             "server": server,

@@ -76,13 +76,14 @@ def test_the_one_server_of_ours_that_is_named_is_the_one_wherever_its_name_stand
         (("DUP", "EX1"), (), ["ex1.corp.example", "dup.a.example", "dup.b.example"], "more than one server"),
         (("dup.a.example", "dup.b.example"), (), ["dup.a.example", "dup.b.example"], "more than one server"),
         (("ex1.other.example", "EX1"), (), ["ex1.corp.example"], "ex1.other.example, which is not in the inventory"),
+        ((), ("ex1.corp.example", "POP.Protocol"), ["ex1.corp.example"], "only the full name of its object"),
         (("scom1",), ("ex1.corp.example",), ["ex1.corp.example"], "only the full name of its object"),
     ],
 )
 def test_what_names_no_single_server_of_ours_is_for_a_human_who_is_told_the_candidates(
     names: tuple[str, ...], hints: tuple[str, ...], candidates: list[str], reason: str
 ) -> None:
-    about = about_server(_alert(*names, hints=hints), OURS)
+    about = about_server(_alert(*names, hints=hints, server=(names or hints)[0]), OURS)
     assert about.server is None
     assert [each.name for each in about.candidates] == candidates
     assert reason in about.reason
@@ -112,7 +113,7 @@ NAMES = st.sampled_from(("ex1.corp.example", "EX1", "ex2.corp.example", "DUP", "
 def test_an_alert_that_names_a_server_of_ours_never_vanishes(
     names: tuple[str, ...], hints: tuple[str, ...], handled: bool
 ) -> None:
-    alert = _alert(*names, hints=hints)
+    alert = _alert(*names, hints=hints, server=next(iter((*names, *hints)), ""))
     about = about_server(alert, OURS)
     decided = fate(alert, about, AlertSettings(), handled=handled)
     ours = any(OURS.named(name) for name in (*names, *hints)) or (hints and not names)

@@ -66,6 +66,7 @@ def test_where_the_texts_are_mute_the_object_tells(display: str, full: str, heal
 def test_the_sentence_of_the_management_pack_goes_before_the_object() -> None:
     assert _about("POP Health Set unhealthy (PopCTPMonitor/x)", "", "IMAP", f"{FULL}IMAP") == ("POP", "PopCTPMonitor")
     assert _about("The Health Set unhealthy", "", "POP") == ("POP", "")
+    assert _about("pop health set unhealthy (popctpmonitor/x)") == ("POP", "PopCTPMonitor")
     assert _about("Contoso.Custom Health Set unhealthy (CustomMonitor/x)") == ("Contoso.Custom", "CustomMonitor")
 
 

@@ -83,6 +83,7 @@ def _wrapped(how: str, record: dict[str, object]) -> object:
         "as it is": record,
         "array": [record],
         "PowerShell's array": {"value": [record], "Count": 1},
+        "PowerShell's array of one": {"value": record, "Count": 1},
         "array of arrays": [[record], []],
         "answer of REST": {"tableColumns": [{"field": name} for name in columns], "rows": [record]},
         "columns and rows": {"TableColumns": [{"field": n} for n in columns], "Rows": [[record[n] for n in columns]]},
@@ -93,6 +94,7 @@ def _wrapped(how: str, record: dict[str, object]) -> object:
 WRAPPINGS = (
     "as it is",
     "array",
+    "PowerShell's array of one",
     "PowerShell's array",
     "array of arrays",
     "answer of REST",
@@ -226,6 +228,7 @@ FORMED: dict[str, list[dict[str, Any]]] = {
     "logic_apps": [
         {"body": LIKE_SCOM},
         {"headers": {}, "body": json.dumps(LIKE_SCOM)},
+        {"headers": {}, "body": LIKE_SCOM, "relativePathParameters": {}},
         {"body": [NATIVE]},
         {"body": {"$content-type": "application/octet-stream", "$content": BASE64}},
     ],
@@ -317,7 +320,10 @@ def test_the_labels_that_count_are_configured() -> None:
         (b'{"a": 1} {"a": 2}', "publish one a message, or several in an array"),
         (b'{"a": "x', "its end is missing"),
         (b"{'a': 1}", "names and texts are in double quotes"),
-        (b'"{}"', "not an object"),
+        (b'"{}"', "publish the JSON itself"),
+        (b"5", "not an object"),
+        (b'{"a": "b"c"}', 'a quote within a text must be written \\"'),
+        (b"POP fails", "publish what ConvertTo-Json makes of the alert"),
     ],
 )
 def test_a_reason_says_what_to_do(payload: bytes, reason: str) -> None:

@@ -66,6 +66,12 @@ def test_what_nobody_handles_is_for_a_human_and_no_failure(attempt: Try) -> None
     assert told["reason"] == "no runbook handles ImapDeepTestMonitor (IMAP.Protocol)"
 
 
+def test_neither_of_two_servers_is_the_one_and_both_are_told(attempt: Try) -> None:
+    [told] = _lines(attempt(ALERT | {"MonitoringObjectPath": "mbx2.contoso.com"}, "--json"))
+    assert (told["outcome"], told["server"], told["key"]) == ("human", "", "")
+    assert "mbx1.contoso.com, mbx2.contoso.com" in told["reason"]
+
+
 def test_one_that_is_rejected_fails_and_says_what_to_do(attempt: Try) -> None:
     result = attempt(rb'{"Id": "CONTOSO\svc"}', "--json")
     [told] = _lines(result)

@@ -114,5 +114,7 @@ _ADVICE: Final = (
     ("hex escape", "; a letter is cut in halves there, \\ud8.. without its \\udc..: do not cut texts there"),
     ("trailing characters", "; something follows the alert: publish one a message, or several in an array"),
     ("EOF", "; its end is missing: something on its way cut it, or sent it line by line"),
+    ("expected `,`", '; a quote within a text must be written \\"'),
+    ("expected value at line 1 column 1", "; publish what ConvertTo-Json makes of the alert"),
     ("key must be a string", "; names and texts are in double quotes"),
 )

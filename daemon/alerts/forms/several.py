@@ -41,6 +41,8 @@ def _listed(record: Json) -> list[Any] | None:
     folded = {name.lower(): value for name, value in record.items()}
     if isinstance(folded.get("value"), list) and "id" not in folded:
         return list(folded["value"])
+    if isinstance(folded.get("value"), dict) and "count" in folded:
+        return [folded["value"]]
     rows, columns = folded.get("rows"), folded.get("tablecolumns", folded.get("columns"))
     if isinstance(rows, list) and isinstance(columns, list):
         names = [_column(each) for each in columns]

@@ -94,7 +94,11 @@ def _as_mentioned(mentions: list[Subject], texts: Texts, names: Names) -> Subjec
         health_set = _of_object(texts, names) or health_set
     same = [each for each in mentions if each.health_set.lower() == first.health_set.lower()]
     monitor = next((each.monitor for each in same if each.monitor), "") or _monitor(texts, names, health_set)
-    return Subject(first.text, health_set, monitor, any(each.maintenance for each in mentions))
+    maintenance = any(each.maintenance for each in mentions)
+    # As Exchange spells them, whatever the route made of their case.
+    return Subject(
+        first.text, names.health_set(health_set) or health_set, names.monitor(monitor) or monitor, maintenance
+    )
 
 
 def _mentioned(field: str, text: str) -> Subject | None:

@@ -19,14 +19,7 @@ from daemon.domain.values import Json
 
 def is_logic_apps(record: Json) -> bool:
     """Whether a record is what a Logic App's HTTP trigger or action hands on."""
-    return "body" in record and not record.keys() - {
-        "body",
-        "headers",
-        "statusCode",
-        "queries",
-        "method",
-        "relativePath",
-    }
+    return "body" in record and (len(record) == 1 or not record.keys().isdisjoint(("headers", "statusCode")))
 
 
 def is_cloudevent(record: Json) -> bool:
