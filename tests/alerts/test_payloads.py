@@ -494,6 +494,7 @@ def test_a_password_that_a_source_copied_from_a_probe_is_in_no_summary_and_no_re
     told = f"{SCOM['Name']}\r\nUserName: HealthMailbox, Password: Xk9_q7Zt\r\nsee the article"
     assert "Xk9_q7Zt" not in _scom(Name=told).summary
     assert "see the article" in _scom(Name=told).summary
+    assert "Xk9_q7Zt" not in _scom(Name=told, Description=told, MonitoringObjectDisplayName=told).hints
     assert "Xk9_q7Zt" not in parse_native(_bytes(NATIVE, summary="it fails, pwd=Xk9_q7Zt")).summary
     assert "Xk9_q7Zt" not in parse_native(_bytes(NATIVE, id="password=Xk9_q7Zt")).source_id
     assert "Xk9_q7Zt" not in _reason(NATIVE, **{"Password: Xk9_q7Zt": 1})

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from daemon.exchange.struck import struck_out
+
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62}))*")
 _ACCOUNT = re.compile(r"[^\\/\s]{1,253}[\\/]([^\\/\s]{1,253})\$")
 _BETWEEN = re.compile(r"[;,|/\\()\[\]<>\"'=:]+|(?<=\s)-(?=\s)")
@@ -38,7 +40,8 @@ def in_display_name(text: str) -> tuple[str, ...]:
 
 def in_text(text: str) -> tuple[str, ...]:
     """What may be machines in a sentence: a name with a dot or a digit in it. Most are none; the inventory knows."""
-    words = (word for word in _words(text) if not word.isalpha() and not word.replace(".", "").isdigit())
+    told = struck_out(text[:_READ])  # a password has digits too, and what is found here is stored
+    words = (word for word in _words(told) if not word.isalpha() and not word.replace(".", "").isdigit())
     return tuple(dict.fromkeys(islice(_hosts(words), _MOST)))
 
 
