@@ -11,7 +11,7 @@ from itertools import zip_longest
 
 from daemon.lab.faults import Fault, Injected
 from daemon.lab.model import Simulation
-from daemon.lab.organisation import CTP_MONITOR, DOMAIN, Machine
+from daemon.lab.organisation import CTP_MONITOR, DOMAIN, FRONT_END, Machine
 from daemon.lab.pop_log import COLUMNS, FOLDER, OTHER_COLUMNS, File, Logon, LogWriter, Session
 from daemon.lab.script_call import Refusal, Result, ScriptCall, shown
 from daemon.lab.windows_answers import cim
@@ -107,7 +107,7 @@ def _failure(machine: Machine, backend: Machine) -> Logon:
 async def protocol_log(call: ScriptCall) -> Result:
     """The executing server's protocol log between two moments of its own clock, of the sessions of some users."""
     machine = call.executor
-    if call.text("folder").rstrip("\\").lower() != FOLDER.lower() or not machine.pop_log.spans:
+    if call.text("folder").rstrip("\\").lower() != FOLDER.lower() or FRONT_END not in machine.services:
         raise Refusal("not_found", f"This server has no folder {call.text('folder')}.")
     since, until = _moment(call, "since"), _moment(call, "until")
     users = call.args.get("users")

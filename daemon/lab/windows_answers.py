@@ -86,11 +86,15 @@ def _spared(call: ScriptCall, machine: Machine, *, mailbox: bool) -> None:
 async def reboot(call: ScriptCall) -> Result:
     """Win32ShutdownTracker of another server by CIM, unless an active database copy may be there."""
     machine = call.target()
-    call.ask("Get-MailboxServer" if call.args.get("mailbox") else "Get-ExchangeServer", about=machine)
     if machine is call.executor:
         told = f"This is {machine.name} itself; its reboot must be asked for from another server."
         raise Refusal("broken", told)
-    _spared(call, machine, mailbox=flag(call, "mailbox"))
+    mailbox = flag(call, "mailbox")
+    if mailbox:
+        call.ask("Get-MailboxServer", "DatabaseCopyActivationDisabledAndMoveNow", about=machine)
+    else:
+        call.ask("Get-ExchangeServer", "IsMailboxServer", about=machine)
+    _spared(call, machine, mailbox=mailbox)
     opening = "Opening a CIM session; nothing was sent: "
     if machine.power not in (Power.UP, Power.GOING_DOWN):
         raise Refusal("no_session", f"{opening}{machine.name} cannot be reached.")
