@@ -185,12 +185,19 @@ class Breakage:
                 raise OperatorError(
                     f"{fault.database} is not active on {machine.name}; active are {', '.join(active)}."
                 )
-            if fault.fault is Fault.DATABASE_NAME and fault.called in self._organisation.databases:
-                raise OperatorError(f"There is a database {fault.called} already.")
+            if fault.fault is Fault.DATABASE_NAME:
+                self._check_name(machine, fault)
         elif fault.fault in _COPIES:
-            copies = [database.name for database in self._organisation.copies_on(machine) if len(database.copies) > 1]
+            here = self._organisation.copies_on(machine)
+            copies = [database.name for database in here if database.active != machine.name]
             if not copies or fault.database not in ("", *copies):
                 raise OperatorError(f"{machine.name} has no passive copy {fault.database}: {', '.join(copies)}.")
+
+    def _check_name(self, machine: Machine, fault: Injected) -> None:
+        if fault.fault in machine.faults:
+            raise OperatorError(f"A database of {machine.name} has another name already: cure {fault.fault} first.")
+        if fault.called in self._organisation.databases:
+            raise OperatorError(f"There is a database {fault.called} already.")
 
 
 def _check_texts(fault: Injected) -> None:

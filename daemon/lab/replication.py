@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from daemon.lab.databases import shown_copy
 from daemon.lab.fault_words import CHECKS
 from daemon.lab.faults import Fault
 from daemon.lab.model import Simulation
@@ -66,10 +67,8 @@ def _any_alone(simulation: Simulation, machine: Machine, *, may_activate: bool) 
 
 
 def _lasting(simulation: Simulation, machine: Machine, statuses: set[str]) -> bool:
-    """Whether a passive copy here has such a status for good: what passes by itself after a move is not counted."""
-    asked = (Fault.COPY_STATUS, Fault.SUSPENDED_COPIES)
-    return any(fault in machine.faults for fault in asked) and any(
-        simulation.databases.status(machine, database) in statuses
+    """Whether a fault gives a passive copy here such a status. What passes by itself after a move is not counted."""
+    return any(
+        shown_copy(machine, database).status in statuses and database.copies[machine.name].status not in statuses
         for database in simulation.organisation.copies_on(machine)
-        if database.active != machine.name
     )

@@ -9,6 +9,8 @@ from daemon.simulation.story import Break, Cure, Event
 _HOW_OFTEN = 0.15
 
 _SAYS: tuple[tuple[Fault, tuple[tuple[str, object], ...]], ...] = (
+    (Fault.SESSION_REFUSED, (("refusal", "denied"),)),
+    (Fault.SESSION_REFUSED, (("refusal", "no_session"),)),
     (Fault.CMDLET_DENIED, (("cmdlet", "Get-MailboxDatabaseCopyStatus"),)),
     (Fault.CMDLET_DENIED, (("cmdlet", "Set-MailboxServer"),)),
     (Fault.NULL_PROPERTY, ()),

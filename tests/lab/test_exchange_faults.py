@@ -37,6 +37,7 @@ def test_each_replication_check_can_fail_on_one_server_alone(lab: Lab, client: C
         ("mbx1", "null_property", {"missing": "Colour"}),
         ("mbx1", "copy_status", {"status": "Mounted"}),
         ("mbx1", "copy_status", {"database": "MBX4-DB1"}),
+        ("mbx1", "copy_status", {"database": "MBX1-DB1"}),
         ("alone1", "copy_status", {}),
         ("mbx6", "lagged_copies", {"database": "MBX4-DB1"}),
         ("mbx1", "witness", {"share": "Tertiary"}),
@@ -150,7 +151,9 @@ def test_a_copy_is_one_less_to_rely_on_for_the_servers_that_share_its_database(l
     assert _failed(client, "mbx6.contoso.lab") == set()
 
 
-@pytest.mark.parametrize(("share", "counts"), [("Primary", True), ("Alternate", True), ("None", False)])
+@pytest.mark.parametrize(
+    ("share", "counts"), [("Primary", True), ("Alternate", True), ("None", False), ("InvalidConfiguration", False)]
+)
 def test_a_witness_counts_while_its_share_is_in_use(lab: Lab, client: Client, share: str, counts: bool) -> None:
     assert not client.call("mbx3", "dag_health", server=MBX1).result(DagHealth).witness_counts, "three members"
     lab.break_server("mbx2", Fault.WITNESS, share=share)
@@ -164,6 +167,8 @@ def test_a_database_has_another_name_in_every_answer_until_it_is_cured(lab: Lab,
 
     lab.break_server("mbx1", Fault.DATABASE_NAME, called="Données Œuvres 3")
     assert names() == ["Données Œuvres 3", "MBX1-DB2"]
+    with pytest.raises(OperatorError, match="cure database_name first"):
+        lab.break_server("mbx1", Fault.DATABASE_NAME, called="another")
     lab.cure("mbx1")
     assert names() == ["MBX1-DB1", "MBX1-DB2"]
 

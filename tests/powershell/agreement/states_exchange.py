@@ -340,24 +340,20 @@ MEMBERS = (
         ),
         DAG,
     ),
-    broken("a witness that counts", "mbx1", Fault.WITNESS, {}, lambda world: _witness(world, "Primary"), DAG),
     broken(
-        "a witness whose share is not valid",
+        "a witness that counts",
         "mbx1",
         Fault.WITNESS,
-        {"share": "InvalidConfiguration"},
-        lambda world: _witness(world, "InvalidConfiguration"),
+        {},
+        rows("DatabaseAvailabilityGroup", "Name", "DAG1", WitnessShareInUse="Primary"),
         DAG,
     ),
+    broken("a member that would not come back", "mbx2", Fault.NEVER_BACK, {}, lambda _: None, DAG),
     *(
         broken(f"{check} fails", "mbx2", Fault.REPLICATION_FAILED, {"check": check}, failed("MBX2", check), DAG)
         for check in _COMPARED_CHECKS
     ),
 )
-
-
-def _witness(world: Json, share: str) -> None:
-    rows("DatabaseAvailabilityGroup", "Name", "DAG1", WitnessShareInUse=share)(world)
 
 
 def _both_roles(world: Json, name: str, *, mailbox: bool) -> None:
