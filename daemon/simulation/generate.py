@@ -23,6 +23,7 @@ from daemon.simulation.story import (
     Publish,
     Story,
 )
+from daemon.simulation.windows_says import windows_says
 
 _SERVERS = ("mbx1", "mbx2", "mbx3", "mbx4", "mbx5", "mbx6", "cas1", "cas2", "cas3", "multi1", "alone1")
 _MAILBOX = (("POP.Protocol", "PopDeepTestMonitor"), ("POP.Protocol", "PopSelfTestMonitor"))
@@ -115,6 +116,7 @@ def story_of(seed: int) -> Story:
         mishaps.append(Mishap(place=late, nth=1, kind="held_up"))
     events += _others_at_work(random.Random(f"others of {seed}"), servers)  # noqa: S311 - reproducible on purpose
     events += exchange_says(random.Random(f"exchange of {seed}"), servers)  # noqa: S311 - reproducible on purpose
+    events += windows_says(random.Random(f"windows says {seed}"), servers)  # noqa: S311 - reproducible on purpose
     events += _windows(random.Random(f"windows of {seed}"), servers)  # noqa: S311 - of its own: the rest stays as it was
     pauses, losses = _pauses(random.Random(f"pauses of {seed}"), servers)  # noqa: S311 - reproducible on purpose
     events, mishaps = [*events, *pauses], [*mishaps, *losses]

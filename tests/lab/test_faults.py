@@ -244,6 +244,21 @@ def test_faults_combine_are_listed_and_cleared(lab: Lab) -> None:
         ("mbx1", "answer_lost", {"count": True}),
         ("cas1", "database_stuck", {}),
         ("mbx1", "database_stuck", {"database": "MBX2-DB1"}),
+        ("mbx1", "monitor_says", {"monitor": "PopDeppTestMonitor"}),
+        ("mbx1", "monitor_says", {"value": "repairing"}),
+        ("mbx1", "probe_says", {"value": "Succeeded"}),
+        ("mbx1", "incurable", {"reason": " "}),
+        ("mbx1", "service_hangs", {"how": "a little"}),
+        ("mbx1", "service_dies", {"service": "MSExchangePOP4"}),
+        ("mbx1", "windows_denies", {"right": "everything"}),
+        ("mbx1", "start_type", {"start_type": "Automatic"}),
+        ("mbx1", "recovery_running", {"action": "MakeCoffee"}),
+        ("mbx1", "recovery_running", {"minutes": 0}),
+        ("mbx1", "logged_on", {"account": "CONTOSO\\anna,"}),
+        ("mbx1", "empty_answer", {"script": "server_helath"}),
+        ("cas1", "log_names_nobody", {"form": "policy"}),
+        ("cas1", "popproxy_inactive", {"requester": "me"}),
+        ("mbx1", "log_columns_differ", {}),
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused_and_changes_nothing(
@@ -282,3 +297,62 @@ def test_a_restart_whose_connection_is_lost_goes_on_to_its_end(still_lab: Lab, h
     hand_clock.advance(still_lab.simulation, 5)
     assert service.running
     assert service.pid != before
+
+
+@pytest.mark.parametrize(
+    ("how", "restarts", "told"),
+    [("no_answer", 1, "(error 1053)"), ("starting", 0, "is still starting, so it cannot be stopped")],
+)
+def test_a_service_that_takes_no_orders_is_hung_and_what_only_starts_was_not_touched(
+    lab: Lab, client: Client, how: str, restarts: int, told: str
+) -> None:
+    lab.break_server("mbx1", Fault.SERVICE_HANGS, how=how)
+    output = client.call("mbx1", "restart_service", **{**RESTART, "not_after": in_time(lab, "mbx1")})
+    assert (output.error_kind, told in output.stdout.decode()) == ("hung", True), output.stdout
+    assert len(lab.effects()) == restarts
+
+
+def test_a_service_that_is_just_starting_is_restarted_once_it_runs(lab: Lab, client: Client) -> None:
+    service = machine_of(lab, "mbx1").services["MSExchangePOP3BE"]
+    with lab.simulation.timeline.up_to_date():
+        lab.simulation.windows.start_service(machine_of(lab, "mbx1"), service)
+    first = service.pid
+    assert _restart(lab, client).service.pid > first + 4, "the process that was just starting is not the answer's"
+    assert [effect.effect for effect in lab.effects()] == ["restart"]
+
+
+def test_a_service_that_ends_by_itself_leaves_a_restart_without_an_answer_until_it_is_cured(
+    lab: Lab, client: Client
+) -> None:
+    lab.break_server("mbx1", Fault.SERVICE_DIES)
+    output = client.call("mbx1", "restart_service", **{**RESTART, "not_after": in_time(lab, "mbx1")})
+    assert (output.exit_code, output.stdout) == (3, b"")
+    assert [effect.effect for effect in lab.effects()] == ["restart"]
+    lab.cure("mbx1")
+    wait_until(lab, lambda: machine_of(lab, "mbx1").runs("MSExchangePOP3BE"))
+
+
+def test_who_depends_on_a_service_is_restarted_with_it_and_none_is_touched_where_one_could_not_be_started_again(
+    lab: Lab, client: Client
+) -> None:
+    lab.break_server("mbx1", Fault.HAS_DEPENDENT)
+    child = machine_of(lab, "mbx1").services["ContosoPopWatch"]
+    before = child.pid
+    _restart(lab, client)
+    assert (child.running, child.pid != before) == (True, True)
+    lab.break_server("mbx1", Fault.HAS_DEPENDENT, start_type="Disabled")
+    output = client.call("mbx1", "restart_service", **{**RESTART, "not_after": in_time(lab, "mbx1")})
+    assert output.error_kind == "conflict"
+    assert len(lab.effects()) == 1
+
+
+def test_windows_can_deny_every_question_or_one_service_and_nothing_is_done_then(lab: Lab, client: Client) -> None:
+    lab.break_server("mbx1", Fault.WINDOWS_DENIES)
+    restart = {**RESTART, "not_after": in_time(lab, "mbx1")}
+    for script, arguments in (("server_state", {"services": []}), ("recovery_log", {"hours": 1})):
+        assert client.call("mbx1", script, **arguments).error_kind == "denied"
+    assert client.call("mbx1", "restart_service", **restart).error_kind == "denied"
+    lab.break_server("mbx1", Fault.WINDOWS_DENIES, right="service")
+    assert client.call("mbx1", "server_state", services=[]).envelope.ok
+    assert client.call("mbx1", "restart_service", **restart).error_kind == "denied"
+    assert lab.effects() == ()
