@@ -237,3 +237,21 @@ async def test_what_somebody_has_is_not_healed_because_another_incident_finds_it
     while (await daemon.incident(2)).status is IncidentStatus.OPEN:
         await daemon.turn()
     assert [each.id for each in await daemon.store.incidents()] == ["i2", "i1"]
+
+
+async def test_a_health_set_that_somebody_has_is_looked_at_and_its_monitors_are_not_healed(daemon: Daemon) -> None:
+    daemon.world.hosts[MBX1].sick = True
+    await daemon.alert(MBX1, "", owner="ada")
+    incident = await daemon.drive()
+    assert (incident.status, incident.runbook, incident.latched) == (IncidentStatus.ESCALATED, "pop-triage", False)
+    assert "unhealthy: PopDeepTestMonitor" in incident.reason
+    assert [each.id for each in await daemon.store.incidents()] == ["i1"]
+
+
+async def test_one_that_waits_for_the_incidents_of_others_waits_no_longer_once_somebody_has_it(daemon: Daemon) -> None:
+    daemon.world.hosts[MBX1].sick = True
+    await daemon.alert(MBX1, "")
+    await daemon.drive(lambda incident: incident.state == "each" and "waits for" in incident.waiting_for)
+    await daemon.alert(MBX1, "", key="somebody takes it", owner="ada")
+    assert (await daemon.drive()).status is IncidentStatus.ESCALATED
+    assert (await daemon.incident(2)).taken is None, "that monitor's own alert is nobody's"
