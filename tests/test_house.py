@@ -12,8 +12,8 @@ MODULES = sorted(path for folder in ("daemon", "statemachines") for path in (ROO
 
 #: Who may import a library that talks to the outside, or that is fenced for another reason.
 IMPORTERS = {
-    "aiomqtt": {f"daemon/adapters/mqtt/{part}.py" for part in ("bus", "connection", "publish")},
-    "paho": {"daemon/adapters/mqtt/bus.py", "daemon/adapters/mqtt/connection.py"},
+    "aiomqtt": {f"daemon/adapters/mqtt/{part}.py" for part in ("bus", "client", "connection", "publish")},
+    "paho": {"daemon/adapters/mqtt/client.py", "daemon/adapters/mqtt/connection.py"},
     "winrm": {"daemon/adapters/winrm/conversation.py"},
     "requests": {"daemon/adapters/winrm/conversation.py"},
     "requests_credssp": {"daemon/adapters/winrm/conversation.py"},

@@ -14,12 +14,12 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from daemon.alerts.payloads import Payloads
 from daemon.domain.alerts import Received
+from daemon.domain.deliveries import KEPT
 from daemon.domain.errors import BusDown, StoreError
 from daemon.domain.ports import Bus, Clock, Delivery
 from daemon.domain.store import AlertStore
 
 MAX_BATCH = 200  #: alerts in one commit, as soon as so many wait; what a commit costs is by then spread thin
-STORED_PAYLOAD = 64 * 1024  #: bytes kept of a payload, enough to see what it was meant to be
 STORE_RETRY = wait_exponential(min=0.5, max=30)  #: seconds between attempts while the store cannot be used
 
 _log = structlog.get_logger("exmedic.intake")
@@ -86,17 +86,18 @@ class Intake:
 
     def _received(self, delivery: Delivery) -> tuple[Received, ...]:
         now = self.clock.now()
+        parts = self.payloads.parts(delivery.topic, delivery.payload, cut=delivery.cut_from, digest=delivery.digest)
         return tuple(
             Received(
                 topic=delivery.topic,
-                payload=part.payload[:STORED_PAYLOAD],
-                size=len(part.payload),
+                payload=part.payload[:KEPT],
+                size=delivery.cut_from or len(part.payload),
                 dedup_key=part.dedup_key,
                 received_at=now,
                 alert=part.alert,
                 rejection=part.rejection,
             )
-            for part in self.payloads.parts(delivery.topic, delivery.payload)
+            for part in parts
         )
 
     async def _acknowledge(self, waiting: _Waiting) -> None:

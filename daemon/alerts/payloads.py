@@ -51,9 +51,16 @@ class Payloads:
         self._names = names
         self._forms = forms(settings)
 
-    def parts(self, topic: str, payload: bytes) -> tuple[Part, ...]:
-        """The alerts in a payload; a single part with the reason where it cannot be told how many there are."""
-        source = source_of(topic, self._bus)
+    def parts(self, topic: str, payload: bytes, *, cut: int | None = None, digest: str = "") -> tuple[Part, ...]:
+        """The alerts in a payload; a single part with the reason where it cannot be told how many there are.
+
+        `cut`: of how many bytes the payload is only the beginning, with their `digest`; None: it is all of it.
+        """
+        source, size = source_of(topic, self._bus), cut or len(payload)
+        if size > self._bus.max_payload:
+            known = f"{source or 'other'}:sha256:{digest}" if digest else payload_key(source or "other", payload)
+            reason = f"the payload has {size} bytes, and max_payload of [bus] allows {self._bus.max_payload}"
+            return (Part(payload=payload, dedup_key=known, rejection=f"{reason}; only its beginning is kept"),)
         try:
             return self._parts(topic, payload, source)
         except Rejected as error:

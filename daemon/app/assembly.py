@@ -15,6 +15,7 @@ from daemon.alerts.telling import Telling
 from daemon.audit.follower import AuditFollower
 from daemon.audit.ledger_watch import LedgerWatch
 from daemon.audit.logon_watch import LogonWatch
+from daemon.audit.session_watch import SessionWatch
 from daemon.config.settings import Settings, windows_of
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit, Told
@@ -102,7 +103,7 @@ def assemble(
         committed=committed,
         poll=outer.poll,
     )
-    logons = _logon_watch(settings, outer, committed)
+    watches = _watches(settings, outer, committed)
     operators = _operators(settings, inventory, outer, work)
     remote_pause = _remote_pause(settings, inventory, bus, operators)
     daemon = Daemon(
@@ -110,16 +111,12 @@ def assemble(
         working=(
             *(("dispatch", dispatch.run), ("deferral", deferral.run), ("telling", telling.run)),
             *(("runner", runner.run), ("ledger", watch.run)),
-            *(("logons", each.run) for each in logons),
+            *((name, each.run) for name, each in watches.items()),
         ),
         flushing=(("outbox", outbox.run_bus), ("audit", follower.run), ("notifications", outbox.run_notify)),
         wake=(
-            dispatch.nudge,
-            deferral.nudge,
-            telling.nudge,
-            runner.nudge,
-            watch.nudge,
-            *(each.nudge for each in logons),
+            *(dispatch.nudge, deferral.nudge, telling.nudge, runner.nudge, watch.nudge),
+            *(each.nudge for each in watches.values()),
             committed,
         ),
         progress=Progress(clock),
@@ -206,20 +203,19 @@ def _telling(settings: Settings, outer: Outer, committed: Callable[[], None]) ->
     )
 
 
-def _logon_watch(settings: Settings, outer: Outer, committed: Callable[[], None]) -> tuple[LogonWatch, ...]:
-    """The loop that tells of refused passwords, where there are passwords."""
-    if outer.logons is None:
-        return ()
-    return (
-        LogonWatch(
-            logons=outer.logons,
-            store=outer.store,
-            clock=outer.clock,
-            prefix=settings.bus.prefix,
-            committed=committed,
-            poll=outer.poll,
-        ),
-    )
+def _watches(settings: Settings, outer: Outer, committed: Callable[[], None]) -> dict[str, LogonWatch | SessionWatch]:
+    """The loops beside the work: who tells of lost sessions, and of refused passwords where there are passwords."""
+    told: dict[str, Any] = {
+        "store": outer.store,
+        "clock": outer.clock,
+        "prefix": settings.bus.prefix,
+        "committed": committed,
+        "poll": outer.poll,
+    }
+    watches: dict[str, LogonWatch | SessionWatch] = {"sessions": SessionWatch(bus=outer.bus, **told)}
+    if outer.logons is not None:
+        watches["logons"] = LogonWatch(logons=outer.logons, **told)
+    return watches
 
 
 def _operators(settings: Settings, inventory: Inventory, outer: Outer, wake: Callable[[], None]) -> Operators:

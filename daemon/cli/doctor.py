@@ -17,6 +17,10 @@ from daemon.domain.errors import OperatorError
 from daemon.operators.authorisation import doubts
 
 _MARKS = {Holds.YES: "[green]yes[/]", Holds.NO: "[bold red]NO[/]", Holds.OPEN: "[yellow]?[/]"}
+_BROKER = (
+    "[yellow]broker[/]: let it refuse what is too large at the publisher, where somebody sees it (mosquitto: "
+    "max_packet_size): what has more than 16 MiB never reaches exmedic, and nobody is told"
+)
 _TOPICS = {
     "access": "Access",
     "rights": "Rights",
@@ -53,6 +57,7 @@ def doctor(
     if not as_json:
         for doubt in doubts(settings.roles):
             out.print(f"[yellow]roles[/]: {escape(doubt)}")
+        out.print(_BROKER)
     if as_json:
         typer.echo(json.dumps([report.told for report in reports], indent=2))
     if not all(report.good for report in reports):

@@ -15,7 +15,7 @@ Figures = Mapping[str, Any]
 def print_status(answer: Figures) -> bool:
     """Print what the daemon answered; whether its ledger balances."""
     paused, quarantined = paused_in_words(answer), answer.get("quarantined") or ()
-    out.print(f"bus: {escape(str(answer.get('bus', 'not known')))}")
+    _print_bus(answer)
     out.print(f"paused: {f'[yellow]{escape(paused)}[/]' if paused else 'no'}", soft_wrap=True)
     out.print(f"quarantined: {escape(', '.join(map(str, quarantined))) or 'none'}", soft_wrap=True)
     for refusal in answer.get("resting") or ():
@@ -31,6 +31,29 @@ def paused_in_words(answer: Figures) -> str:
     parts: Mapping[str, str] = answer.get("paused_scopes") or {}
     everything = [str(answer["paused"])] if answer.get("paused") else []
     return "; ".join([*everything, *(f"only {scope} {why}" for scope, why in parts.items() if scope)])
+
+
+def _print_bus(answer: Figures) -> None:
+    outage: Mapping[str, str] | None = answer.get("outage")
+    if outage is None:
+        out.print(f"bus: {escape(str(answer.get('bus', 'not known')))}")
+    else:
+        since = f"{moment(outage['since']):%Y-%m-%d %H:%M} UTC"
+        todo = outage["todo"] or "it is tried again until it answers"
+        text = escape(f"since {since}: {outage['reason']}; {todo}")
+        out.print(f"bus: [bold red]not connected[/] {text}", soft_wrap=True)
+    if answer.get("takeovers"):
+        out.print(
+            f"[yellow]another client came with our client id {answer['takeovers']} times since the start[/]: two "
+            "daemons throw each other out; stop one of them, or give each its own client_id",
+            soft_wrap=True,
+        )
+    if answer.get("sessions_forgotten"):
+        out.print(
+            f"[yellow]the broker forgot our session {answer['sessions_forgotten']} times[/]: what came while exmedic "
+            "was not connected was lost",
+            soft_wrap=True,
+        )
 
 
 def _print_causes(answer: Figures) -> None:

@@ -108,6 +108,9 @@ class BusSettings(Section):
     azure: str | None = None
     alertmanager: str | None = None
     prefix: str = "exmedic"  #: of everything published
+    max_payload: Annotated[int, Field(strict=True, ge=64 * 1024, le=8 * 1024 * 1024)] = (
+        1024 * 1024
+    )  #: bytes of an alert
 
     @field_validator(*FORMS)
     @classmethod

@@ -40,6 +40,7 @@ class AuditKind(StrEnum):
     STOPPED = "stopped"
     STORE_OLDER = "store_older"
     LOGON_REFUSED = "logon_refused"
+    SESSION_LOST = "session_lost"
     LEDGER_MISMATCH = "ledger_mismatch"
     LEDGER_BALANCED = "ledger_balanced"
 

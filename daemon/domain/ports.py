@@ -39,9 +39,20 @@ class Delivery:
     """A message from the bus that is not acknowledged yet. Call `ack` only once it is committed."""
 
     topic: str
-    payload: bytes
+    payload: bytes  #: where `cut_from` is set, only its beginning
     ack: Callable[[], Awaitable[None]]
     retained: bool = False  #: kept by the broker for whoever subscribes later; known of pauses
+    cut_from: int | None = None  #: bytes of the whole payload, which was too large to be handed over
+    digest: str = ""  #: SHA-256 of the whole payload then, in hex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """Why the bus is not connected. `todo`: what somebody must change; empty where trying again may be enough."""
+
+    seconds: float  #: real seconds so far
+    reason: str
+    todo: str = ""
 
 
 class Bus(Protocol):
@@ -50,6 +61,21 @@ class Bus(Protocol):
     @property
     def connected(self) -> bool:
         """Whether the session is up and subscribed now."""
+        ...
+
+    @property
+    def outage(self) -> Outage | None:
+        """Why it is not; None while it is."""
+        ...
+
+    @property
+    def takeovers(self) -> int:
+        """How often since the start another client came with our client id and threw us out."""
+        ...
+
+    @property
+    def fresh_sessions(self) -> int:
+        """How many connections since the start found no session at the broker: it kept nothing for us."""
         ...
 
     def deliveries(self) -> AsyncIterator[Delivery]:

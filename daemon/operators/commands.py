@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
+from daemon.audit.session_watch import forgotten
 from daemon.config.roles import OperatorRole
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Channel, Commit, GuardChanges, Progress, Told
@@ -85,8 +86,17 @@ class Operators:
     async def _status(self, _user: str, _order: Status) -> dict[str, Any]:
         ledger = await self.store.ledger(thorough=True)
         waiting = {each.value: len(await self.store.outbox(each, MOST_WAITING)) for each in Channel}
+        outage, now = self.bus.outage, self.clock.now()
         return {
-            "bus": "connected" if self.bus.connected else "not connected",
+            "bus": "connected" if outage is None else "not connected",
+            "outage": outage
+            and {
+                "since": timestamp(now - timedelta(seconds=outage.seconds)),
+                "reason": outage.reason,
+                "todo": outage.todo,
+            },
+            "takeovers": self.bus.takeovers,
+            "sessions_forgotten": await forgotten(self.store),
             "paused": self.pause_file.reason(),
             "paused_scopes": self._pause_orders.parts(),
             "quarantined": [quarantine.server for quarantine in await self.store.quarantines()],

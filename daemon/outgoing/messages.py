@@ -296,3 +296,23 @@ def logon_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, O
         Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
         _page(PageKind.TROUBLE, "exmedic: a password was refused", text),
     )
+
+
+def session_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, Outgoing]:
+    """One page for a session that the broker forgot, to the same places as an escalation; it belongs to no incident."""
+    lines = [
+        "Alerts may be lost.",
+        f"- {reason}",
+        "It was restarted without its files, the session expired, or somebody deleted it. No other page comes of it.",
+        "",
+        "Next:",
+        "  look in SCOM for alerts that were raised while exmedic was not connected",
+        "  see that the broker is persistent (docs/install.md, The broker), and how long session_expiry of [bus] is",
+        "  journalctl -t exmedic | grep bus_   # since when it was not connected",
+    ]
+    text = "\n".join(lines)
+    body = {"at": timestamp(now), "incident": "", "reason": reason, "text": text}
+    return (
+        Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
+        _page(PageKind.TROUBLE, "exmedic: the broker has forgotten its session", text),
+    )

@@ -13,7 +13,7 @@ from daemon.domain.commits import PageKind
 from daemon.domain.errors import BusDown, NotifyFailed, SinkDown, StoreError
 from daemon.domain.inventory import Inventory
 from daemon.domain.pauses import reason_for
-from daemon.domain.ports import EVERYTHING, Call, Clock, Delivery, Permit, Reply
+from daemon.domain.ports import EVERYTHING, Call, Clock, Delivery, Outage, Permit, Reply
 from daemon.domain.store import Store
 from daemon.simulation.model_shell import ModelShell
 from daemon.testing.memory_bus import MemoryBus
@@ -92,6 +92,21 @@ class BusPort:
     def connected(self) -> bool:
         """See `ports.Bus.connected`."""
         return self._bus.connected
+
+    @property
+    def outage(self) -> Outage | None:
+        """See `ports.Bus.outage`."""
+        return self._bus.outage
+
+    @property
+    def takeovers(self) -> int:
+        """See `ports.Bus.takeovers`."""
+        return self._bus.takeovers
+
+    @property
+    def fresh_sessions(self) -> int:
+        """See `ports.Bus.fresh_sessions`."""
+        return self._bus.fresh_sessions
 
     def deliveries(self) -> AsyncIterator[Delivery]:
         """See `ports.Bus.deliveries`."""

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from daemon.config.topics import overlap, pause_topic
+from daemon.domain.deliveries import delivered
 from daemon.domain.errors import BusDown
-from daemon.domain.ports import Delivery
+from daemon.domain.ports import Delivery, Outage
 
 _PAUSES = f"{pause_topic('exmedic')}/#"
 
@@ -31,7 +32,10 @@ class MemoryBus:
     how many messages the broker still holds for us.
     """
 
-    def __init__(self, filters: tuple[str, ...] = ("alerts/scom/#", "alerts/exmedic/#")) -> None:
+    def __init__(
+        self, filters: tuple[str, ...] = ("alerts/scom/#", "alerts/exmedic/#"), max_payload: int = 1024 * 1024
+    ) -> None:
+        self._most = max_payload
         self.published: list[Published] = []
         self.retained: dict[str, bytes] = {}
         self._filters = filters
@@ -40,12 +44,19 @@ class MemoryBus:
         self._connection = 1  # counts up; an acknowledgement of an earlier one means nothing
         self._up = True
         self._queue = _Queue()
+        self.takeovers = 0
+        self.fresh_sessions = 0
         self._pauses = _Queue()
 
     @property
     def connected(self) -> bool:
         """Whether the session is up and subscribed now."""
         return self._up
+
+    @property
+    def outage(self) -> Outage | None:
+        """See `ports.Bus.outage`."""
+        return None if self._up else Outage(seconds=0.0, reason="the memory bus is down")
 
     @property
     def unacknowledged(self) -> int:
@@ -97,7 +108,7 @@ class MemoryBus:
     def _deliver(self, number: int, topic: str, payload: bytes, *, retained: bool) -> None:
         acknowledge = self._acknowledgement(number, self._connection)
         queue = self._pauses if overlap(_PAUSES, topic) else self._queue
-        queue.put(Delivery(topic=topic, payload=payload, ack=acknowledge, retained=retained))
+        queue.put(delivered(topic, payload, acknowledge, retained=retained, most=self._most))
 
     def _acknowledgement(self, number: int, connection: int) -> Callable[[], Awaitable[None]]:
         async def acknowledge() -> None:

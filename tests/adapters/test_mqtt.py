@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 
 from daemon.adapters.mqtt.bus import MqttBus
 from daemon.config.settings import BusSettings, BusTls, Secret
+from daemon.domain.deliveries import KEPT
 from daemon.domain.errors import BusDown
 from daemon.domain.ports import Delivery
 from tests.realparts.certificates import make_certificates
@@ -199,12 +201,20 @@ async def test_a_publication_in_flight_fails_at_once_when_the_connection_is_lost
             await asyncio.wait_for(publishing, HANG)
 
 
-async def test_a_payload_of_ten_megabytes_arrives_whole(mosquitto: Mosquitto) -> None:
-    payload = bytes(range(256)) * 40 * 1024
-    async with running(MqttBus(BusSettings(port=mosquitto.port), read_secret)) as bus:
-        await mosquitto.publish("alerts/scom/x", payload)
-        delivery = await asyncio.wait_for(anext(bus.deliveries()), HANG)
-        assert delivery.payload == payload
+async def test_what_is_too_large_is_cut_with_its_size_and_hash_and_what_is_not_arrives_whole(
+    mosquitto: Mosquitto,
+) -> None:
+    settings = BusSettings(port=mosquitto.port)
+    largest = bytes(range(256)) * (settings.max_payload // 256)
+    async with running(MqttBus(settings, read_secret)) as bus:
+        for payload in (largest, largest + b"x", largest * 12):
+            await mosquitto.publish("alerts/scom/x", payload)
+            delivery = await asyncio.wait_for(anext(bus.deliveries()), HANG)
+            if payload is largest:
+                assert (delivery.payload, delivery.cut_from) == (largest, None)
+            else:
+                assert (delivery.payload, delivery.cut_from) == (payload[:KEPT], len(payload))
+                assert delivery.digest == hashlib.sha256(payload).hexdigest()
 
 
 async def test_a_message_sent_at_qos_0_is_taken_and_its_acknowledgement_does_nothing(mosquitto: Mosquitto) -> None:
@@ -372,4 +382,5 @@ async def test_a_broker_that_refuses_the_alerts_is_no_bus() -> None:
         async with refusing_broker(port, "alerts/scom/#"), running(bus, connected=False):
             await eventually(lambda: bool(logs), "the refusal is told")
             assert not bus.connected
-    assert "refused the subscription to alerts/scom/#: grant read access" in logs[0]["reason"]
+    assert "refused the subscription to alerts/scom/#" in logs[0]["reason"]
+    assert "read access" in logs[0]["todo"]

@@ -13,7 +13,7 @@ from daemon.adapters.mqtt.bus import MqttBus
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.alerts.forms import decoding
 from daemon.alerts.forms.known import Names
-from daemon.alerts.intake import MAX_BATCH, STORED_PAYLOAD, Intake
+from daemon.alerts.intake import MAX_BATCH, Intake
 from daemon.alerts.payloads import Payloads, source_of
 from daemon.config.alerts import AlertSettings
 from daemon.config.settings import BusSettings
@@ -286,7 +286,7 @@ async def test_payloads_that_cannot_be_understood_are_stored_with_the_reason_and
 async def test_two_huge_payloads_with_the_same_beginning_are_two_messages() -> None:
     bus, store = MemoryBus(), await opened(MemoryStore())
     for end in (b"a", b"b"):
-        bus.inject(NATIVE, b"x" * (2 * STORED_PAYLOAD) + end)
+        bus.inject(NATIVE, b"x" * BusSettings().max_payload + end)
     async with running(bus, store):
         await eventually(lambda: bus.unacknowledged == 0, "both are acknowledged")
     assert (await store.ledger()).stored == 2

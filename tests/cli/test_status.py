@@ -110,3 +110,27 @@ def test_without_a_daemon_it_says_so_and_reads_the_ledger_from_the_store(exmedic
 def test_servers_and_dags_that_are_paused_by_themselves_are_named(exmedic: Exmedic, config: Path) -> None:
     _, text = shown(exmedic, config, {**ANSWER, "paused_scopes": {"mbx1.contoso.com": "by ada: a look [4711]"}})
     assert "paused: only mbx1.contoso.com by ada: a look [4711]" in text.splitlines()
+
+
+def test_a_bus_that_is_down_is_told_with_its_reason_since_when_and_what_to_change(
+    exmedic: Exmedic, config: Path
+) -> None:
+    outage = {
+        "since": "2026-11-02T12:15:00.000000+00:00",
+        "reason": "the broker at b:1: Not authorized",
+        "todo": "let it",
+    }
+    code, text = shown(exmedic, config, {**ANSWER, "bus": "not connected", "outage": outage})
+    assert code == 3
+    assert "bus: not connected since 2026-11-02 12:15 UTC: the broker at b:1: Not authorized; let it" in text
+    code, text = shown(exmedic, config, {**ANSWER, "outage": {**outage, "todo": ""}})
+    assert "; it is tried again until it answers" in text
+    wrong = {**GOOD, "mismatches": {"accepted": "12 and 11"}}
+    assert shown(exmedic, config, {**ANSWER, "outage": outage, "ledger": wrong})[0] == 1
+
+
+def test_two_daemons_and_a_forgetful_broker_are_told(exmedic: Exmedic, config: Path) -> None:
+    code, text = shown(exmedic, config, {**ANSWER, "takeovers": 3, "sessions_forgotten": 2})
+    assert code == 0
+    assert "another client came with our client id 3 times since the start" in text
+    assert "the broker forgot our session 2 times" in text

@@ -149,7 +149,7 @@ def test_without_a_store_commands_that_read_it_say_which_file(
 def test_without_a_broker_a_test_alert_says_which_one(exmedic: Exmedic, config: Path) -> None:
     result = exmedic("alert", "send", "mbx1", "--config", str(config))
     assert result.code == 1
-    assert "the broker 127.0.0.1:1 did not take the message" in result.said
+    assert "the broker 127.0.0.1:1 cannot be reached: " in result.said
 
 
 def test_without_a_lab_its_commands_say_how_to_start_one(exmedic: Exmedic, tmp_path: Path) -> None:

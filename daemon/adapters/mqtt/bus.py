@@ -1,38 +1,25 @@
 """The alert bus over MQTT 5: its connections, one after the other, and what arrives on them."""
 
 import asyncio
-import ssl
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 
-import aiomqtt
 import structlog
-from aiomqtt import ProtocolVersion, Will
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from aiomqtt import Will
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
+from daemon.adapters.mqtt.client import new_client
 from daemon.adapters.mqtt.connection import Connection, LostError
-from daemon.config.settings import BusSettings, BusTls, Secret
+from daemon.adapters.mqtt.refusals import TAKEN_OVER, todo
+from daemon.config.settings import BusSettings, Secret
 from daemon.config.topics import overlap, pause_topic
 from daemon.domain.errors import BusDown, ExmedicError
-from daemon.domain.ports import Delivery
+from daemon.domain.ports import Delivery, Outage
 
-_KEEPALIVE = 30  #: seconds; a dead connection is noticed within twice this
-_RECEIVE_MAXIMUM = 500  #: unacknowledged messages the broker may send us at once; bounds our memory
 _STABLE = 10.0  #: seconds; a connection that lasted less is a failed attempt, so that its successor waits
 
 _log = structlog.get_logger("exmedic.mqtt")
-
-
-def tls_context(tls: BusTls | None) -> ssl.SSLContext | None:
-    """How to talk TLS to the broker; None: not at all."""
-    if tls is None:
-        return None
-    context = ssl.create_default_context(cafile=tls.ca)
-    if tls.certificate:
-        context.load_cert_chain(tls.certificate, tls.key)
-    return context
 
 
 class _Deliveries(AsyncIterator[Delivery]):
@@ -60,12 +47,25 @@ class MqttBus:
         self._connection: Connection | None = None
         self._refused: set[str] = set()
         self._down_since: float | None = time.monotonic()
-        self._down_logged = False
+        self._down = LostError("it was not reached yet")
+        self._told: str | None = None  # the `todo` of this outage that is in the log
+        self._own = secrets.token_hex(8).encode()
+        self._served = False  # whether there was a connection before
+        self.takeovers = 0
+        self.fresh_sessions = 0
 
     @property
     def connected(self) -> bool:
         """Whether the session is up and subscribed now."""
         return self._connection is not None and self._connection.subscribed
+
+    @property
+    def outage(self) -> Outage | None:
+        """See `ports.Bus.outage`."""
+        if self.connected or self._down_since is None:
+            return None
+        seconds = time.monotonic() - self._down_since
+        return Outage(seconds=seconds, reason=f"the broker at {self._place}: {self._down}", todo=self._down.todo)
 
     def deliveries(self) -> AsyncIterator[Delivery]:
         """Every message of the subscriptions, across reconnections. A wait that is cancelled loses none."""
@@ -110,56 +110,59 @@ class MqttBus:
         try:
             connection = self._new_connection()
             await connection.open()
+            self.fresh_sessions += not connection.session_present
             self._connection = connection
             began = time.monotonic()
             await connection.serve(self._log_up)
         except (LostError, ExmedicError, OSError) as error:  # the last two: a certificate or password file
-            self._log_down(str(error))
+            lost = error if isinstance(error, LostError) else LostError(str(error))
+            self._log_down(lost)
             if self._connection is None or time.monotonic() - began < _STABLE:
-                raise LostError(str(error)) from error
+                raise lost from error
         finally:
             if connection is not None and self._connection is connection:
+                self._served = True
                 await connection.close()
             self._connection = None
             self._forget_unacknowledged()
 
     def _new_connection(self) -> Connection:
         settings = self._settings
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-        properties.SessionExpiryInterval = settings.session_expiry
-        properties.ReceiveMaximum = _RECEIVE_MAXIMUM
-        client = aiomqtt.Client(
-            settings.host,
-            settings.port,
-            username=settings.username,
-            password=self._read_secret(settings.password) if settings.password else None,
+        client = new_client(
+            settings,
+            self._read_secret,
             identifier=settings.client_id,
-            protocol=ProtocolVersion.V5,
             will=Will(f"{settings.prefix}/status", b"offline", qos=1, retain=True),
-            clean_start=False,
-            timeout=settings.connect_timeout,
-            keepalive=_KEEPALIVE,
-            properties=properties,
-            tls_context=tls_context(settings.tls),
+            session=settings.session_expiry,
         )
-        return Connection(settings, client, self._take, self._refused)
+        return Connection(settings, client, self._take, self._refused, own=self._own, other=self._other_came)
+
+    def _other_came(self) -> None:
+        """Since our last connection another client had one with our client id: not every broker says so itself."""
+        if not self._served:
+            return  # it may have been the daemon before this one
+        self.takeovers += 1
+        if self.takeovers == 1:
+            _log.warning("bus_taken_over", broker=self._place, todo=todo(TAKEN_OVER, self._settings))
 
     def _forget_unacknowledged(self) -> None:
         # They come again from the broker; handling them from here as well would only double the work.
         while not self._queue.empty():
             self._queue.get_nowait()
 
-    def _log_down(self, reason: str) -> None:
+    def _log_down(self, lost: LostError) -> None:
         if self._down_since is None:
             self._down_since = time.monotonic()
-        if not self._down_logged:
-            self._down_logged = True
-            _log.warning("bus_down", broker=self._place, reason=reason, todo="it is tried again until it answers")
+        self._down = lost
+        if self._told != lost.todo:  # once, and again when it turns out that somebody must change something
+            self._told = lost.todo
+            advice = lost.todo or "it is tried again until it answers"
+            _log.warning("bus_down", broker=self._place, reason=str(lost), todo=advice)
 
     def _log_up(self) -> None:
         seconds = 0.0 if self._down_since is None else time.monotonic() - self._down_since
         _log.info("bus_up", broker=self._place, client=self._settings.client_id, down_seconds=round(seconds, 1))
-        self._down_since, self._down_logged = None, False
+        self._down_since, self._told = None, None
 
     @property
     def _place(self) -> str:

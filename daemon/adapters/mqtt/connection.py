@@ -1,7 +1,7 @@
 """One connection to an MQTT 5 broker, from CONNECT to its end.
 
 aiomqtt has no manual acknowledgement and drops the reason in a PUBACK, so this module reaches through
-`Client._client` to paho's own `manual_ack_set`, `ack`, `publish` and `on_publish`. Both libraries are pinned, and
+`Client._client` to paho's own `manual_ack_set`, `ack`, `publish` and callbacks. Both libraries are pinned, and
 tests/adapters/test_mqtt.py fails when these change. By default paho acknowledges a message as it enters a queue
 in memory, and a process killed there loses it.
 """
@@ -17,13 +17,16 @@ import aiomqtt
 import structlog
 from aiomqtt import MqttError
 from paho.mqtt.client import Client as Paho
+from paho.mqtt.client import ConnectFlags
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from daemon.adapters.mqtt.refusals import todo
 from daemon.config.settings import BusSettings
 from daemon.config.topics import pause_topic
+from daemon.domain.deliveries import delivered
 from daemon.domain.errors import BusDown
 from daemon.domain.ports import Delivery
 from daemon.runtime.tasks import cancel
@@ -36,7 +39,21 @@ _log = structlog.get_logger("exmedic.mqtt")
 
 
 class LostError(Exception):
-    """A connection failed or ended; the message says why."""
+    """A connection failed or ended; the message says why. `code`: the broker's reason code, if it gave one.
+
+    `todo`: what somebody must change; empty where trying again may be enough.
+    """
+
+    def __init__(self, reason: str, code: int | None = None, todo: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
+        self.todo = todo
+
+
+def _reason_code(error: BaseException) -> int | None:
+    """The broker's own reason, where an error or its cause carries one."""
+    codes = (getattr(each, "rc", None) for each in (error, error.__cause__))
+    return next((code.value for code in codes if isinstance(code, ReasonCode)), None)
 
 
 def _publishable(text: str) -> str:
@@ -45,10 +62,20 @@ def _publishable(text: str) -> str:
 
 
 class Connection:
-    """One connection. `take` gets each message. There is a new aiomqtt client for each: they are not reusable."""
+    """One connection. `take` gets each message. There is a new aiomqtt client for each: they are not reusable.
+
+    `own` begins the canaries of this process. The last one is retained: `other` is called if that is somebody else's.
+    """
 
     def __init__(
-        self, settings: BusSettings, client: aiomqtt.Client, take: Callable[[Delivery], None], refused: set[str]
+        self,
+        settings: BusSettings,
+        client: aiomqtt.Client,
+        take: Callable[[Delivery], None],
+        refused: set[str],
+        *,
+        own: bytes = b"",
+        other: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._client = client
@@ -60,6 +87,8 @@ class Connection:
         self._aiomqtt_on_publish: Callable[..., None] = self._paho.on_publish  # type: ignore[assignment]  # paho: or None
         self._aiomqtt_on_socket_open: Callable[..., None] = self._paho.on_socket_open  # type: ignore[assignment]  # same
         self._aiomqtt_on_disconnect: Callable[..., None] = self._paho.on_disconnect  # type: ignore[assignment]  # same
+        self._aiomqtt_on_connect: Callable[..., None] = self._paho.on_connect  # type: ignore[assignment]  # same
+        self._paho.on_connect = self._on_connect
         self._paho.on_publish = self._on_publish
         self._paho.on_socket_open = self._on_socket_open
         self._paho.on_disconnect = self._on_disconnect
@@ -68,12 +97,15 @@ class Connection:
         self._abandoned = False
         self._pubacks: dict[int, asyncio.Future[ReasonCode]] = {}
         self._refused = refused
-        self._nonce = secrets.token_hex(8).encode()
+        self._own = own
+        self._other = other
+        self._nonce = own + secrets.token_hex(8).encode()
         self._canary_back = asyncio.Event()
         self._canary_topic = f"{settings.prefix}/canary/{_publishable(settings.client_id)}"
         self._status_topic = f"{settings.prefix}/status"
         self.alive = False
         self.subscribed = False
+        self.session_present = False  #: whether the broker had kept our session
 
     async def open(self) -> None:
         """Connect.
@@ -99,7 +131,7 @@ class Connection:
         error = opening.exception()
         if error is not None:
             self._drop()
-            raise LostError(str(error) or type(error).__name__) from error
+            raise self._lost(error, error) from error
         self.alive = True
 
     async def serve(self, subscribed: Callable[[], None]) -> None:
@@ -113,8 +145,10 @@ class Connection:
                 if task.done():
                     task.result()
         except (MqttError, BusDown, LostError) as error:
+            if isinstance(error, LostError):
+                raise
             reason = error.__cause__ if isinstance(error, MqttError) and error.__cause__ else error
-            raise LostError(str(reason)) from error
+            raise self._lost(error, reason) from error
         finally:
             await cancel(pump, greet)
 
@@ -132,8 +166,12 @@ class Connection:
             gone.exception()  # retrieved, so that asyncio does not report it as forgotten
         self._drop()
 
-    async def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
-        """See `ports.Bus.publish`."""
+    def _lost(self, error: BaseException, reason: BaseException) -> LostError:
+        code = _reason_code(error)
+        return LostError(str(reason) or type(reason).__name__, code, todo(code, self._settings))
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
+        """See `ports.Bus.publish`. Returns the broker's reason code, which is no failure."""
         if not self.alive:
             raise BusDown("the broker is not connected")
         info = self._paho.publish(topic, payload, qos=1, retain=retain)
@@ -153,6 +191,7 @@ class Connection:
         if answer.result().is_failure:
             self._log_refusal(topic, answer.result())
             raise BusDown(f"the broker refused a message on {topic}: {answer.result()}")
+        return int(answer.result().value)
 
     def _log_refusal(self, topic: str, reason: ReasonCode) -> None:
         # Once a topic: whoever publishes tries again for ever.
@@ -168,11 +207,14 @@ class Connection:
                 if str(message.topic) == self._canary_topic:
                     if payload == self._nonce:
                         self._canary_back.set()
+                    elif not payload.startswith(self._own):
+                        self._other()
                     await self._ack(message.mid, message.qos)
                 else:
                     acknowledge = self._acknowledgement(message.mid, message.qos)
                     topic, retained = str(message.topic), bool(message.retain)
-                    self._take(Delivery(topic=topic, payload=payload, ack=acknowledge, retained=retained))
+                    most = self._settings.max_payload
+                    self._take(delivered(topic, payload, acknowledge, retained=retained, most=most))
         except MqttError:
             self._end()
             raise
@@ -220,12 +262,15 @@ class Connection:
             _log.error("bus_pause_refused", topic=pauses, reason="nobody can pause over the bus", todo=todo)
         if refused - {pauses}:
             missing = ", ".join(sorted(refused - {pauses}))
-            raise LostError(f"the broker refused the subscription to {missing}: grant read access to it")
+            user = self._settings.username or f"of client {self._settings.client_id}"
+            raise LostError(
+                f"the broker refused the subscription to {missing}", todo=f"grant the user {user} read access"
+            )
 
     async def _fly_canary(self) -> None:
         # A broker refuses silently: it drops what may not be written and never sends what may not be read. QoS 0,
         # because it passes a backlog, and because mosquitto 2.0.11 hangs up on a refused publication at QoS 1.
-        await self._client.publish(self._canary_topic, self._nonce, qos=0)
+        await self._client.publish(self._canary_topic, self._nonce, qos=0, retain=True)
         try:
             async with asyncio.timeout(_CANARY_DEADLINE):
                 await self._canary_back.wait()
@@ -239,6 +284,10 @@ class Connection:
                     f"{self._settings.prefix}/# and read access to {self._canary_topic} and "
                     f"{', '.join(self._settings.filters().values())}",
                 )
+
+    def _on_connect(self, client: Paho, userdata: Any, flags: ConnectFlags, *rest: Any) -> None:  # noqa: ANN401 - paho's signature
+        self.session_present = flags.session_present
+        self._aiomqtt_on_connect(client, userdata, flags, *rest)
 
     def _on_publish(self, client: Paho, userdata: Any, mid: int, reason: ReasonCode, properties: Properties) -> None:  # noqa: ANN401 - paho's signature
         self._aiomqtt_on_publish(client, userdata, mid, reason, properties)

@@ -8,9 +8,6 @@ from pydantic_core import from_json
 
 from daemon.alerts.forms.rejected import Rejected
 
-#: A SCOM alert with all its fields has a few KiB. More is not an alert, and reading it would hold up the ones behind.
-MAX_PAYLOAD: Final = 256 * 1024
-
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _PLACE = re.compile(r"line (\d+) column (\d+)$")
 _ONE_LINE = re.compile(r'\s*(?:"[^"\r\n]{0,100}"\s*:.*|[\[\]{}]+|"[^"]*"),?\s*')
@@ -21,10 +18,8 @@ def text_of(payload: bytes) -> str:
     """The payload as text, without byte order mark and the NULs at its end; empty where there is nothing in it.
 
     Raises:
-        Rejected: it is too large, or in an encoding that is not known.
+        Rejected: its encoding is not known.
     """
-    if len(payload) > MAX_PAYLOAD:
-        raise Rejected(f"the payload has {len(payload)} bytes; an alert has at most {MAX_PAYLOAD}")
     encoding, body = _encoding(payload)
     if encoding.startswith("utf-16") and len(body) % 2:
         body = body.removesuffix(b"\0")  # a program that ends a text with one NUL knows nothing of UTF-16
