@@ -8,7 +8,7 @@ from daemon.lab.databases import shown_copy
 from daemon.lab.faults import Fault
 from daemon.lab.handlers import PROBE_PASSWORD
 from daemon.lab.model import Simulation
-from daemon.lab.organisation import BACK_END, FRONT_END, HEALTH_MANAGER, Machine, Monitor, Power
+from daemon.lab.organisation import BACK_END, FRONT_END, HEALTH_MANAGER, Machine, Monitor
 from daemon.lab.pwsh.lab_windows import asked_for
 from daemon.lab.script_call import netbios, shown
 
@@ -157,7 +157,6 @@ def _monitors(like: Json, machine: Machine) -> Iterator[Json]:
             "HealthSetName": monitor.health_set,
             "AlertValue": monitor.value,
             "IsStale": monitor.stale or _struck(machine, monitor, Fault.STALE_MONITOR),
-            "CurrentHealthSetState": "Online" if machine.power is Power.UP else "Offline",
             "LastTransitionTime": shown(machine, monitor.last_transition),
         }
         if _struck(machine, monitor, Fault.MONITOR_SAYS):

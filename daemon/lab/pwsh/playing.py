@@ -133,6 +133,8 @@ class _Watched:
         if service.name not in self.restarted:
             self.restarted.add(service.name)
             self._record("restart", machine, service.name)
+        if "code" in line:
+            return  # it was given the order, and did not answer
         if line["effect"] == "stop" and service.running:
             windows.stop_service(machine, service)
         elif line["effect"] == "start" and service.status == "Stopped":
