@@ -182,10 +182,11 @@ def test_what_is_broken_shows_in_the_world_of_a_call(fault: Fault) -> None:
     server, options = _OTHERWISE.get(fault, ("mbx1", {}))
     if fault is Fault.BACKEND_SICK:
         simulation.inject("mbx1", Fault.INCURABLE, {})
-    before = _world(simulation, server, "protocol_log")
-    assert before == _world(simulation, server, "protocol_log")
+    script = "set_activation" if fault is Fault.CHANGE_LOST else "protocol_log"
+    before = _world(simulation, server, script)
+    assert before == _world(simulation, server, script)
     simulation.inject(server, fault, options)
-    assert before != _world(simulation, server, "protocol_log")
+    assert before != _world(simulation, server, script)
 
 
 def test_a_fault_that_no_world_would_show_is_refused_by_its_name(

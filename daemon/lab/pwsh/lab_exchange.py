@@ -10,11 +10,23 @@ from daemon.lab.handlers import PROBE_PASSWORD
 from daemon.lab.model import Simulation
 from daemon.lab.organisation import BACK_END, FRONT_END, HEALTH_MANAGER, Machine, Monitor
 from daemon.lab.pwsh.lab_windows import asked_for
+from daemon.lab.replication import replication_checks
 from daemon.lab.script_call import netbios, shown
 
 Json = dict[str, Any]
 
 _RESOURCES = {BACK_END: "MSExchangePop3BE", FRONT_END: "MSExchangePop3"}
+_NEVER = "0001-01-01T00:00:00"  #: what Exchange has for a time that it does not know
+_NO_RESULTS = ("RequestId", "ExecutionStartTime", "ExecutionEndTime", "Error", "Exception", "FailureContext")
+#: Whose rows tell of one server.
+_TABLES = (
+    "ExchangeServer",
+    "MailboxServer",
+    "DatabaseCopyStatusEntry",
+    "ReplicationCheckOutcome",
+    "ServerComponentState",
+    "PopSettings",
+)
 _LAG = "7.00:00:00"
 _YEAR = timedelta(days=365)
 
@@ -35,8 +47,11 @@ def show_exchange(exchange: Json, simulation: Simulation) -> None:
         members = {name: by_name[name] for name in row["Servers"]}
         row["OperationalServers"] = [name for name, each in members.items() if each.node_state in ("Up", "Paused")]
         row["ServersInMaintenance"] = [name for name, each in members.items() if _offline(each)]
+        witness = [each.faults[Fault.WITNESS].share for each in members.values() if Fault.WITNESS in each.faults]
+        row["WitnessShareInUse"] = witness[0] if witness else row["WitnessShareInUse"]
+    failing = {name: dict(replication_checks(simulation, machine)) for name, machine in by_name.items()}
     for row in exchange["ReplicationCheckOutcome"]:
-        if _fails(row["Check"], simulation, by_name[row["Server"]]):
+        if failing[row["Server"]][row["Check"]]:
             row |= {"Result": "Failed", "Error": f"{row['Check']} failed on {row['Server']}."}
     exchange["MonitorHealthEntry"] = [
         row for machine in machines for row in _monitors(exchange["MonitorHealthEntry"][0], machine)
@@ -62,8 +77,13 @@ def show_probes(exchange: Json, machine: Machine, started: datetime, ended: date
         if found is None:
             continue  # of a role that Exchange tells, and that is not installed
         row.update({"ExecutionStartTime": shown(machine, started), "ExecutionEndTime": shown(machine, ended)})
-        if machine.sick(found):
+        says = machine.faults.get(Fault.PROBE_SAYS)
+        if machine.sick(found) or says is not None:
             row.update(_failure(machine, found))
+        if says is not None:
+            row["ResultType"] = says.value
+        if Fault.NULLS in machine.faults:
+            row.update(dict.fromkeys(_NO_RESULTS if row["ResultType"] == "Succeeded" else _NO_RESULTS[:3]))
         exchange["MonitoringProbeResult"].append(row)
 
 
@@ -92,6 +112,27 @@ def refuse_what_is_down(exchange: Json, machine: Machine) -> None:
         fails("Invoke-MonitoringProbe", "The Microsoft Exchange Health Manager")
     if not machine.answering:
         fails("Test-ReplicationHealth", "The replication service")
+
+
+def refuse_what_is_not_granted(exchange: Json, machine: Machine) -> None:
+    """Take away the cmdlet that the account is denied there."""
+    denied = machine.faults.get(Fault.CMDLET_DENIED)
+    if denied is not None and denied.cmdlet in exchange["granted"]:
+        exchange["granted"].remove(denied.cmdlet)
+
+
+def leave_out(exchange: Json, machine: Machine) -> None:
+    """Let a property have no value in what Exchange answers about a server."""
+    null = machine.faults.get(Fault.NULL_PROPERTY)
+    if null is None:
+        return
+    names = {netbios(machine.name), machine.name}
+    for table in _TABLES:
+        for row in exchange[table]:
+            if null.missing in row and names & {
+                row.get(key) for key in ("Server", "MailboxServer", "ServerFqdn", "Name")
+            }:
+                row[null.missing] = None
 
 
 def _offline(machine: Machine) -> bool:
@@ -124,28 +165,6 @@ def _copy(row: Json, simulation: Simulation, machine: Machine) -> None:
         row["ReplayLagStatus"] = {"configured": _LAG, "enabled": True}
 
 
-def _fails(check: str, simulation: Simulation, machine: Machine) -> bool:
-    """Whether a check of Test-ReplicationHealth fails on a server."""
-    injected = machine.faults.get(Fault.REPLICATION_FAILED)
-    if injected is not None and injected.check == check:
-        return True
-    organisation = simulation.organisation
-    held = organisation.copies_on(machine)
-    if check == "DagMembersUp":
-        return any(each.node_state not in ("Up", "Paused") for each in organisation.members(machine.dag))
-    if check == "DBCopySuspended":
-        return any(
-            shown_copy(machine, database).status == "Suspended" for database in held if database.active != machine.name
-        )
-    if check == "DatabaseAvailabilityCheck":  # fewer than two copies where they may be active
-        open_to = [
-            sum(not organisation.machines[name].activation_blocked for name in each.copies) - min(2, len(each.copies))
-            for each in held
-        ]
-        return any(too_few < 0 for too_few in open_to)
-    return False
-
-
 def _monitors(like: Json, machine: Machine) -> Iterator[Json]:
     second = machine.faults.get(Fault.SECOND_TARGET_BAD)
     for monitor in machine.monitors:
@@ -160,7 +179,10 @@ def _monitors(like: Json, machine: Machine) -> Iterator[Json]:
             "LastTransitionTime": shown(machine, monitor.last_transition),
         }
         if _struck(machine, monitor, Fault.MONITOR_SAYS):
-            row["AlertValue"] = machine.faults[Fault.MONITOR_SAYS].value
+            said = machine.faults[Fault.MONITOR_SAYS]
+            row |= {"AlertValue": said.value, "Error": said.error}
+        if Fault.NULLS in machine.faults:
+            row |= {"TargetResource": None, "CurrentHealthSetState": None, "LastTransitionTime": _NEVER}
         yield row
         if second is not None and second.monitor == monitor.name:
             yield {**row, "TargetResource": "Second", "AlertValue": "Unhealthy"}

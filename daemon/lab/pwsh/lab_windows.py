@@ -6,7 +6,8 @@ from typing import Any
 
 from daemon.lab.faults import Fault, Injected
 from daemon.lab.model import Simulation
-from daemon.lab.organisation import TOPOLOGY, Machine, Power, Service
+from daemon.lab.organisation import Machine, Power, Service
+from daemon.lab.pwsh.world import log_on
 from daemon.lab.script_call import netbios, shown
 
 Json = dict[str, Any]
@@ -19,7 +20,8 @@ _SESSIONS = "SYSTEM\\CurrentControlSet\\Control\\Session Manager"
 #: Numbers that a cluster has for its nodes' states: Microsoft, MSCluster_Node class.
 _NODE_STATES = {"Up": 0, "Down": 1, "Paused": 2, "Joining": 3}
 _START_MODES = {"Automatic": "Auto"}
-_ACCESS_DENIED, _SHUTTING_DOWN = 5, 1115
+_ACCESS_DENIED, _NO_ANSWER, _SHUTTING_DOWN = 5, 1053, 1115
+_DENIED = {"type": "CimException", "native": "AccessDenied", "message": "Access is denied. "}
 _UNREACHED = {
     "type": "CimException",
     "native": "Failed",
@@ -27,7 +29,6 @@ _UNREACHED = {
     "message": "WinRM cannot complete the operation: the computer cannot be reached.",
     "category": "ConnectionError",
 }
-_SOMEBODY = "501"  #: the logon of an administrator, whom a world of its own has at the console
 
 
 def show_windows(host: Json, simulation: Simulation, machine: Machine) -> None:
@@ -42,6 +43,9 @@ def show_windows(host: Json, simulation: Simulation, machine: Machine) -> None:
         states = {netbios(each.name): each.node_state for each in simulation.organisation.members(machine.dag)}
         host["nodes"] = [{"Name": name, "State": state} for name, state in states.items()]
         host["cim"]["MSCluster_Node"] = [{"Name": name, "State": _NODE_STATES[state]} for name, state in states.items()]
+    denies = machine.faults.get(Fault.WINDOWS_DENIES)
+    if denies is not None and denies.right == "cim":
+        host["faults"]["Get-CimInstance"] = [{"error": _DENIED}]
     if not machine.answering:
         host["winrm"] = {"error": _UNREACHED}
     if machine.power is Power.GOING_DOWN:
@@ -50,11 +54,17 @@ def show_windows(host: Json, simulation: Simulation, machine: Machine) -> None:
 
 def services(machine: Machine) -> Json:
     """The services of a server as they are now."""
-    refused = machine.faults.get(Fault.START_REFUSED)
     found = {service.name: _service(machine, service) for service in machine.services.values()}
+    refused, hangs, denies = (
+        machine.faults.get(fault) for fault in (Fault.START_REFUSED, Fault.SERVICE_HANGS, Fault.WINDOWS_DENIES)
+    )
     if refused is not None:
         found[refused.service]["on_start"] = {"error": _ACCESS_DENIED}
-    return found
+    if hangs is not None and hangs.how == "no_answer":
+        found[hangs.service]["on_stop"] = {"error": _NO_ANSWER}
+    if denies is not None and denies.right == "service":
+        found[denies.service]["on_stop"] = {"open_error": _ACCESS_DENIED}
+    return dict(sorted(found.items(), key=lambda one: one[0].lower()))  # Windows tells them by name
 
 
 def _service(machine: Machine, service: Service) -> Json:
@@ -63,7 +73,7 @@ def _service(machine: Machine, service: Service) -> Json:
         "start_mode": _START_MODES.get(service.start_type, service.start_type),
         "pid": service.pid,
         "started": shown(machine, service.started_at),
-        "depends_on": [] if service.name == TOPOLOGY else [TOPOLOGY],
+        "depends_on": list(service.depends_on),
     }
 
 
@@ -114,21 +124,14 @@ def _event(log: str, at: str | None, fields: dict[str, str | None]) -> Json:
 
 
 def _logons(cim: Json, machine: Machine) -> None:
-    """Whoever the fault has at the console, and nobody else."""
-    link = {"Win32_LoggedOnUser": "Dependent", "Win32_SessionProcess": "Antecedent"}
-    for name, part in link.items():
-        cim[name] = [row for row in cim[name] if row[part]["LogonId"] != _SOMEBODY]
-    sessions = [row for row in cim["Win32_LogonSession"] if row["LogonId"] != _SOMEBODY]
-    person = machine.faults.get(Fault.LOGGED_ON)
-    if person is not None:
-        domain, _, name = person.account.rpartition("\\")
-        # A reboot logs everybody off, and this administrator comes back.
-        since = shown(machine, max(person.at, machine.boot_time))
-        sessions.append({"LogonId": _SOMEBODY, "LogonType": 2, "StartTime": {"$date": since}})
-        session = {"LogonId": _SOMEBODY}
-        cim["Win32_LoggedOnUser"].append({"Antecedent": {"Domain": domain, "Name": name}, "Dependent": session})
-        cim["Win32_SessionProcess"].append({"Antecedent": session, "Dependent": {"Handle": "77"}})
-    cim["Win32_LogonSession"] = sessions
+    """Whoever the fault has at the console."""
+    people = machine.faults.get(Fault.LOGGED_ON)
+    if people is None:
+        return
+    # A reboot logs everybody off, and these administrators come back.
+    since = str(shown(machine, max(people.at, machine.boot_time)))
+    for number, account in enumerate(people.accounts):
+        log_on(cim, str(500 + number), account, kind=2, since=since)
 
 
 def _registry(registry: Json, machine: Machine) -> None:

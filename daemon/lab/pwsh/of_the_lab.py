@@ -6,6 +6,7 @@ It is made anew for each call, from what is there and what is broken and never f
 from datetime import datetime
 from typing import Any
 
+from daemon.lab.fault_words import SET_SCRIPTS
 from daemon.lab.faults import Fault
 from daemon.lab.handlers import CHANGING
 from daemon.lab.model import Simulation
@@ -13,7 +14,13 @@ from daemon.lab.organisation import CLIENT_ACCESS, FRONT_END, MAILBOX, TOPOLOGY,
 from daemon.lab.own_logs import log_writer
 from daemon.lab.pop_log import FOLDER
 from daemon.lab.pwsh import world
-from daemon.lab.pwsh.lab_exchange import refuse_what_is_down, show_exchange, show_probes
+from daemon.lab.pwsh.lab_exchange import (
+    leave_out,
+    refuse_what_is_down,
+    refuse_what_is_not_granted,
+    show_exchange,
+    show_probes,
+)
 from daemon.lab.pwsh.lab_windows import show_windows
 from daemon.lab.script_call import ScriptCall, netbios
 from daemon.lab.security import Account
@@ -21,7 +28,8 @@ from daemon.lab.security import Account
 Json = dict[str, Any]
 
 MARKS = "ProgramData/exmedic"  #: where a script leaves its mark, below the folder that it runs in
-_CANNOT_CONNECT = -2144108526  # 0x80338012: nothing listens there
+#: Windows' numbers for why a session was not opened: access denied, logon failure, 0x80338012 (nothing listens there).
+_UNOPENED = {"denied": 5, "logon": 1326, "no_session": -2144108526}
 _READS = (
     "Get-ExchangeServer",
     "Get-MailboxServer",
@@ -35,6 +43,7 @@ _READS = (
     "Get-PopSettings",
     "Get-ExchangeCertificate",
 )
+_CHANGES = ("Set-MailboxServer", "Set-PopSettings")
 #: Faults that show in the world of a call, and those that are on the wire or come about when something is done.
 IN_THE_WORLD = frozenset(
     {
@@ -71,12 +80,24 @@ IN_THE_WORLD = frozenset(
         Fault.CERTIFICATE,
         Fault.LOGGED_ON,
         Fault.REBOOT_PENDING,
+        Fault.WINDOWS_DENIES,
+        Fault.HAS_DEPENDENT,
+        Fault.PROBE_SAYS,
+        Fault.NULLS,
+        Fault.SESSION_REFUSED,
+        Fault.CMDLET_DENIED,
+        Fault.NULL_PROPERTY,
+        Fault.CHANGE_LOST,
+        Fault.COPY_STATUS,
+        Fault.WITNESS,
+        Fault.DATABASE_NAME,
     }
 )
 OUTSIDE_IT = frozenset(
     {
         Fault.DATABASE_STUCK,
         Fault.SERVICE_HANGS,
+        Fault.SERVICE_DIES,
         Fault.NEVER_BACK,
         Fault.SILENT_ENDPOINT,
         Fault.ANSWER_LOST,
@@ -100,11 +121,14 @@ def world_of_call(script: str, call: ScriptCall, account: Account, since: dateti
     if about is not None:
         show_probes(made["exchange"], about, since, simulation.timeline.now())
         refuse_what_is_down(made["exchange"], about)
+        leave_out(made["exchange"], about)
+    for machine in call.concerned(about):
+        refuse_what_is_not_granted(made["exchange"], machine)
     upn = f"{account.name}@contoso.lab"
     made["session"] = {
         "accepts": dict.fromkeys((account.username, upn), account.password),
         "delegated": call.process.delegated,
-        "code": 0 if executor.runs(TOPOLOGY) else _CANNOT_CONNECT,
+        "code": _session(executor),
     }
     made["hosts"][executor.name]["processes"] = _processes(call)
     marks = [step for name, step in simulation.marks if name == executor.name]
@@ -114,6 +138,14 @@ def world_of_call(script: str, call: ScriptCall, account: Account, since: dateti
     made["lives"] = True
     _break(made, script, call, about)
     return made
+
+
+def _session(executor: Machine) -> int:
+    """Why no session of Exchange can be opened on that server; 0 where it can."""
+    refused = executor.faults.get(Fault.SESSION_REFUSED)
+    if refused is not None:
+        return _UNOPENED[refused.refusal]
+    return 0 if executor.runs(TOPOLOGY) else _UNOPENED["no_session"]
 
 
 def _organisation(simulation: Simulation, executor: Machine, account: Account) -> Json:
@@ -183,13 +215,14 @@ def _break(made: Json, script: str, call: ScriptCall, about: Machine | None) -> 
     host, faults = made["hosts"][call.executor.name], made["exchange"]["faults"]
     if struck(Fault.EMPTY_ANSWER):
         faults |= {command: [{"rows": []}] for command in _READS}
-        host["faults"]["Get-CimInstance:Win32_Service"] = [{"rows": []}]
     dies = struck(Fault.SCRIPT_DIES)
     if struck(Fault.SCRIPT_BROKEN) or (dies and script not in CHANGING):
         faults |= {command: [_NULL] for command in _READS}
         host["faults"]["Get-CimInstance"] = [_NULL]
     elif dies:
-        faults |= {command: [{**_NULL, "when": "after"}] for command in ("Set-MailboxServer", "Set-PopSettings")}
+        faults |= {command: [{**_NULL, "when": "after"}] for command in _CHANGES}
         host["faults"]["Get-CimInstance:Win32_Process"] = [_NULL]
         if about is not None:
             made["hosts"][about.name]["shutdown"] = _NULL
+    if script in SET_SCRIPTS and struck(Fault.CHANGE_LOST):
+        faults |= {command: [{"kill": "before"}] for command in _CHANGES}

@@ -118,7 +118,12 @@ class _Watched:
             taken.get(str(line["effect"]), self._unknown)(line)
 
     def _refused(self, line: Line) -> bool:
-        return line.get("user") is not None and self.call.exchange is not None and self.call.exchange.kind == "logon"
+        """Whether a password was offered, and refused."""
+        try:
+            self.call.open_session()
+        except Refusal as refusal:
+            return refusal.kind == "logon" and line.get("user") is not None
+        return False
 
     def _record(self, effect: Any, machine: Machine, detail: str) -> None:  # noqa: ANN401 - a literal of the record's
         record = self.call.simulation.record
