@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from daemon.lab.databases import shown_copy
 from daemon.lab.faults import Fault
@@ -52,14 +53,12 @@ def show_exchange(exchange: Json, simulation: Simulation) -> None:
     failing = {name: dict(replication_checks(simulation, machine)) for name, machine in by_name.items()}
     for row in exchange["ReplicationCheckOutcome"]:
         if failing[row["Server"]][row["Check"]]:
-            row |= {"Result": "Failed", "Error": f"{row['Check']} failed on {row['Server']}."}
+            row |= {"Result": "Failed", "Error": f"{row['Check']} failed on {by_name[row['Server']].name}."}
     exchange["MonitorHealthEntry"] = [
         row for machine in machines for row in _monitors(exchange["MonitorHealthEntry"][0], machine)
     ]
     for row in exchange["ServerComponentState"]:
-        asked = asked_for(simulation.machine(row["ServerFqdn"]), row["Component"])
-        if asked is not None:
-            row["State"] = asked[1]
+        _component(row, simulation.machine(row["ServerFqdn"]))
     for row in exchange["PopSettings"]:
         row["ProtocolLogEnabled"] = by_name[row["Server"]].pop_log.enabled
     _certificates(exchange, by_name, simulation.timeline.now())
@@ -76,6 +75,7 @@ def show_probes(exchange: Json, machine: Machine, started: datetime, ended: date
         found = monitors.get(row["MonitorIdentity"])
         if found is None:
             continue  # of a role that Exchange tells, and that is not installed
+        row["RequestId"] = str(uuid5(NAMESPACE_OID, f"{machine.name} {started.isoformat()}"))
         row.update({"ExecutionStartTime": shown(machine, started), "ExecutionEndTime": shown(machine, ended)})
         says = machine.faults.get(Fault.PROBE_SAYS)
         if machine.sick(found) or says is not None:
@@ -140,6 +140,15 @@ def _offline(machine: Machine) -> bool:
     return maintenance is not None and maintenance.form == "server_wide_offline"
 
 
+def _component(row: Json, machine: Machine) -> None:
+    asked = asked_for(machine, row["Component"])
+    if asked is not None:
+        requester, state, at = asked
+        entry = {"Component": row["Component"], "Requester": requester, "State": state, "Timestamp": shown(machine, at)}
+        kept = [each for each in row["LocalStates"] if each["Requester"] != requester]
+        row |= {"State": state, "LocalStates": [*kept, entry], "RemoteStates": [*kept, entry]}
+
+
 def _database(row: Json, simulation: Simulation, by_name: dict[str, Machine]) -> None:
     database = simulation.organisation.databases[row["Name"]]
     row["Server"] = netbios(database.active)
@@ -197,12 +206,13 @@ def _struck(machine: Machine, monitor: Monitor, fault: Fault) -> bool:
 
 
 def _certificates(exchange: Json, by_name: dict[str, Machine], now: datetime) -> None:
-    for row in exchange["PopSettings"]:
-        fault = by_name[row["Server"]].faults.get(Fault.CERTIFICATE)
-        missing = fault is not None and fault.problem == "missing"
-        row["X509CertificateName"] = f"pop.{by_name[row['Server']].name}" if missing else by_name[row["Server"]].name
+    """Each good for another year, but for those that are missing or not valid any more."""
+    left = []
     for row in exchange["ExchangeCertificate"]:
         machine = by_name[row["Server"]]
         fault = machine.faults.get(Fault.CERTIFICATE)
-        until = now - timedelta(days=1) if fault is not None and fault.problem == "expired" else now + _YEAR
-        row |= {"NotBefore": shown(machine, until - 2 * _YEAR), "NotAfter": shown(machine, until)}
+        until = now + _YEAR if fault is None else now - timedelta(days=1)
+        row.update({"NotBefore": shown(machine, until - 2 * _YEAR), "NotAfter": shown(machine, until)})
+        if fault is None or fault.problem != "missing":
+            left.append(row)
+    exchange["ExchangeCertificate"] = left
