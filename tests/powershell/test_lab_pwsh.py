@@ -1,5 +1,7 @@
 """The lab by a real PowerShell: what a script does becomes of the model, and what the model is shows in its answer."""
 
+import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
@@ -199,3 +201,44 @@ def test_a_fault_that_no_world_would_show_is_refused_by_its_name(
         assert not machine_of(lab, "mbx1").faults
         lab.break_server("mbx1", Fault.NEVER_BACK)
     assert not IN_THE_WORLD & OUTSIDE_IT
+
+
+_ASKED: tuple[tuple[str, str, dict[str, object]], ...] = (
+    ("mbx2", "server_health", {"server": MBX1, "health_sets": ["POP*"]}),
+    ("mbx2", "invoke_probe", {"server": MBX1, "health_set": "POP.Protocol", "probe": "PopDeepTestProbe"}),
+    ("mbx1", "server_state", {"services": [BACK_END, "MSExchangeIS"]}),
+    ("mbx2", "database_copies", {"server": MBX1}),
+    ("mbx2", "dag_health", {"server": MBX1}),
+    ("mbx2", "exchange_server", {"server": MBX1}),
+    ("mbx2", "pop_settings", {"server": MBX1}),
+    ("mbx1", "recovery_log", {"hours": 6}),
+    ("mbx2", "organisation", {}),
+)
+_BROKEN = (
+    Fault.INCURABLE,
+    Fault.LOGGED_ON,
+    Fault.MAINTENANCE,
+    Fault.RECOVERY_RUNNING,
+    Fault.REBOOT_PENDING,
+    Fault.CERTIFICATE,
+    Fault.SUSPENDED_COPIES,
+)
+
+
+def _answers(directory: Path, shell: Shell | None, faults: tuple[Fault, ...]) -> list[str]:
+    """What is answered, but for times and for ids, which are new each time."""
+    with Lab(directory, shell=shell) as lab:
+        for fault in faults:
+            lab.break_server("mbx1", fault)
+        client = Client(lab, operation_timeout=20)
+        told = [client.call(executor, script, None, **args).envelope for executor, script, args in _ASKED]
+    texts = [json.dumps(each.result if each.ok else str(each.error), sort_keys=True) for each in told]
+    return [re.sub(r'"(\d{4}-\d\d-\d\dT|[0-9a-f]{8}(-[0-9a-f]{4}){3}-)[^"]*"', "~", text) for text in texts]
+
+
+@pytest.mark.powershell_ladders
+@pytest.mark.parametrize("faults", [(), _BROKEN], ids=["healthy", "broken"])
+def test_the_lab_answers_the_same_with_a_real_powershell_and_without(
+    tmp_path: Path, pwsh: Shell, faults: tuple[Fault, ...]
+) -> None:
+    assert _answers(tmp_path / "real", pwsh, faults) == _answers(tmp_path / "twins", None, faults)
