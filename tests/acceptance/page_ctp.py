@@ -18,7 +18,7 @@ CTP_SCENARIOS = (
         by=("trace: none", "final: healthy"),
     ),
     Scenario(
-        batch="three",
+        batch="twelve",
         shows="a log that tells of a time-out and of no server leads to no reboot",
         server="cas3",
         monitor=CTP,

@@ -157,7 +157,7 @@ _NUMBERED = (("sessionid", "session {}"), ("cip", "127.0.0.1:{}"))
 def _log(told: dict[str, Any]) -> dict[str, Any]:
     """The rows of a log, with what is any number there in the order in which it comes first."""
     columns, rows = [name.lower() for name in told["columns"]], [list(row) for row in told["rows"]]
-    for name, form in _NUMBERED:
+    for name, form in _NUMBERED if rows else ():
         at = columns.index(name)
         known: dict[str, str] = {}
         for row in rows:

@@ -67,7 +67,6 @@ AS_BUILT = State(
         ),
     ),
     world=lambda world: world["files"].update({f"{FOLDER}/made by setup.txt": ""}),
-    quick=True,
 )
 
 
@@ -337,7 +336,6 @@ def services() -> Iterator[State]:
         (_state("mbx1", POP), *restart),
         _broken("mbx1", Fault.SERVICE_HANGS, how="starting"),
         _service("mbx1", POP, status="StartPending"),
-        quick=True,
     )
     yield State(
         "it may not be started",
@@ -554,8 +552,14 @@ def _file(name: str, *sessions: list[Line], columns: Sequence[str] = COLUMNS.spl
 def logs() -> Iterator[State]:
     """The POP protocol log: how each kind of logon ends, beside somebody else's."""
 
-    def state(name: str, broken: tuple[Breaking, ...], *worlds: Change, first: tuple[Asked, ...] = _LOGGING) -> State:
-        return State(f"a log {name}", (_READ,), broken, both(*worlds), first=first)
+    def state(
+        name: str,
+        broken: tuple[Breaking, ...],
+        *worlds: Change,
+        first: tuple[Asked, ...] = _LOGGING,
+        quick: bool = False,
+    ) -> State:
+        return State(f"a log {name}", (_READ,), broken, both(*worlds), first=first, quick=quick)
 
     sick = _broken("cas1", Fault.REBOOT_CURES)
     failed = f'{_UNAVAILABLE};Msg="{_PROXIED};ErrMsg=ProxyNotAuthenticated"'
@@ -566,6 +570,7 @@ def logs() -> Iterator[State]:
         "of a logon that was refused before its user was known",
         (*sick, *_broken("cas1", Fault.LOG_NAMES_NOBODY)),
         _file("POP20261130-1", other, _session(2, 2, _REFUSED, known=False)),
+        quick=True,
     )
     yield state(
         "of a time-out without a destination",
