@@ -76,11 +76,12 @@ _COMMON_MONITORS = (
     ("ActiveDirectoryConnectivityMonitor", "AD", "", ""),
     ("NetworkAdapterRssMonitor", "Network", "", ""),
 )
-_COMMON_COMPONENTS = ("ServerWideOffline", "Monitoring", "RecoveryActionsEnabled")
-_MAILBOX_COMPONENTS = ("HubTransport", "HighAvailability")
-_FRONT_COMPONENTS = ("FrontendTransport", "AutoDiscoverProxy", "EwsProxy", "ImapProxy", "OwaProxy", "PopProxy")
-#: Get-ServerComponentState tells these first, and HighAvailability last.
-_FIRST_COMPONENTS = ("ServerWideOffline", "HubTransport", "FrontendTransport", "Monitoring", "RecoveryActionsEnabled")
+_PROXIES = ("AutoDiscoverProxy", "EwsProxy", "ImapProxy", "OwaProxy", "PopProxy")
+_EVERYWHERE = ("ServerWideOffline", "Monitoring", "RecoveryActionsEnabled")
+_COMPONENTS_OF = (_EVERYWHERE, ("HubTransport", "HighAvailability"), ("FrontendTransport", *_PROXIES))
+#: As Get-ServerComponentState tells them.
+_FIRST = ("ServerWideOffline", "HubTransport", "FrontendTransport", "Monitoring", "RecoveryActionsEnabled")
+_COMPONENT_ORDER = (*_FIRST, *_PROXIES, "HighAvailability")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +207,7 @@ def _registry(server: Server) -> Json:
         root: {"values": {}},
         **{
             f"{root}\\{component}": {"values": {"HealthAPI": _registry_state("Active")}}
-            for component in _of_roles(server, _COMMON_COMPONENTS, _MAILBOX_COMPONENTS, _FRONT_COMPONENTS)
+            for component in _of_roles(server, *_COMPONENTS_OF)
         },
     }
 
@@ -360,9 +361,7 @@ def _probes(server: Server) -> Iterator[Json]:
 
 
 def _components(server: Server) -> Iterator[Json]:
-    names = _of_roles(server, _COMMON_COMPONENTS, _MAILBOX_COMPONENTS, _FRONT_COMPONENTS)
-    proxies = sorted(set(names) - {*_FIRST_COMPONENTS, "HighAvailability"})
-    for name in [each for each in (*_FIRST_COMPONENTS, *proxies, "HighAvailability") if each in names]:
+    for name in sorted(_of_roles(server, *_COMPONENTS_OF), key=_COMPONENT_ORDER.index):
         entry = {"Component": name, "Requester": "HealthAPI", "State": "Active", "Timestamp": BOOTED}
         yield {
             "Component": name,
