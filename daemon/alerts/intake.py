@@ -92,7 +92,8 @@ class Intake:
                 topic=delivery.topic,
                 payload=part.payload[:KEPT],
                 size=delivery.cut_from or len(part.payload),
-                dedup_key=part.dedup_key,
+                # Of its own: once exmedic can read it, the same message is taken in when it comes again.
+                dedup_key=part.dedup_key if part.alert else f"rejected:{part.dedup_key}",
                 received_at=now,
                 alert=part.alert,
                 rejection=part.rejection,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from daemon.alerts.deferral import Deferral
 from daemon.alerts.forms.known import Names
 from daemon.alerts.intake import Intake
-from daemon.alerts.payloads import Payloads
+from daemon.alerts.payloads import Payloads, source_of
 from daemon.alerts.routing import Dispatch
 from daemon.alerts.telling import Telling
 from daemon.audit.follower import AuditFollower
@@ -229,6 +229,7 @@ def _operators(settings: Settings, inventory: Inventory, outer: Outer, wake: Cal
         windows=windows_of(settings),
         approval_lasts=timedelta(seconds=settings.timing.approval_expires),
         notifies=outer.notifier is not None,
+        form_of=partial(source_of, settings=settings.bus),
         resting=outer.logons.resting if outer.logons else tuple,
     )
 

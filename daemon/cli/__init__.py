@@ -1,7 +1,7 @@
 """The command `exmedic`: run the daemon, look at what it did, steer it, try it in the lab.
 
 Exit codes: 0 done, 1 it could not be done or something is wrong, 2 wrong usage or wrong configuration; 3, of `status`:
-the bus is not connected; 4, of `pause`: it is on the disk, and the daemon has not confirmed it.
+the daemon runs and is not well; 4, of `pause`: it is on the disk, and the daemon has not confirmed it.
 """
 
 import sys

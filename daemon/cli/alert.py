@@ -17,9 +17,17 @@ from daemon.alerts.publisher import script
 from daemon.alerts.trial import REJECTED, Tried, tried
 from daemon.app.offline import runbooks
 from daemon.app.publishing import publish_alert
+from daemon.cli import alert_records
 from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, mistakes_told, out, site
 
-app = typer.Typer(no_args_is_help=True, help="Publish a test alert, try one without sending it; print the schema.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="What came in and what became of it; try a payload without sending it; publish a test alert.",
+)
+app.command("list")(alert_records.list_)
+app.command()(alert_records.show)
+app.command()(alert_records.rejected)
+app.command()(alert_records.replay)
 
 
 @app.command()

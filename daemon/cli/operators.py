@@ -19,7 +19,6 @@ from daemon.operators.socket import ANSWER_WITHIN, ask, user_name
 
 CONFIRMED_WITHIN = 5.0  #: seconds that a daemon has to confirm a pause which is on the disk already
 UNCONFIRMED = 4  #: exit code
-BUS_DOWN = 3  #: exit code
 _UNCONFIRMED = (
     "[bold red]exmedic:[/] paused on disk: wrote {file}; the daemon has not confirmed: a step past its last look may "
     "still start. Pause once more to have it confirmed, or kill the daemon: it starts paused. ({why})"
@@ -152,7 +151,8 @@ def status(config: Config = DEFAULT_CONFIG) -> None:
     """Show how the running daemon stands: bus, pause, quarantine, what waits to be sent, and the ledger.
 
     The ledger is the count of all alerts and incidents: each line must add up. Where no daemon runs, it is read from
-    the store. Exit code 1 if no daemon runs or something does not add up, 3 if the bus is not connected.
+    the store. Exit code 1 if no daemon runs or something does not add up, 3 if it runs and is not well: the bus is not
+    connected, or the latest alerts were all rejected, so nobody is guarded by them.
     """
     settings, _ = site(config)
     try:
@@ -161,10 +161,8 @@ def status(config: Config = DEFAULT_CONFIG) -> None:
         if (settings.data / DATABASE).exists():
             print_ledger(asyncio.run(_stored_ledger(settings)))
         raise
-    if not print_status(answer):
-        raise typer.Exit(1)
-    if answer.get("outage"):
-        raise typer.Exit(BUS_DOWN)
+    if standing := print_status(answer):
+        raise typer.Exit(standing)
 
 
 async def _stored_ledger(settings: Settings) -> dict[str, Any]:

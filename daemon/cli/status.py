@@ -1,6 +1,7 @@
 """How the daemon stands, for humans: a few lines, and the ledger as sums that must add up."""
 
 from collections.abc import Iterator, Mapping
+from enum import IntEnum
 from typing import Any
 
 from rich.markup import escape
@@ -12,8 +13,16 @@ from daemon.domain.values import moment
 Figures = Mapping[str, Any]
 
 
-def print_status(answer: Figures) -> bool:
-    """Print what the daemon answered; whether its ledger balances."""
+class Standing(IntEnum):
+    """How the daemon stands, as the exit code of `exmedic status`."""
+
+    WELL = 0
+    MISMATCH = 1  # the ledger does not balance
+    NOT_WELL = 3  # it runs, and something must be mended
+
+
+def print_status(answer: Figures) -> Standing:
+    """Print what the daemon answered; how it stands."""
     paused, quarantined = paused_in_words(answer), answer.get("quarantined") or ()
     _print_bus(answer)
     out.print(f"paused: {f'[yellow]{escape(paused)}[/]' if paused else 'no'}", soft_wrap=True)
@@ -23,7 +32,21 @@ def print_status(answer: Figures) -> bool:
     _print_causes(answer)
     _print_windows(answer)
     out.print(f"waiting to be sent: {_waiting(answer)}", soft_wrap=True)
-    return print_ledger(answer["ledger"]) if "ledger" in answer else True
+    rejected = _print_rejected(answer)
+    if "ledger" in answer and not print_ledger(answer["ledger"]):
+        return Standing.MISMATCH
+    return Standing.NOT_WELL if rejected or answer.get("outage") else Standing.WELL
+
+
+def _print_rejected(answer: Figures) -> bool:
+    """Print what is wrong with the latest alerts; whether anything is."""
+    for each in answer.get("rejected") or ():
+        since = f"{moment(str(each['since'])):%Y-%m-%d %H:%M} UTC"
+        text = f"the latest {each['count']} of {each['form']}, since {since}, were all rejected: {each['reason']}"
+        out.print(f"alerts: [bold red]NOT OK[/] {escape(text)}; see `exmedic alert rejected`", soft_wrap=True)
+    if answer.get("untold"):
+        out.print(f"alerts that opened nothing, to be told: {answer['untold']}", soft_wrap=True)
+    return bool(answer.get("rejected"))
 
 
 def paused_in_words(answer: Figures) -> str:

@@ -21,6 +21,7 @@ from daemon.domain.values import timestamp
 from daemon.domain.windows import Window
 from daemon.exchange.logons import Refusal
 from daemon.operators.pauses import PauseOrders
+from daemon.operators.rejections import LOOKED_AT, rejected_lately
 from daemon.operators.requests import (
     AddWindow,
     Approve,
@@ -65,6 +66,7 @@ class Operators:
     windows: tuple[Window, ...] = ()  #: those of the configuration
     approval_lasts: timedelta = timedelta(hours=1)
     notifies: bool = True  #: whether a notification channel is configured
+    form_of: Callable[[str], str | None] = str  #: of a topic: what is judged together
     resting: Callable[[], Iterable[Refusal]] = tuple  #: passwords that are not offered now
     #: By scope: a pause and its resume take turns. A pause of everything waits for no other pause.
     _switching: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock), init=False)
@@ -114,6 +116,10 @@ class Operators:
             ],
             "deferred": len(await self.store.deferred(datetime.max.replace(tzinfo=UTC), MOST_WAITING)),
             "notifications": self.notifies,
+            "rejected": [
+                each.as_json() for each in rejected_lately(await self.store.alerts(limit=LOOKED_AT), self.form_of)
+            ],
+            "untold": sum(each.count for each in await self.store.notices()),
             "ledger": ledger.as_json(),
         }
 

@@ -23,6 +23,7 @@ from daemon.simulation.story import (
     Publish,
     Story,
 )
+from daemon.simulation.taken import takers
 from daemon.simulation.windows_says import windows_says
 
 _SERVERS = ("mbx1", "mbx2", "mbx3", "mbx4", "mbx5", "mbx6", "cas1", "cas2", "cas3", "multi1", "alone1")
@@ -128,6 +129,7 @@ def story_of(seed: int) -> Story:
     common, shared_cause = _causes(random.Random(f"causes of {seed}"), servers)  # noqa: S311 - reproducible on purpose
     events += common
     events += _hands_off(random.Random(f"hands off of {seed}"), servers)  # noqa: S311 - reproducible on purpose
+    events += takers(random.Random(f"taken of {seed}"), events)  # noqa: S311 - reproducible on purpose
     mishaps += _own_errors(random.Random(f"own errors of {seed}"))  # noqa: S311 - reproducible on purpose
     return Story(
         seed=seed,

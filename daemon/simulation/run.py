@@ -10,11 +10,13 @@ from typing import NamedTuple
 from daemon.domain.audit import AuditKind
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import IncidentStatus
+from daemon.domain.ports import Call
 from daemon.lab.record import RecordedEffect
 from daemon.simulation.causes import untold
 from daemon.simulation.rules import Rules, Violation
 from daemon.simulation.storms import StormJudge
 from daemon.simulation.story import Break, ClockStep, Cure, Event, Kill, Mishap, Order, Outage, Publish, Story
+from daemon.simulation.taken import TakenJudge
 from daemon.simulation.world import START, World
 from daemon.testing.memory_state import State
 from statemachines.model import Definition
@@ -121,12 +123,19 @@ class _Bounded(Rules):
         self._judged: State | None = None
         self._pauses_acknowledged = 0
         self._storm = StormJudge(world.inventory, world.story.storms)
+        self._taken = TakenJudge()
 
     def pause_acknowledged(self, engaged: int) -> None:
         """Rule 10: none is acknowledged before it stands."""
         self._pauses_acknowledged += 1
         if self._pauses_acknowledged > engaged:
             self.broken(10, f"{self._pauses_acknowledged} pauses are acknowledged, only {engaged} were carried out")
+
+    def sent(self, call: Call) -> None:
+        """See `Rules.sent`."""
+        super().sent(call)
+        if why := self._taken.objection(self._bounded.store.contents, call.step_id):
+            self.broken(0, why)
 
     def changed(self) -> None:
         """See `Rules.changed`. Most verbs only read, and what was judged before need not be judged again."""
@@ -135,6 +144,7 @@ class _Bounded(Rules):
             return
         self._judged = state
         super().changed()
+        self._taken.look(state)
         for why in self._storm.look(state):
             self.broken(0, why)
         if len(state.steps) <= _MOST_STEPS:

@@ -134,3 +134,17 @@ def test_two_daemons_and_a_forgetful_broker_are_told(exmedic: Exmedic, config: P
     assert code == 0
     assert "another client came with our client id 3 times since the start" in text
     assert "the broker forgot our session 2 times" in text
+
+
+def test_while_the_latest_alerts_were_all_rejected_it_is_not_ok_and_the_exit_code_is_3(
+    exmedic: Exmedic, config: Path
+) -> None:
+    why = {"form": "scom", "topic": "alerts/scom/x", "reason": "Id is missing", "count": 4}
+    rejected = [{**why, "since": "2026-11-02T03:04:00.000000+00:00"}]
+    code, text = shown(exmedic, config, {**ANSWER, "rejected": rejected, "untold": 2})
+    assert code == 3
+    assert "alerts: NOT OK the latest 4 of scom, since 2026-11-02 03:04 UTC, were all rejected: Id is missing" in text
+    assert "exmedic alert rejected" in text
+    assert "to be told: 2" in text
+    wrong = {**ANSWER, "rejected": rejected, "ledger": {**GOOD, "told": ["acknowledged"]}}
+    assert shown(exmedic, config, wrong)[0] == 1

@@ -10,23 +10,25 @@ from typing import Any
 
 import pytest
 
-from daemon.alerts import deferral, routing
+from daemon.alerts import deferral, routing, telling
 from daemon.alerts.intake import Intake
 from daemon.alerts.storms import rooms
 from daemon.audit.follower import AuditFollower
 from daemon.domain.alerts import Received
 from daemon.domain.audit import AuditRow
 from daemon.domain.causes import Cause
-from daemon.domain.commits import Aside, Commit, Deferred, OutboxRow, Room
+from daemon.domain.commits import Aside, Commit, Deferred, OutboxRow, Outgoing, Room
 from daemon.domain.errors import BusDown, SinkDown, StoreError
 from daemon.domain.incidents import Incident, Quarantine, Step
 from daemon.domain.inventory import Server
+from daemon.domain.notices import NoticeKind
 from daemon.domain.ports import EVERYTHING, Call, Delivery, Reply, ReplyKind
 from daemon.domain.verdicts import Mode
 from daemon.exchange.answers import ServerHealth, ServerState
 from daemon.exchange.client import Heard, Unheard
 from daemon.lab.script_call import Refusal
 from daemon.operators.remote_pause import RemotePause
+from daemon.outgoing.notices import NoticePage, notice_messages
 from daemon.outgoing.outbox import Outbox, bus_payload
 from daemon.remediation.actions import EFFECTS, facts, verify
 from daemon.remediation.actions.contract import Again, Context, Done, Prepared, Withdrawn
@@ -362,6 +364,26 @@ def keep_the_password_that_a_probe_tells(patch: Patch) -> None:
     patch.setattr("daemon.exchange.envelope.struck_out", lambda answer: answer)
 
 
+def act_on_what_somebody_has_already(patch: Patch) -> None:
+    patch.setattr(Engine, "stands_back", lambda *_given: False)
+
+
+def forget_that_somebody_took_it_meanwhile(patch: Patch) -> None:
+    patch.setattr(routing, "taken_over", lambda incident, *_given: incident)
+
+
+def tell_nobody_of_what_no_runbook_handles(patch: Patch) -> None:
+    patch.setattr(routing, "_notes", lambda *_given: ())
+
+
+def tell_nobody_of_what_is_rejected(patch: Patch) -> None:
+
+    def others_only(prefix: str, page: NoticePage, now: datetime) -> tuple[Outgoing, ...]:
+        return () if page.notices[0].kind is NoticeKind.REJECTED else notice_messages(prefix, page, now)
+
+    patch.setattr(telling, "notice_messages", others_only)
+
+
 def _unasked(patch: Patch, precondition: table.Precondition) -> None:
     careless = facts.met
 
@@ -419,5 +441,9 @@ BUGS: Mapping[str, Callable[[Patch], None]] = {
         use_an_approval_twice,
         act_without_an_approval,
         trust_an_approval_that_has_expired,
+        act_on_what_somebody_has_already,
+        forget_that_somebody_took_it_meanwhile,
+        tell_nobody_of_what_no_runbook_handles,
+        tell_nobody_of_what_is_rejected,
     )
 }
