@@ -18,7 +18,7 @@ from statemachines.actions import ACTIONS, Effect
 from statemachines.checker.findings import spell
 from statemachines.compiler import Ladder
 from statemachines.model import Definition
-from statemachines.table import BROKEN, End, LadderState
+from statemachines.table import BROKEN, TAKEN, End, LadderState
 
 _WAYS = {way: end for end in End for way in (end.value, end.undo)}
 _PAST = {
@@ -223,7 +223,7 @@ class _Walk:
             undo=self._pending(),
             now=hop.at,
         )
-        return not_to_undo(case, hop.quarantined)
+        return not_to_undo(case, hop.quarantined, hop.outcome if hop.outcome == TAKEN else "")
 
     def _pending(self) -> tuple[UndoItem, ...]:
         """What was changed by then and not put back yet."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from daemon.domain.alerts import Alert, AlertStatus, StoredAlert
 from daemon.domain.audit import AuditKind
+from daemon.domain.values import Json
 from daemon.simulation.rules import CANARY
 from daemon.simulation.story import Event, Publish
 from daemon.testing.memory_state import State
@@ -19,21 +20,30 @@ def takers(chance: random.Random, events: Sequence[Event]) -> Iterator[Event]:
     alerts = [each for each in events if isinstance(each, Publish) and each.topic.startswith("alerts/exmedic/scom")]
     if not alerts or chance.random() > 0.2:  # noqa: PLR2004
         return
-    alert = chance.choice(alerts)
-    told, number = json.loads(alert.payload), chance.getrandbits(48)
-    told = {
-        "Id": f"0e000000-0000-4000-8000-{number:012x}",
-        "Name": f"{told['health_set']} Health Set unhealthy ({told['monitor'] or ''}/{told['health_set']}) - {CANARY}",
-        "PrincipalName": told["server"],
-    }
-    said = chance.choice(({"ResolutionState": 0, "Owner": "ada"}, {"ResolutionState": 248}))
+    alert, number = chance.choice(alerts), chance.getrandbits(48)
+    said = chance.choice((OWNED, {"ResolutionState": 248}))
     at = max(0.0, alert.at + chance.choice((-30.0, chance.uniform(0, 300), chance.uniform(0, 3000))))
     times = [(at, said)]
     times += [(at + chance.uniform(60, 3000), said)] if chance.random() < 0.5 else []  # noqa: PLR2004
     times += [(at + chance.uniform(60, 9000), {"ResolutionState": 0})] if chance.random() < 0.4 else []  # noqa: PLR2004
     for count, (when, state) in enumerate(times):
-        payload = json.dumps({**told, **state, "RepeatCount": count}).encode()
-        yield Publish(at=when, topic="alerts/scom/1", payload=payload, copies=chance.choice((1, 1, 2)))
+        yield in_scom(alert, when, {**state, "RepeatCount": count}, number, copies=chance.choice((1, 1, 2)))
+
+
+OWNED = {"ResolutionState": 0, "Owner": "ada"}
+
+
+def in_scom(alert: Publish, at: float, said: Json, number: int = 0, copies: int = 1) -> Publish:
+    """What SCOM sends of the problem of an alert in exmedic's own form, with what else it says of it."""
+    told = json.loads(alert.payload)
+    health_set, monitor = told["health_set"], told["monitor"] or ""
+    body = {
+        "Id": f"0e000000-0000-4000-8000-{number:012x}",
+        "Name": f"{health_set} Health Set unhealthy ({monitor}/{health_set}) - {CANARY}",
+        "PrincipalName": told["server"],
+        **said,
+    }
+    return Publish(at=at, topic="alerts/scom/1", payload=json.dumps(body).encode(), copies=copies)
 
 
 class TakenJudge:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from daemon.lab.faults import Fault
 from daemon.simulation.run import Outcome, play
 from daemon.simulation.story import Break, Cure, Event, Kill, Mishap, Order, Publish, Story
+from daemon.simulation.taken import OWNED, in_scom
 from statemachines.actions import ACTIONS, COMMON_OUTCOMES
 from statemachines.model import Definition
 from statemachines.table import CLOSE
@@ -215,6 +216,7 @@ def _alert(scenario: Scenario) -> Publish:
 def _varied(story: Story, played: Outcome, runbook: str) -> Iterator[tuple[str, Story]]:
     """The story with something more that happens, at each moment and to each effect."""
     server = next(event for event in story.events if isinstance(event, Break))
+    alert = next(event for event in story.events if isinstance(event, Publish))
     incurable = server.fault is Fault.INCURABLE
     for move in played.moves:
         if move.runbook != runbook or move.outcome == CLOSE:
@@ -223,6 +225,7 @@ def _varied(story: Story, played: Outcome, runbook: str) -> Iterator[tuple[str, 
         told = f"in {move.target or 'the first state'}"
         happens: tuple[tuple[str, Event], ...] = (
             ("an operator closes it", Order(at=at, command="close")),
+            ("somebody takes it", in_scom(alert, at, OWNED)),
             ("the daemon is killed", Kill(at=at)),
             ("it is cured", Cure(at=at, server=server.server, fault=server.fault)),
             ("no probe runs", Break(at=at, server=server.server, fault=Fault.PROBE_CANNOT_RUN)),
