@@ -19,7 +19,7 @@ IMPORTERS = {
     "requests_credssp": {"daemon/adapters/winrm/conversation.py"},
     "sqlite3": {
         f"daemon/adapters/sqlite/{part}.py"
-        for part in ("backup", "connection", "file", "guard_rows", "notice_writes", "rows", "writes")
+        for part in ("backup", "connection", "file", "guard_rows", "notice_writes", "pruning", "rows", "writes")
     },
     "apprise": {"daemon/adapters/apprise.py"},
     "poplib": {"daemon/adapters/pop3.py"},

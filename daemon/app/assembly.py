@@ -15,6 +15,7 @@ from daemon.alerts.telling import Telling
 from daemon.audit.follower import AuditFollower
 from daemon.audit.ledger_watch import LedgerWatch
 from daemon.audit.logon_watch import LogonWatch
+from daemon.audit.retention import RetentionLoop
 from daemon.audit.session_watch import SessionWatch
 from daemon.config.settings import Settings, windows_of
 from daemon.domain.audit import AuditEntry, AuditKind
@@ -203,8 +204,10 @@ def _telling(settings: Settings, outer: Outer, committed: Callable[[], None]) ->
     )
 
 
-def _watches(settings: Settings, outer: Outer, committed: Callable[[], None]) -> dict[str, LogonWatch | SessionWatch]:
-    """The loops beside the work: who tells of lost sessions, and of refused passwords where there are passwords."""
+def _watches(
+    settings: Settings, outer: Outer, committed: Callable[[], None]
+) -> dict[str, LogonWatch | RetentionLoop | SessionWatch]:
+    """The loops beside the work: who tells of lost sessions, who forgets, and who tells of refused passwords."""
     told: dict[str, Any] = {
         "store": outer.store,
         "clock": outer.clock,
@@ -212,7 +215,10 @@ def _watches(settings: Settings, outer: Outer, committed: Callable[[], None]) ->
         "committed": committed,
         "poll": outer.poll,
     }
-    watches: dict[str, LogonWatch | SessionWatch] = {"sessions": SessionWatch(bus=outer.bus, **told)}
+    watches: dict[str, LogonWatch | RetentionLoop | SessionWatch] = {
+        "sessions": SessionWatch(bus=outer.bus, **told),
+        "retention": RetentionLoop(settings=settings.retention, **told),
+    }
     if outer.logons is not None:
         watches["logons"] = LogonWatch(logons=outer.logons, **told)
     return watches

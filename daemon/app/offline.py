@@ -119,7 +119,9 @@ async def verify_audit(settings: Settings, *, journal: bool) -> AuditVerdict:
     if verdict.finding is not None:
         return AuditVerdict(good=False, text=f"row {verdict.finding.seq}: {verdict.finding.reason}")
     compared = _compared(verdict) if compare else "not compared with a journal"
-    return AuditVerdict(good=True, text=f"{verdict.rows} rows, chain unbroken, {compared}; head {verdict.head[:16]}")
+    cut = f", behind row {verdict.cut} which was forgotten with those before it" if verdict.cut else ""
+    text = f"{verdict.rows} rows, chain unbroken{cut}, {compared}; head {verdict.head[:16]}"
+    return AuditVerdict(good=True, text=text)
 
 
 def _compared(verdict: Verdict) -> str:
@@ -127,7 +129,7 @@ def _compared(verdict: Verdict) -> str:
         return "the journal has no copy of any: whether rows were cut off at the end cannot be told"
     text = f"{verdict.compared} copies in the journal agree"
     if verdict.begins > 1:
-        text += f" (it begins at row {verdict.begins})"
+        text += f" (it begins at row {verdict.cut + verdict.begins})"
     return f"{text}, it lacks {verdict.gaps} rows that the store has" if verdict.gaps else text
 
 

@@ -54,6 +54,7 @@ LABELS: Mapping[AuditKind, Label] = MappingProxyType(
         AuditKind.STORE_OLDER: Label("6f8617b2fd2fbb0e44a41b7b1b2642f1", _CRITICAL),
         AuditKind.LOGON_REFUSED: Label("4d0b8c1e95f74a2db6a3e1702c58f9d6", _CRITICAL),
         AuditKind.SESSION_LOST: Label("2af2c0088c98cf2f55d5a3db5b2643d3", _ERROR),
+        AuditKind.PRUNED: Label("f58209d2d2aa47a1ac96f333557423c7", _NOTICE),
         AuditKind.LEDGER_MISMATCH: Label("e3ced12adf3232be92d4caea368fac36", _CRITICAL),
         AuditKind.LEDGER_BALANCED: Label("7bc8d67024d6c195b2af27d4b137b256", _NOTICE),
     },

@@ -32,7 +32,10 @@ async def missing_row(store: TrailStore, newest: AsyncIterable[Copy]) -> int | N
     Looks back until the last start that the store knows of: what is older than that start was judged then.
     """
     missing: int | None = None
+    cut = await store.audit_cut()
     async for copy in newest:
+        if copy.seq <= cut.seq:
+            continue  # forgotten on purpose
         stored = [row.hash for row in await store.audit_after(copy.seq - 1, 1) if row.seq == copy.seq]
         if stored != [copy.hash]:
             missing = max(copy.seq, missing or 0)

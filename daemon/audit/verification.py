@@ -4,7 +4,8 @@ from collections.abc import AsyncIterable
 from dataclasses import dataclass
 
 from daemon.audit.follower import _BATCH
-from daemon.domain.audit import GENESIS, AuditRow, chain_hash
+from daemon.domain.audit import AuditKind, AuditRow, chain_hash
+from daemon.domain.retention import AuditCut
 from daemon.domain.store import TrailStore
 
 
@@ -29,7 +30,8 @@ class Verdict:
     compared: int
     finding: Finding | None
     missing: int = 0  #: rows without a copy
-    begins: int = 0  #: the first row that has one; 0 if none has
+    begins: int = 0  #: the first row that has one, counted from the cut; 0 if none has
+    cut: int = 0  #: the last row that was forgotten, with all before it
 
     @property
     def gaps(self) -> int:
@@ -40,34 +42,48 @@ class Verdict:
 async def verify_chain(store: TrailStore, copies: AsyncIterable[tuple[int, str]] | None = None) -> Verdict:
     """Recompute the whole chain, then compare it with its copies (number and hash, in any order).
 
-    Both are streamed: what is kept is a byte a row. The finding is the first row that is wrong.
+    It begins behind the cut, for which a row of the chain must vouch. Both are streamed: what is kept is a byte a row.
+    The finding is the first row that is wrong.
     """
-    count, head, finding = await _walked(store)
-    compared, seen = 0, bytearray(count + 1)
+    cut = await store.audit_cut()
+    last, head, finding = await _walked(store, cut)
+    compared, seen = 0, bytearray(last - cut.seq + 1)
     page: dict[int, str] = {}
     async for seq, copy in copies or _nothing():
+        if seq <= cut.seq:
+            continue
         if seq not in page:
             page = {row.seq: row.hash for row in await store.audit_after(seq - 1, _BATCH)}
         reason = _differs(page.get(seq), copy)
         if not reason:
             compared += 1
-            seen[seq if seq <= count else 0] = 1
+            seen[seq - cut.seq if seq <= last else 0] = 1
         elif finding is None or seq < finding.seq:
             finding = Finding(seq, reason)
-    begins = seen.find(1, 1)
+    begins = max(seen.find(1, 1), 0)
     return Verdict(
-        rows=count, head=head, compared=compared, finding=finding, missing=seen[1:].count(0), begins=max(begins, 0)
+        rows=last - cut.seq,
+        head=head,
+        compared=compared,
+        finding=finding,
+        missing=seen[1:].count(0),
+        begins=begins,
+        cut=cut.seq,
     )
 
 
-async def _walked(store: TrailStore) -> tuple[int, str, Finding | None]:
-    count, head = 0, GENESIS
+async def _walked(store: TrailStore, cut: AuditCut) -> tuple[int, str, Finding | None]:
+    """The last good row with its hash, and the first bad one."""
+    count, head, vouched = cut.seq, cut.hash, not cut.seq
     while rows := await store.audit_after(count, _BATCH):
         for row in rows:
             reason = _wrong(row, count + 1, head)
             if reason:
                 return count, head, Finding(count + 1, reason)
             count, head = row.seq, row.hash
+            vouched |= row.entry.kind is AuditKind.PRUNED and row.entry.fields.get("cut_hash") == cut.hash
+    if not vouched:
+        return count, head, Finding(cut.seq, f"rows up to {cut.seq} were removed, and no row of the chain says so")
     return count, head, None
 
 

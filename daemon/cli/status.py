@@ -125,8 +125,13 @@ def _sums(ledger: Figures) -> Iterator[tuple[str, str, set[str]]]:
     incidents = " + ".join(f"{status} {number}" for status, number in ledger["incidents"].items())
     yield (
         f"accepted {ledger['accepted']}",
-        f"= stored {ledger['stored']} + repeated {ledger['duplicates']}",
+        f"= stored {ledger['stored']} + repeated {ledger['duplicates']}{_forgotten(ledger.get('dropped'))}",
         {"accepted", "acknowledged"},
     )
     yield f"stored {ledger['stored']}", f"= {alerts}", {"alerts"}
-    yield f"opened {ledger['opened']}", f"= {incidents}", {"opened", "incidents"}
+    forgotten = _forgotten(ledger.get("forgotten"))
+    yield f"opened {ledger['opened']}", f"= {incidents}{forgotten}", {"opened", "incidents"}
+
+
+def _forgotten(number: int | None) -> str:
+    return f" + forgotten {number}" if number else ""

@@ -21,6 +21,7 @@ from pydantic import (
 from daemon.config.alerts import AlertSettings
 from daemon.config.fields import Name, PrivateFile, Seconds, Section, SiteDirectory, SiteFile, SitePath
 from daemon.config.guardrails import Budgets, Dependencies, Safety, SharedCause, Storms, Timing
+from daemon.config.retention import Retention
 from daemon.config.roles import Roles
 from daemon.config.toml import TomlSource, read_toml
 from daemon.config.topics import filter_problem, overlap
@@ -223,6 +224,7 @@ class Settings(Section):
     shared_cause: SharedCause = SharedCause()
     dependencies: Dependencies = Dependencies()
     windows: tuple[WindowSettings, ...] = ()
+    retention: Retention = Retention()
     notify: NotifySettings = NotifySettings()
     roles: Roles | None = None
     lab: LabClock | None = None

@@ -41,6 +41,7 @@ class AuditKind(StrEnum):
     STORE_OLDER = "store_older"
     LOGON_REFUSED = "logon_refused"
     SESSION_LOST = "session_lost"
+    PRUNED = "pruned"
     LEDGER_MISMATCH = "ledger_mismatch"
     LEDGER_BALANCED = "ledger_balanced"
 

@@ -36,6 +36,8 @@ class Ledger:
     incidents: Mapping[str, int]  #: rows by status
     counted: Mapping[str, int]  #: `alerts pending`, `incidents open` and so on, as the commits counted them
     told: Mapping[str, int]  #: the mismatches a human was told of, by name, with their size then
+    dropped: int = 0  #: deliveries whose rows were forgotten, counted as they were
+    forgotten: int = 0  #: incidents that were
     strays: Mapping[str, int] | None = None  #: rows that refer to a missing one, by kind; None: not looked for
 
     @property
@@ -49,16 +51,21 @@ class Ledger:
         return "; ".join(each.text for each in self.mismatches)
 
     def _sums(self) -> Iterator[Mismatch]:
-        kept, stored = self.stored + self.duplicates, sum(self.incidents.values())
+        kept = self.stored + self.duplicates + self.dropped
+        stored = sum(self.incidents.values()) + self.forgotten
         yield Mismatch(
             "accepted",
             self.accepted,
             kept,
             f"{self.accepted} alerts were accepted from the broker, but {self.stored} are stored and "
-            f"{self.duplicates} repetitions counted, together {kept}",
+            f"{self.duplicates} repetitions counted{self._and(self.dropped)}, together {kept}",
         )
         yield Mismatch(
-            "opened", self.opened, stored, f"{self.opened} incidents were opened, but {stored} incidents are stored"
+            "opened",
+            self.opened,
+            stored,
+            f"{self.opened} incidents were opened, but {stored - self.forgotten} incidents are stored"
+            f"{self._and(self.forgotten)}",
         )
         for what, rows in (("alerts", self.alerts), ("incidents", self.incidents)):
             for status, found in rows.items():
@@ -68,6 +75,10 @@ class Ledger:
         for kind, number in (self.strays or {}).items():
             yield Mismatch(kind, 0, number, f"{number} rows of {kind} that they refer to")
 
+    @staticmethod
+    def _and(forgotten: int) -> str:
+        return f" and {forgotten} forgotten" if forgotten else ""
+
     def as_json(self) -> dict[str, Any]:
         """All figures, and what does not add up, for those who ask how the daemon stands."""
         return {
@@ -75,6 +86,8 @@ class Ledger:
             "stored": self.stored,
             "duplicates": self.duplicates,
             "alerts": dict(self.alerts),
+            "dropped": self.dropped,
+            "forgotten": self.forgotten,
             "opened": self.opened,
             "incidents": dict(self.incidents),
             "mismatches": {each.name: each.text for each in self.mismatches},

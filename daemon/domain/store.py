@@ -15,6 +15,7 @@ from daemon.domain.commits import Channel, Commit, Deferred, Limit, OutboxRow, R
 from daemon.domain.incidents import Incident, IncidentStatus, Key, Quarantine, Step, StoredRunbook, UndoItem
 from daemon.domain.ledger import Ledger
 from daemon.domain.notices import Notice
+from daemon.domain.retention import AuditCut, Prune, Pruned
 from daemon.domain.windows import Window
 
 
@@ -204,6 +205,14 @@ class TrailStore(Protocol):
 
     async def set_cursor(self, name: str, seq: int) -> None:
         """Record how far a follower of the audit chain has come."""
+        ...
+
+    async def audit_cut(self) -> AuditCut:
+        """Where the chain begins: behind which row, and from which hash."""
+        ...
+
+    async def prune(self, order: Prune) -> Pruned:
+        """Forget one slice of what is old, in one commit, with its audit row; the ledger counts what went."""
         ...
 
     async def ledger(self, *, thorough: bool = False) -> Ledger:

@@ -13,6 +13,7 @@ from daemon.domain.causes import Cause
 from daemon.domain.commits import Commit, Deferred, Limit, OutboxRow, Outgoing, Room, Routing
 from daemon.domain.incidents import Incident, IncidentStatus, Key, Quarantine, Step, StepStatus, StoredRunbook, UndoItem
 from daemon.domain.notices import Note, Notice, NoticeKind
+from daemon.domain.retention import AuditCut
 from daemon.domain.windows import Span, Window
 from statemachines.actions import Effect
 
@@ -41,14 +42,17 @@ class State:
     audit: list[AuditRow] = field(default_factory=list)
     counted: Counter[str] = field(default_factory=Counter)  # by `alerts pending` and so on
     told: dict[str, int] = field(default_factory=dict)
+    cut: tuple[AuditCut, ...] = (AuditCut(),)  # one: where the trail begins
     sent: int = 0
+    dropped: int = 0
+    forgotten: int = 0
     accepted: int = 0
     opened: int = 0
 
     def copy(self) -> "State":
         """A state that can be changed without changing this one."""
         copied: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
-        copied = {name: value if isinstance(value, int) else value.copy() for name, value in copied.items()}
+        copied = {name: value if isinstance(value, int | tuple) else value.copy() for name, value in copied.items()}
         return State(**copied)
 
     def steps_of(self, incident_id: str) -> list[Step]:
@@ -110,7 +114,7 @@ def ingest(state: State, batch: Sequence[Received], deadletter_topic: str) -> li
 
 def _first_delivery(state: State, received: Received, deadletter_topic: str) -> StoredAlert:
     alert = StoredAlert(
-        id=len(state.alerts) + 1,
+        id=max(state.alerts, default=0) + 1,
         topic=received.topic,
         received_at=received.received_at,
         alert=received.alert,
@@ -122,9 +126,9 @@ def _first_delivery(state: State, received: Received, deadletter_topic: str) -> 
     state.alert_ids[received.dedup_key] = alert.id
     state.payloads[alert.id] = Payload(received.payload, received.size)
     state.counted[f"alerts {alert.status.value}"] += 1
-    _append_audit(state, [store_rules.ingested(alert.id, received)])
+    append_audit(state, [store_rules.ingested(alert.id, received)])
     if alert.status is AlertStatus.REJECTED:
-        _send(state, [store_rules.dead_letter(deadletter_topic, received)], received.received_at)
+        send(state, [store_rules.dead_letter(deadletter_topic, received)], received.received_at)
         _note(state, store_rules.rejection(alert.id, received))
     return alert
 
@@ -157,8 +161,8 @@ def commit(state: State, work: Commit) -> Incident | None:
     _put_window(state, guards.window)
     _put_cause(state, guards.cause)
     _give_back(state, work)
-    _append_audit(state, work.told.audit)
-    _send(state, work.told.outgoing, work.at)
+    append_audit(state, work.told.audit)
+    send(state, work.told.outgoing, work.at)
     return incident
 
 
@@ -356,13 +360,15 @@ def _give_back(state: State, work: Commit) -> None:
         del state.claims[scope]
 
 
-def _append_audit(state: State, entries: Sequence[AuditEntry]) -> None:
+def append_audit(state: State, entries: Sequence[AuditEntry]) -> None:
+    """Put entries behind the last row of the chain."""
     last = state.audit[-1] if state.audit else None
     seq, prev_hash = (last.seq, last.hash) if last else (0, GENESIS)
     state.audit.extend(store_rules.chained(entries, seq, prev_hash))
 
 
-def _send(state: State, messages: Sequence[Outgoing], at: datetime) -> None:
+def send(state: State, messages: Sequence[Outgoing], at: datetime) -> None:
+    """Put messages into the outbox."""
     for message in messages:
         state.sent += 1
         state.outbox[state.sent] = OutboxRow(seq=state.sent, message=message, created_at=at, attempts=0, due_at=at)

@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from daemon.config import alerts, guardrails, inventory, roles, windows
+from daemon.config.retention import Retention
 from daemon.config.settings import (
     BusSettings,
     BusTls,
@@ -39,6 +40,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "## `[shared_cause]`": guardrails.SharedCause,
     "## `[dependencies]`": guardrails.Dependencies,
     "## `[[windows]]`": windows.WindowSettings,
+    "## `[retention]`": Retention,
     "## `[notify]`": NotifySettings,
     "## `[roles]`": roles.Roles,
     "## `[lab]`": LabClock,
@@ -47,6 +49,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
 TABLES = {
     "bus",
     "alerts",
+    "retention",
     "credentials",
     "winrm",
     "safety",

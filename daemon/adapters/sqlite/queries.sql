@@ -305,3 +305,60 @@ UNION ALL SELECT 'duplicates', '', coalesce(sum(seen - 1), 0) FROM alerts;
 -- name: strays
 SELECT 'stray' AS source, "table" || ' without the ' || parent AS name, count(*) AS number
 FROM pragma_foreign_key_check GROUP BY "table", parent;
+
+-- name: rejected_cut
+SELECT coalesce(max(id), 0) AS id FROM (
+    SELECT id, received_at, row_number() OVER newest AS number, sum(size) OVER newest AS bytes
+    FROM (
+        SELECT id, received_at, length(payload) AS size FROM alerts WHERE status = 'rejected'
+        ORDER BY id DESC LIMIT :most + 1
+    )
+    WINDOW newest AS (ORDER BY id DESC)
+)
+WHERE received_at < :before OR number > :most OR bytes > :bytes;
+
+-- name: drop_rejected
+DELETE FROM alerts WHERE id IN (
+    SELECT id FROM alerts WHERE status = 'rejected' AND id <= :id ORDER BY id LIMIT :limit
+) RETURNING status, seen;
+
+-- name: drop_suppressed
+DELETE FROM alerts WHERE id IN (
+    SELECT id FROM (
+        SELECT id, received_at FROM alerts WHERE status = 'suppressed' ORDER BY id LIMIT :limit
+    ) WHERE received_at < :before
+) RETURNING status, seen;
+
+-- name: past_incidents
+SELECT id, status FROM incidents
+WHERE ended_at < :before AND status <> 'open' AND latched = 0
+    AND NOT EXISTS (
+        SELECT 1 FROM undo_items WHERE incident_id = incidents.id AND undo_items.status IN ('pending', 'left')
+    )
+    AND NOT EXISTS (SELECT 1 FROM quarantines WHERE incident_id = incidents.id)
+ORDER BY ended_at, number LIMIT :limit;
+
+-- name: drop_alerts_of
+DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE incident_id = :id ORDER BY id LIMIT :limit)
+RETURNING status, seen;
+
+-- name: drop_steps
+DELETE FROM steps WHERE incident_id = :id;
+
+-- name: drop_undo
+DELETE FROM undo_items WHERE incident_id = :id;
+
+-- name: drop_incident
+DELETE FROM incidents WHERE id = :id;
+
+-- name: audit_cut
+SELECT seq, hash FROM audit_cut;
+
+-- name: old_audit
+SELECT * FROM audit WHERE seq < (SELECT max(seq) FROM audit) AND seq <= :followed ORDER BY seq LIMIT :limit;
+
+-- name: cut_audit
+UPDATE audit_cut SET seq = :seq, hash = :hash WHERE seq < :seq;
+
+-- name: drop_audit
+DELETE FROM audit WHERE seq <= :seq;

@@ -353,5 +353,7 @@ def ledger(rows: Iterable[sqlite3.Row], *, thorough: bool) -> Ledger:
         incidents={status.value: counts["incidents"].get(status.value, 0) for status in IncidentStatus},
         counted=counts["tally"],
         told=counts["told"],
+        dropped=counts["counter"].get("dropped", 0),
+        forgotten=counts["counter"].get("forgotten", 0),
         strays=counts["stray"] if thorough else None,
     )

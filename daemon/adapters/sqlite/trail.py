@@ -1,9 +1,10 @@
 """The trail's part of the durable store."""
 
-from daemon.adapters.sqlite import rows
+from daemon.adapters.sqlite import pruning, rows
 from daemon.adapters.sqlite.connection import Connection
 from daemon.domain.audit import AuditRow
 from daemon.domain.ledger import Ledger
+from daemon.domain.retention import AuditCut, Prune, Pruned
 
 
 class Trail(Connection):
@@ -24,6 +25,14 @@ class Trail(Connection):
     async def set_cursor(self, name: str, seq: int) -> None:
         """See `TrailStore.set_cursor`."""
         await self._write("set_cursor", [{"name": name, "seq": seq}])
+
+    async def audit_cut(self) -> AuditCut:
+        """See `TrailStore.audit_cut`."""
+        return await self._one("audit_cut", lambda row: AuditCut(row["seq"], row["hash"])) or AuditCut()
+
+    async def prune(self, order: Prune) -> Pruned:
+        """See `TrailStore.prune`."""
+        return await self._with(lambda connection: pruning.prune(connection, order))
 
     async def ledger(self, *, thorough: bool = False) -> Ledger:
         """See `TrailStore.ledger`. The counts are in indexes; a thorough look reads every row that refers to one."""

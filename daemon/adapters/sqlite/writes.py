@@ -37,12 +37,12 @@ def ingest(connection: Connection, batch: Sequence[Received], deadletter_topic: 
             stored.append(alert)
             if alert.seen > 1:
                 continue
-            _append_audit(connection, [store_rules.ingested(alert.id, received)])
-            _tally(connection, f"alerts {alert.status.value}", 1)
+            append_audit(connection, [store_rules.ingested(alert.id, received)])
+            tally(connection, f"alerts {alert.status.value}", 1)
             if alert.status is AlertStatus.REJECTED:
-                _send(connection, [store_rules.dead_letter(deadletter_topic, received)], received.received_at)
+                send(connection, [store_rules.dead_letter(deadletter_topic, received)], received.received_at)
                 notice_writes.note(connection, store_rules.rejection(alert.id, received))
-        _count(connection, "accepted", len(batch))
+        count(connection, "accepted", len(batch))
     return stored
 
 
@@ -76,8 +76,8 @@ def commit(connection: Connection, work: Commit) -> Incident | None:
         _put_window(connection, work)
         _put_cause(connection, guards.cause)
         _give_back(connection, work)  # last: an outcome or a quarantine of this commit may allow it
-        _append_audit(connection, work.told.audit)
-        _send(connection, work.told.outgoing, work.at)
+        append_audit(connection, work.told.audit)
+        send(connection, work.told.outgoing, work.at)
     incident = progress.incident
     return None if incident is None else replace(incident, version=incident.version + 1)
 
@@ -133,8 +133,8 @@ def _put_incident(connection: Connection, incident: Incident) -> None:
     if incident.version == 0:
         with _explained(lambda: _why_not_incident(connection, incident)):
             _do(connection, "insert_incident", row)
-        _count(connection, "opened", 1)
-        _tally(connection, f"incidents {incident.status.value}", 1)
+        count(connection, "opened", 1)
+        tally(connection, f"incidents {incident.status.value}", 1)
         return
     before = _one(connection, "incident_status", {"id": incident.id})
     with _explained(lambda: _why_not_incident(connection, incident)):
@@ -142,8 +142,8 @@ def _put_incident(connection: Connection, incident: Incident) -> None:
     if not changed or before is None:
         raise _version_conflict(connection, incident) or AssertionError("no row changed, though the version fits")
     if before["status"] != incident.status:
-        _tally(connection, f"incidents {before['status']}", -1)
-        _tally(connection, f"incidents {incident.status.value}", 1)
+        tally(connection, f"incidents {before['status']}", -1)
+        tally(connection, f"incidents {incident.status.value}", 1)
 
 
 def _version_conflict(connection: Connection, incident: Incident) -> Conflict | None:
@@ -248,8 +248,8 @@ def _quarantine(connection: Connection, quarantine: Quarantine) -> None:
 def _route(connection: Connection, routing: Routing) -> None:
     for alert_id in routing.alert_ids:
         _route_one(connection, routing, alert_id)
-    _tally(connection, f"alerts {AlertStatus.PENDING.value}", -len(routing.alert_ids))
-    _tally(connection, f"alerts {routing.status.value}", len(routing.alert_ids))
+    tally(connection, f"alerts {AlertStatus.PENDING.value}", -len(routing.alert_ids))
+    tally(connection, f"alerts {routing.status.value}", len(routing.alert_ids))
 
 
 def _route_one(connection: Connection, routing: Routing, alert_id: int) -> None:
@@ -315,7 +315,8 @@ def _unsettled(connection: Connection, incident_id: str) -> Conflict | None:
     return None if found is None else conflicts.unsettled(rows.step(found))
 
 
-def _append_audit(connection: Connection, entries: Sequence[AuditEntry]) -> None:
+def append_audit(connection: Connection, entries: Sequence[AuditEntry]) -> None:
+    """Put entries behind the last row of the chain."""
     if not entries:
         return
     last = _one(connection, "last_audit", {})
@@ -324,7 +325,8 @@ def _append_audit(connection: Connection, entries: Sequence[AuditEntry]) -> None
     connection.executemany(queries()["append_audit"], [rows.audit_columns(row) for row in chain])
 
 
-def _send(connection: Connection, messages: Sequence[Outgoing], at: datetime) -> None:
+def send(connection: Connection, messages: Sequence[Outgoing], at: datetime) -> None:
+    """Put messages into the outbox."""
     for message in messages:
         _do(connection, "send", rows.outgoing_row(message, at))
 
@@ -335,9 +337,11 @@ def _tell(connection: Connection, told: Mapping[str, int]) -> None:
         _do(connection, "tell", {"name": name, "size": size})
 
 
-def _tally(connection: Connection, name: str, by: int) -> None:
+def tally(connection: Connection, name: str, by: int) -> None:
+    """Count how alerts or incidents should stand."""
     _do(connection, "tally", {"name": name, "by": by})
 
 
-def _count(connection: Connection, name: str, by: int) -> None:
+def count(connection: Connection, name: str, by: int) -> None:
+    """Count what happened."""
     _do(connection, "count", {"name": name, "by": by})

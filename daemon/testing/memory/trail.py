@@ -7,6 +7,8 @@ from daemon.domain.alerts import AlertStatus
 from daemon.domain.audit import AuditRow
 from daemon.domain.incidents import IncidentStatus
 from daemon.domain.ledger import Ledger
+from daemon.domain.retention import AuditCut, Prune, Pruned
+from daemon.testing import memory_pruning
 from daemon.testing.memory.held import Held
 from daemon.testing.memory_state import State
 
@@ -16,7 +18,9 @@ class Trail(Held):
 
     async def audit_after(self, seq: int, limit: int) -> list[AuditRow]:
         """See `TrailStore.audit_after`."""
-        return (await self._read()).audit[seq : seq + limit]  # row n is at index n - 1
+        state = await self._read()
+        first = max(0, seq - state.cut[0].seq)  # row n behind the cut is at index n - 1
+        return state.audit[first : first + limit]
 
     async def audit_of(self, incident_id: str) -> list[AuditRow]:
         """See `TrailStore.audit_of`."""
@@ -35,6 +39,14 @@ class Trail(Held):
 
         await self._change(move)
 
+    async def audit_cut(self) -> AuditCut:
+        """See `TrailStore.audit_cut`."""
+        return (await self._read()).cut[0]
+
+    async def prune(self, order: Prune) -> Pruned:
+        """See `TrailStore.prune`."""
+        return await self._change(lambda state: memory_pruning.prune(state, order))
+
     async def ledger(self, *, thorough: bool = False) -> Ledger:
         """See `TrailStore.ledger`. Every status is named, also with none of it."""
         state = await self._read()
@@ -49,6 +61,8 @@ class Trail(Held):
             incidents={status.value: incidents[status] for status in IncidentStatus},
             counted=_every_status(state.counted),
             told=dict(state.told),
+            dropped=state.dropped,
+            forgotten=state.forgotten,
             strays={} if thorough else None,  # nothing but the verbs above can change what is here
         )
 

@@ -26,6 +26,10 @@ CREATE INDEX alerts_of_incident ON alerts (incident_id) WHERE incident_id IS NOT
 
 CREATE INDEX alerts_pending ON alerts (id) WHERE status = 'pending';
 
+CREATE INDEX alerts_rejected ON alerts (id) WHERE status = 'rejected';
+
+CREATE INDEX alerts_suppressed ON alerts (id) WHERE status = 'suppressed';
+
 CREATE TABLE audit (
     seq INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -40,6 +44,12 @@ CREATE TABLE audit (
     hash TEXT NOT NULL
 ) STRICT;
 
+CREATE TABLE audit_cut (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    seq INTEGER NOT NULL,
+    hash TEXT NOT NULL
+) STRICT;
+
 CREATE TRIGGER audit_grows_at_its_end BEFORE INSERT ON audit
 WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM audit)
     OR NEW.prev_hash IS NOT coalesce(
@@ -51,6 +61,7 @@ BEGIN
 END;
 
 CREATE TRIGGER audit_is_never_cut BEFORE DELETE ON audit
+WHEN OLD.seq > (SELECT seq FROM audit_cut) OR OLD.seq = (SELECT max(seq) FROM audit)
 BEGIN
     SELECT RAISE(ABORT, 'audit rows are never deleted');
 END;
@@ -168,6 +179,7 @@ CREATE INDEX incidents_by_status ON incidents (status);
 CREATE INDEX incidents_due ON incidents (due_at) WHERE due_at IS NOT NULL;
 
 CREATE INDEX incidents_of_key ON incidents (server, health_set_key, monitor_key);
+CREATE INDEX incidents_ended ON incidents (ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE UNIQUE INDEX incidents_one_current_per_key ON incidents (server, health_set_key, monitor_key)
 WHERE status = 'open' OR latched = 1;

@@ -113,7 +113,7 @@ async def test_after_kill_9_exactly_the_acknowledged_commits_are_there(path: Pat
 
 
 async def test_a_full_disk_stores_nothing_of_the_commit_and_the_next_one_succeeds(path: Path) -> None:
-    with committer(path, "450000") as process:
+    with committer(path, "500000") as process:
         acknowledged, stored, ledger, error = lines(process, 1)[0].split("|")
     assert int(acknowledged) > 3
     assert stored == acknowledged
