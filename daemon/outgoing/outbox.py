@@ -30,9 +30,9 @@ _log = structlog.get_logger("exmedic.outbox")
 def bus_payload(row: OutboxRow) -> bytes:
     """The JSON body of a bus message with its number in the outbox, by which a receiver knows a repetition.
 
-    Without a body it is empty.
+    A retained one without a body is empty.
     """
-    if not row.message.body:
+    if row.message.retain and not row.message.body:
         return b""  # clears what is retained on its topic
     return canonical({**row.message.body, "seq": row.seq}).encode()
 
