@@ -96,6 +96,10 @@ class Room:
     most: int
 
 
+#: The body of a message that clears what is retained on its topic: it is sent empty.
+CLEARED: Json = {"cleared": True}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
     """A message to send once the commit that carries it is durable. The outbox adds its number as `seq`."""

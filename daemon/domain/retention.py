@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from daemon.domain.audit import GENESIS, AuditEntry, AuditKind, AuditRow
-from daemon.domain.commits import Channel, Outgoing
+from daemon.domain.commits import CLEARED, Channel, Outgoing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,5 +67,5 @@ def pruned_entry(order: Prune, pruned: Pruned, cut: AuditCut) -> AuditEntry:
 
 
 def forgotten_topic(order: Prune, incident_id: str) -> Outgoing:
-    """Clears the retained state of an incident: a message without a body."""
-    return Outgoing(channel=Channel.BUS, topic=f"{order.topics}/{incident_id}", body={}, retain=True)
+    """Clears the retained state of an incident."""
+    return Outgoing(channel=Channel.BUS, topic=f"{order.topics}/{incident_id}", body=CLEARED, retain=True)

@@ -12,7 +12,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Channel, Commit, OutboxRow, PageKind, Told
+from daemon.domain.commits import CLEARED, Channel, Commit, OutboxRow, PageKind, Told
 from daemon.domain.errors import BusDown, NotifyFailed
 from daemon.domain.ports import Bus, Clock, Notifier
 from daemon.domain.store import SendingStore
@@ -30,10 +30,10 @@ _log = structlog.get_logger("exmedic.outbox")
 def bus_payload(row: OutboxRow) -> bytes:
     """The JSON body of a bus message with its number in the outbox, by which a receiver knows a repetition.
 
-    A retained one without a body is empty.
+    What clears a topic is empty.
     """
-    if row.message.retain and not row.message.body:
-        return b""  # clears what is retained on its topic
+    if row.message.body == CLEARED:
+        return b""
     return canonical({**row.message.body, "seq": row.seq}).encode()
 
 
