@@ -41,7 +41,7 @@ def _rejected(state: State, order: Prune) -> list[StoredAlert]:
     found = [each for each in state.alerts.values() if each.status is AlertStatus.REJECTED]
     cut = size = 0
     for number, each in enumerate(reversed(found), 1):
-        size += len(state.payloads[each.id].payload)
+        size += len(state.payloads[each.id].kept)
         if each.received_at < order.rejected_before or number > order.rejected_most or size > order.rejected_bytes:
             cut = max(cut, each.id)
     return [each for each in found if each.id <= cut]
