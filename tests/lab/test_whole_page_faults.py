@@ -153,6 +153,56 @@ def test_a_failing_probe_of_the_sick_back_end_is_in_the_log_with_that_server(lab
     }
 
 
+@pytest.mark.parametrize(
+    ("faults", "tells", "named"),
+    [
+        ({Fault.LOG_NAMES_NOBODY: {}}, 'Msg="AuthFailed:LogonDenied"', False),
+        ({Fault.INCURABLE: {"reason": "Auth"}}, 'Msg="AuthFailed:LogonDenied"', False),
+        ({Fault.LOG_NAMES_NOBODY: {"form": "timed_out"}}, 'Msg="ErrMsg=ProxyTimeout"', True),
+        ({}, 'Msg="Proxy:MBX1.contoso.lab:1995:SSL;ErrMsg=ProxyNotAuthenticated"', True),
+    ],
+)
+def test_a_failed_logon_is_in_the_log_as_real_ones_are_with_its_user_or_without(
+    lab: Lab, client: Client, faults: dict[Fault, dict[str, str]], tells: str, named: bool
+) -> None:
+    lab.break_server("cas1", Fault.REBOOT_CURES)
+    for fault, options in faults.items():
+        lab.break_server("cas1", fault, **options)
+    assert [tells in each for each in _proxied(lab, client)] == [True]
+    now = lab.clock.now()
+    rows = _table(_log(client, now - timedelta(minutes=1), now))
+    assert any(row["user"] for row in rows) is named
+    assert {row["cIp"].partition(":")[0] for row in rows} == {"127.0.0.1"}
+
+
+def test_sessions_are_numbered_from_1_at_each_start_front_and_back_end_each_for_itself(
+    lab: Lab, client: Client
+) -> None:
+    machine = machine_of(lab, "multi1")
+    machine.pop_log.enabled = True
+    for service in ("MSExchangePOP3", "MSExchangePOP3BE", "MSExchangePOP3"):
+        _restart(lab, client, "multi1", service)
+        _probe(client, "multi1", "POP", "PopCTPProbe")
+    with lab.simulation.timeline.up_to_date() as now:
+        files = machine.pop_log.files(now, now - timedelta(hours=1), now, log_writer(lab.simulation, machine))
+    firsts = [next(line for line in file.text.splitlines() if not line.startswith("#")) for file in files]
+    assert [file.name[:5] for file in files] == ["POP20", "POPBE", "POP20"]
+    assert {line.split(",")[1] for line in firsts} == {"1"}
+
+
+def test_a_recovery_that_a_reboot_cut_off_ended_with_it(lab: Lab, client: Client) -> None:
+    lab.break_server("cas1", Fault.RECOVERY_RUNNING, minutes=600)
+    lab.break_server("cas1", Fault.RECOVERY_DEAD, minutes=600)
+    _reboot(lab, client, "cas1")
+    actions = client.call("cas1", "recovery_log", hours=6).result(RecoveryLog).actions
+    booted = machine_of(lab, "cas1").boot_time
+    assert [(action.ended, action.result) for action in actions] == [(booted, "the server booted")] * 2
+
+
+def _table(log: ProtocolLog) -> list[dict[str, str]]:
+    return [dict(zip(log.columns, row, strict=True)) for row in log.rows]
+
+
 def _proxied(lab: Lab, client: Client) -> list[str]:
     """What the log of cas1 says about its probes' logons, after logging was switched on and a probe was run."""
     machine_of(lab, "cas1").pop_log.enabled = True
