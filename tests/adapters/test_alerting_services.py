@@ -49,6 +49,7 @@ NEED_A_HUMAN = {
     "a storm": messages.storm_messages("exmedic", "60 of 60 incidents a minute", NOW),
     "the ledger": messages.ledger_messages("exmedic", [Mismatch(name="open", text="", counted=1, found=2)], NOW),
     "an older store": messages.older_store_messages("exmedic", "the journal knows more", NOW),
+    "a forgotten session": messages.session_messages("exmedic", "the broker forgot our session", NOW),
     "a refused password": messages.logon_messages("exmedic", "no logon until 03:15", NOW),
 }
 OPSGENIE, PAGERDUTY = "opsgenie://api-key", "pagerduty://integration-key@api-key"

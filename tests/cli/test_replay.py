@@ -10,7 +10,8 @@ import pytest
 
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.app.offline import reading_file
-from daemon.domain.incidents import Incident
+from daemon.domain.incidents import Incident, Key
+from daemon.remediation.incidents.opening import Opening, opened
 from daemon.reports.replay import Recorded
 from daemon.reports.replay import replay as run_through
 from daemon.testing.clock import ManualClock
@@ -236,10 +237,31 @@ async def test_another_policy_for_what_was_changed_is_a_difference_on_the_way_ou
     assert found.text == "would put back activation where the old one left it changed (after final: unhealthy)"
 
 
+def unheard_of(folder: Path) -> None:
+    """An incident of a monitor without a runbook, into the file exmedic.db."""
+    opening = Opening(
+        incident_id="i1",
+        key=Key.of(ALONE, "POP.Protocol", "PopUnheardOfMonitor"),
+        health_set="POP.Protocol",
+        monitor="PopUnheardOfMonitor",
+        ladder=None,
+        because="incident i0, which found this monitor unhealthy",
+        facts={},
+    )
+
+    async def commit() -> None:
+        store = SqliteStore(folder / "exmedic.db")
+        await store.open()
+        await store.commit(opened(opening, ManualClock().now(), "exmedic"))
+        await store.close()
+
+    asyncio.run(commit())
+
+
 def test_a_monitor_that_none_handled_then_may_be_handled_now_and_its_role_is_not_on_record(
     replay: Replay, tmp_path: Path
 ) -> None:
-    record(tmp_path, lambda _: None, ALONE, "PopUnheardOfMonitor")
+    unheard_of(tmp_path)
     assert replay().said == "0 incidents of pop-mailbox, 0 would differ"
     entry = "  - {health_set: POP.Protocol, monitor: PopUnheardOfMonitor, role: mailbox, confirmed: true}\nundo:"
     result = replay(("undo:", entry))

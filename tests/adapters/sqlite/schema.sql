@@ -178,8 +178,9 @@ CREATE INDEX incidents_by_status ON incidents (status);
 
 CREATE INDEX incidents_due ON incidents (due_at) WHERE due_at IS NOT NULL;
 
-CREATE INDEX incidents_of_key ON incidents (server, health_set_key, monitor_key);
 CREATE INDEX incidents_ended ON incidents (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE INDEX incidents_of_key ON incidents (server, health_set_key, monitor_key);
 
 CREATE UNIQUE INDEX incidents_one_current_per_key ON incidents (server, health_set_key, monitor_key)
 WHERE status = 'open' OR latched = 1;
