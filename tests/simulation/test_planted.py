@@ -15,18 +15,21 @@ RUNBOOKS = load_runbooks(shipped_directory())
 NIGHTS = 200
 #: The first night that notices these bugs is a late one: it is played first, to save playing all before it every time.
 LATE = {
+    "wait for another incident with a claim": 195,
     "climb because nothing could be read": 148,
+    "forget the moment after which it is too late": 132,
     "take all that is held for told": 116,
     "act under the hands of somebody who is logged on": 98,
-    "forget the moment after which it is too late": 64,
     "trust an empty answer": 55,
     "act before a pattern could show": 37,
+    "act although many have the same problem": 27,
+    "act on what somebody has already": 26,
+    "forget that somebody took it meanwhile": 26,
     "act for a probe alone": 19,
-    "quarantine nothing": 18,
     "restart pop whatever it depends on": 18,
+    "quarantine nothing": 18,
     "skip what the journal did not take": 16,
     "spend more than the budget": 12,
-    "act although many have the same problem": 12,
 }
 
 

@@ -11,7 +11,7 @@ from statemachines.loader import load_runbooks, shipped_directory
 
 RUNBOOKS = load_runbooks(shipped_directory())
 CHUNK = 25
-NIGHTS, SAMPLE = 1000, 150  #: the sample is played every time
+NIGHTS, SAMPLE = 1000, 100  #: the sample is played every time
 FIRSTS = [
     pytest.param(first, marks=() if first <= SAMPLE else pytest.mark.chaos) for first in range(1, NIGHTS + 1, CHUNK)
 ]
