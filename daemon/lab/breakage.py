@@ -93,7 +93,9 @@ class Breakage:
             machine.services[DEPENDENT] = Service(
                 name=DEPENDENT,
                 start_type=fault.start_type,
-                pid=_PID,
+                # It runs where what it depends on does.
+                status="Running" if service.pid else "Stopped",
+                pid=_PID if service.pid else 0,
                 started_at=service.started_at,
                 depends_on=(service.name,),
             )

@@ -356,3 +356,11 @@ def test_windows_can_deny_every_question_or_one_service_and_nothing_is_done_then
     assert client.call("mbx1", "server_state", services=[]).envelope.ok
     assert client.call("mbx1", "restart_service", **restart).error_kind == "denied"
     assert lab.effects() == ()
+
+
+def test_a_dependent_of_a_service_that_does_not_run_does_not_run_either(lab: Lab) -> None:
+    machine = lab.simulation.machine("mbx1")
+    lab.break_server("mbx1", Fault.MEMBER_DOWN)
+    lab.break_server("mbx1", Fault.HAS_DEPENDENT)
+    dependent = machine.services[DEPENDENT]
+    assert (dependent.status, dependent.pid, dependent.started_at) == ("Stopped", 0, None)
