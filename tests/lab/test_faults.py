@@ -10,6 +10,7 @@ from winrm.exceptions import WinRMOperationTimeoutError, WSManFaultError
 
 from daemon.domain.errors import OperatorError
 from daemon.exchange.answers import DatabaseCopies, ProbeRun, RestartedService, ServerHealth, StepRunning, same_server
+from daemon.lab.breakage import DEPENDENT
 from daemon.lab.faults import FAULTS, Fault
 from daemon.lab.lab import Lab
 from daemon.lab.organisation import Power
