@@ -14,6 +14,7 @@ from daemon.domain.store import TrailStore
 from daemon.runtime.wakeup import POLL, Nudge
 
 EVERY = 600.0  #: seconds between two looks; what is found then goes in slices, one after the other
+BETWEEN = 0.1  #: seconds between two slices, for everybody else's commits
 SLICE = 200  #: rows of each kind in one commit: some milliseconds
 
 _log = structlog.get_logger("exmedic.retention")
@@ -47,13 +48,12 @@ class RetentionLoop:
 
     async def run(self, beat: Callable[[], None], stopping: asyncio.Event) -> None:
         """Look from time to time until told to stop; while there is more to forget, without waiting long."""
-        waited = EVERY
+        due = self._clock.monotonic()
         while not stopping.is_set():
             beat()
-            if waited >= EVERY:
-                waited = EVERY if await self._slice() else 0.0
-            await self._bell.wait(0.1 if waited else None)  # in between, everybody else's commits
-            waited += self._bell.poll
+            if self._clock.monotonic() >= due:
+                due = self._clock.monotonic() + (BETWEEN if await self._slice() else EVERY)
+            await self._bell.wait(min(max(due - self._clock.monotonic(), BETWEEN), self._bell.poll))
 
     async def _slice(self) -> bool:
         """Whether there may be more."""
