@@ -195,11 +195,7 @@ def storm_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, O
         "  exmedic incidents  what was opened",
     ]
     text = "\n".join(lines)
-    body = {"at": timestamp(now), "incident": "", "reason": reason, "text": text}
-    return (
-        Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
-        _page(PageKind.TROUBLE, "exmedic: a storm of alerts", text),
-    )
+    return _of_no_incident(prefix, now, "exmedic: a storm of alerts", reason, text)
 
 
 def cause_messages(prefix: str, cause: Cause, why: str, now: datetime) -> tuple[Outgoing, Outgoing]:
@@ -219,19 +215,8 @@ def cause_messages(prefix: str, cause: Cause, why: str, now: datetime) -> tuple[
         f"  exmedic release {cause.id}   # treat each server by itself after all, for these incidents",
     ]
     text = "\n".join(lines)
-    body = {
-        "at": timestamp(now),
-        "incident": "",
-        "cause": cause.id,
-        "reason": why,
-        "servers": list(cause.servers),
-        "text": text,
-    }
-    title = f"exmedic: {what}"
-    return (
-        Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
-        _page(PageKind.TROUBLE, title, text),
-    )
+    about = {"cause": cause.id, "servers": list(cause.servers)}
+    return _of_no_incident(prefix, now, f"exmedic: {what}", why, text, about=about)
 
 
 def _about(cause: Cause) -> tuple[str, str, str]:
@@ -259,22 +244,14 @@ def ledger_messages(prefix: str, mismatches: Sequence[Mismatch], now: datetime) 
     reason = "; ".join(each.text for each in mismatches)
     figures = {each.name: {"counted": each.counted, "found": each.found} for each in mismatches}
     text = "\n".join(lines)
-    body = {"at": timestamp(now), "incident": "", "reason": reason, "ledger": figures, "text": text}
-    return (
-        Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
-        _page(PageKind.TROUBLE, "exmedic: the ledger does not balance", text),
-    )
+    return _of_no_incident(prefix, now, "exmedic: the ledger does not balance", reason, text, about={"ledger": figures})
 
 
 def older_store_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, Outgoing]:
     """An escalation about a store that is older than its journal."""
     next_step = "see docs/how-to/back-up-and-upgrade.md, Restore a backup. `exmedic resume` ends the pause."
     text = f"{reason}\n\nNext: {next_step}"
-    body = {"at": timestamp(now), "incident": "", "reason": reason, "text": text}
-    return (
-        Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
-        _page(PageKind.TROUBLE, "exmedic: paused, its store is older", text),
-    )
+    return _of_no_incident(prefix, now, "exmedic: paused, its store is older", reason, text)
 
 
 def logon_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, Outgoing]:
@@ -291,11 +268,7 @@ def logon_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, O
         "  exmedic doctor --server SERVER  whether the password is right now; a wrong one costs a logon",
     ]
     text = "\n".join(lines)
-    body = {"at": timestamp(now), "incident": "", "reason": reason, "text": text}
-    return (
-        Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
-        _page(PageKind.TROUBLE, "exmedic: a password was refused", text),
-    )
+    return _of_no_incident(prefix, now, "exmedic: a password was refused", reason, text)
 
 
 def session_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, Outgoing]:
@@ -311,8 +284,15 @@ def session_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing,
         "  journalctl -t exmedic | grep bus_   # since when it was not connected",
     ]
     text = "\n".join(lines)
-    body = {"at": timestamp(now), "incident": "", "reason": reason, "text": text}
+    return _of_no_incident(prefix, now, "exmedic: the broker has forgotten its session", reason, text)
+
+
+def _of_no_incident(
+    prefix: str, now: datetime, title: str, reason: str, text: str, *, about: Json | None = None
+) -> tuple[Outgoing, Outgoing]:
+    """An escalation on the bus that belongs to no incident, and its page. `about`: fields of the first beside these."""
+    body = {"at": timestamp(now), "incident": "", "reason": reason, "text": text, **(about or {})}
     return (
         Outgoing(channel=Channel.BUS, topic=f"{prefix}/escalations", body=body),
-        _page(PageKind.TROUBLE, "exmedic: the broker has forgotten its session", text),
+        _page(PageKind.TROUBLE, title, text),
     )
