@@ -31,5 +31,5 @@ def exchange_says(chance: random.Random, servers: list[str]) -> Iterator[Event]:
         fault, options = chance.choice(_SAYS)
         server, at = f"{chance.choice(servers)}.contoso.lab", chance.uniform(0, 2400)
         yield Break(at=at, server=server, fault=fault, options=options)
-        if chance.random() < 0.5:  # noqa: PLR2004
+        if chance.random() < 0.5:  # noqa: PLR2004 - a chance
             yield Cure(at=at + chance.uniform(300, 7200), server=server, fault=fault)

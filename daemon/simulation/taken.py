@@ -18,14 +18,14 @@ _TAKEN_STATES = (247, 248, 249)
 def takers(chance: random.Random, events: Sequence[Event]) -> Iterator[Event]:
     """Somebody takes an alert in SCOM before or after it came, in the middle of a ladder; some give it back later."""
     alerts = [each for each in events if isinstance(each, Publish) and each.topic.startswith("alerts/exmedic/scom")]
-    if not alerts or chance.random() > 0.2:  # noqa: PLR2004
+    if not alerts or chance.random() > 0.2:  # noqa: PLR2004 - a chance
         return
     alert, number = chance.choice(alerts), chance.getrandbits(48)
     said = chance.choice((OWNED, {"ResolutionState": 248}))
     at = max(0.0, alert.at + chance.choice((-30.0, chance.uniform(0, 300), chance.uniform(0, 3000))))
     times = [(at, said)]
-    times += [(at + chance.uniform(60, 3000), said)] if chance.random() < 0.5 else []  # noqa: PLR2004
-    times += [(at + chance.uniform(60, 9000), {"ResolutionState": 0})] if chance.random() < 0.4 else []  # noqa: PLR2004
+    times += [(at + chance.uniform(60, 3000), said)] if chance.random() < 0.5 else []  # noqa: PLR2004 - a chance
+    times += [(at + chance.uniform(60, 9000), {"ResolutionState": 0})] if chance.random() < 0.4 else []  # noqa: PLR2004 - a chance
     for count, (when, state) in enumerate(times):
         yield in_scom(alert, when, {**state, "RepeatCount": count}, number, copies=chance.choice((1, 1, 2)))
 

@@ -40,5 +40,5 @@ def windows_says(chance: random.Random, servers: list[str]) -> Iterator[Event]:
         said = fault is Fault.MONITOR_SAYS
         server, at = f"{chance.choice(servers)}.contoso.lab", 0.0 if said else chance.uniform(0, 2400)
         yield Break(at=at, server=server, fault=fault, options=options)
-        if not said and chance.random() < 0.5:  # noqa: PLR2004
+        if not said and chance.random() < 0.5:  # noqa: PLR2004 - a chance
             yield Cure(at=at + chance.uniform(300, 7200), server=server, fault=fault)

@@ -83,4 +83,4 @@ def _day(first: int, other: int, *, german: bool, american: bool) -> tuple[int, 
         return other, first
     if american or other > 12:  # noqa: PLR2004 - there are twelve months
         return first, other
-    return (other, first) if first > 12 or first == other else None  # noqa: PLR2004
+    return (other, first) if first > 12 or first == other else None  # noqa: PLR2004 - months

@@ -30,20 +30,8 @@ Json = dict[str, Any]
 MARKS = "ProgramData/exmedic"  #: where a script leaves its mark, below the folder that it runs in
 #: Windows' numbers for why a session was not opened: access denied, logon failure, 0x80338012 (nothing listens there).
 _UNOPENED = {"denied": 5, "logon": 1326, "no_session": -2144108526}
-_READS = (
-    "Get-ExchangeServer",
-    "Get-MailboxServer",
-    "Get-MailboxDatabase",
-    "Get-MailboxDatabaseCopyStatus",
-    "Get-DatabaseAvailabilityGroup",
-    "Test-ReplicationHealth",
-    "Get-ServerHealth",
-    "Invoke-MonitoringProbe",
-    "Get-ServerComponentState",
-    "Get-PopSettings",
-    "Get-ExchangeCertificate",
-)
 _CHANGES = ("Set-MailboxServer", "Set-PopSettings")
+_READS = tuple(name for name in world.GRANTED if name not in _CHANGES)
 #: Faults that show in the world of a call, and those that are on the wire or come about when something is done.
 IN_THE_WORLD = frozenset(
     {
