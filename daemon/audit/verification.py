@@ -45,8 +45,7 @@ async def verify_chain(store: TrailStore, copies: AsyncIterable[tuple[int, str]]
     It begins behind the cut, for which a row of the chain must vouch. Both are streamed: what is kept is a byte a row.
     The finding is the first row that is wrong.
     """
-    cut = await store.audit_cut()
-    last, head, finding = await _walked(store, cut)
+    cut, last, head, finding = await _walked(store)
     compared, seen = 0, bytearray(last - cut.seq + 1)
     page: dict[int, str] = {}
     async for seq, copy in copies or _nothing():
@@ -55,6 +54,8 @@ async def verify_chain(store: TrailStore, copies: AsyncIterable[tuple[int, str]]
         if seq not in page:
             page = {row.seq: row.hash for row in await store.audit_after(seq - 1, _BATCH)}
         reason = _differs(page.get(seq), copy)
+        if reason and seq <= (await store.audit_cut()).seq:
+            continue  # forgotten since the walk
         if not reason:
             compared += 1
             seen[seq - cut.seq if seq <= last else 0] = 1
@@ -72,8 +73,19 @@ async def verify_chain(store: TrailStore, copies: AsyncIterable[tuple[int, str]]
     )
 
 
-async def _walked(store: TrailStore, cut: AuditCut) -> tuple[int, str, Finding | None]:
-    """The last good row with its hash, and the first bad one."""
+async def _walked(store: TrailStore) -> tuple[AuditCut, int, str, Finding | None]:
+    """The cut, the last good row with its hash, and the first bad one. Anew where the daemon has forgotten meanwhile.
+
+    It ends: retention cuts every ten minutes at most, and never what is younger than a day.
+    """
+    while True:
+        cut = await store.audit_cut()
+        walked = await _walked_from(store, cut)
+        if walked[2] is None or await store.audit_cut() == cut:
+            return cut, *walked
+
+
+async def _walked_from(store: TrailStore, cut: AuditCut) -> tuple[int, str, Finding | None]:
     count, head, vouched = cut.seq, cut.hash, not cut.seq
     while rows := await store.audit_after(count, _BATCH):
         for row in rows:

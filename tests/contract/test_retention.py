@@ -16,7 +16,7 @@ from daemon.domain.alerts import AlertStatus, Received
 from daemon.domain.audit import AuditKind
 from daemon.domain.commits import AlertChanges, Channel, Commit, Progress, Routing
 from daemon.domain.incidents import Incident, IncidentStatus, StepStatus, UndoStatus
-from daemon.domain.retention import Prune
+from daemon.domain.retention import AuditCut, Prune
 from daemon.domain.store import Store
 from daemon.outgoing.outbox import bus_payload
 from daemon.testing.clock import ManualClock
@@ -171,6 +171,32 @@ async def test_the_trail_is_cut_behind_what_was_copied_and_stays_verifiable(stor
             yield Copy(seq, digest, "")
 
     assert await missing_row(store, newest_first()) is None
+
+
+async def test_what_is_forgotten_while_the_trail_is_verified_is_not_found_missing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.ingest([replace(garbage(number, LONG_AGO), received_at=LONG_AGO) for number in range(120)])
+    copies = [(row.seq, row.hash) for row in await store.audit_after(0, 1000)]
+    read, cuts = store.audit_cut, iter((50, 100))
+
+    async def forgetting_meanwhile() -> AuditCut:
+        cut = await read()
+        if (up_to := next(cuts, None)) is not None:
+            await store.set_cursor("journal", up_to)
+            await emptied(store)
+        return cut
+
+    monkeypatch.setattr(store, "audit_cut", forgetting_meanwhile)
+
+    async def while_copies_are_read() -> AsyncIterator[tuple[int, str]]:
+        await store.set_cursor("journal", 110)
+        await emptied(store)
+        for copy in copies:
+            yield copy
+
+    verdict = await verify_chain(store, while_copies_are_read())
+    assert (verdict.finding, verdict.compared) == (None, 10)
 
 
 async def test_the_last_row_of_the_trail_stays_whatever_its_age(store: Store) -> None:
