@@ -13,9 +13,9 @@ from daemon.domain.audit import AuditKind
 from daemon.domain.incidents import IncidentStatus, Step, StepStatus
 from daemon.lab.faults import Fault
 from tests.acceptance.driven import DaemonProcess
-from tests.acceptance.relay import Relay, relay
 from tests.acceptance.site import Site, has_open_step
 from tests.acceptance.test_ladders import HEALED
+from tests.realparts.relay import Relay, relay
 from tests.realparts.waiting import eventually
 
 SERVER = "mbx4"

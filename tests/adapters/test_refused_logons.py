@@ -1,6 +1,7 @@
 """A password that is refused costs one logon, for all servers and threads, and is not offered again for a while."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from daemon.lab.lab import Lab
 from daemon.lab.security import Account
 from daemon.testing.clock import NOON, ManualClock
 from daemon.testing.memory_store import MemoryStore
+from tests.realparts.relay import relay
 
 MBX1, MBX2, MBX3, CAS1 = (f"{name}.contoso.lab" for name in ("mbx1", "mbx2", "mbx3", "cas1"))
 EVERYBODY = (MBX1, MBX2, MBX3, CAS1)
@@ -47,14 +49,14 @@ class Site:
     def file(self) -> Path:
         return self.folder / "logons.json"
 
-    def shell(self, *, transport: str = "ntlm", logons: Logons | None = None) -> WinrmShell:
+    def shell(self, *, transport: str = "ntlm", logons: Logons | None = None, through: str = "") -> WinrmShell:
         servers = tuple(
             Server(
                 name=name,
                 roles=frozenset({Role.MAILBOX}),
                 dag=None,
                 site="Lyon",
-                endpoint=self.lab.endpoints[name],
+                endpoint=through or self.lab.endpoints[name],
                 credential="lab",
                 tags=frozenset(),
             )
@@ -100,6 +102,29 @@ def effect(executor: str = MBX1) -> Call:
 
 def is_withheld(reply: Reply) -> bool:
     return (reply.kind, reply.error) == (ReplyKind.UNREACHABLE, LOGON)
+
+
+@pytest.mark.parametrize("transport", ["ntlm", "credssp"])
+async def test_a_connection_that_breaks_off_in_the_middle_of_a_logon_is_no_refused_password(
+    site: Site, transport: str
+) -> None:
+    site.password = Account().password
+    breaking = 3
+
+    def in_the_middle(answer: bytes) -> bool:
+        nonlocal breaking
+        breaks = breaking > 0 and re.search(rb"WWW-Authenticate: (Negotiate|CredSSP) \S{20}", answer) is not None
+        breaking -= breaks
+        return breaks
+
+    async with relay() as between:
+        between.breaks = in_the_middle
+        shell = site.shell(transport=transport, through=await between.endpoint(site.lab.endpoints[MBX1]))
+        replies = [await shell.run(read()) for _ in range(4)]
+    assert breaking == 0
+    assert not [reply for reply in replies if reply.error == LOGON], replies
+    assert replies[-1].kind is ReplyKind.OK
+    assert site.lab.refused_logons() == 0
 
 
 @pytest.mark.parametrize("transport", ["ntlm", "credssp"])

@@ -8,11 +8,13 @@ messages are encrypted (pywinrm would believe it).
 
 import logging
 import math
+import re
 import socket
 import ssl
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import requests
@@ -46,6 +48,9 @@ ANSWER_SLACK = 10.0  #: real seconds beyond that after which a silent connection
 IDLE = 180
 STDIN_CHUNK = 90_000  #: bytes a Send carries; base64 of it stays below MaxEnvelopeSize, 153,600
 OUTPUT_LIMIT = 8 << 20  #: bytes of stdout and stderr; an answer of ours has some hundred kB at most
+
+#: A server that goes on with a logon: its scheme and a token, not the scheme alone (RFC 7235, section 2.1).
+CHALLENGE = re.compile(r"\b(?:Negotiate|NTLM|Kerberos|CredSSP) [A-Za-z0-9+/]", re.IGNORECASE)
 
 _ACCESS_DENIED = 5
 
@@ -121,10 +126,14 @@ class _Line(HTTPAdapter):
     """requests' connections of one Protocol, held so that another thread can cut them.
 
     `offered`: a credential went over it. A server that offers another way to log on only is not refused one.
+
+    A logon of several requests belongs to its connection. urllib3 would send the next of them over a new one where that
+    broke off, and the server, which knows nothing of the first, would seem to refuse the password.
     """
 
     def __init__(self) -> None:
         self.offered = False
+        self._logging_on = False
         self._connections: list[Any] = []
         self._cut = False
         super().__init__(max_retries=0)
@@ -137,8 +146,10 @@ class _Line(HTTPAdapter):
         def connect(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - urllib3's own signature
             if self._cut:
                 raise OSError("cut at the deadline")
-            self._connections.append(make(*given, **named))
-            return self._connections[-1]
+            connection = make(*given, **named)
+            connection.connect = partial(self._connect, connection.connect)  # type: ignore[method-assign]  # see above
+            self._connections.append(connection)
+            return connection
 
         pool.ConnectionCls = connect  # type: ignore[assignment]  # a factory in the place of the class
         return pool
@@ -146,7 +157,15 @@ class _Line(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *args: Any, **named: Any) -> requests.Response:  # noqa: ANN401 - requests' own signature
         """As requests has it."""
         self.offered = self.offered or "Authorization" in request.headers
-        return super().send(request, *args, **named)
+        response = super().send(request, *args, **named)
+        self._logging_on = CHALLENGE.search(response.headers.get("WWW-Authenticate", "")) is not None
+        return response
+
+    def _connect(self, connect: Callable[[], None]) -> None:
+        if self._logging_on:
+            self._logging_on = False
+            raise OSError("it broke off in the middle of the logon")
+        connect()
 
     def cut(self) -> None:
         """Break every connection off, now and from now on. Safe from any thread; does not block."""

@@ -1,4 +1,4 @@
-"""A network between the daemon and the servers that a test can hold up: connections arrive, and nothing passes."""
+"""A network between the daemon and the servers that a test can hold up, or break where it wants."""
 
 import asyncio
 import contextlib
@@ -9,11 +9,16 @@ Holds = Callable[[], Awaitable[bool]]
 
 
 class Relay:
-    """Passes TCP connections on. `holds` is asked at each new one; while it says yes, none of its bytes passes."""
+    """Passes TCP connections on.
+
+    `holds` is asked at each new one; while it says yes, none of its bytes passes. `breaks` is asked of what a server
+    answers; where it says yes, the connection ends behind that.
+    """
 
     def __init__(self) -> None:
         self.held = asyncio.Event()  #: a connection is being held
         self.holds: Holds | None = None
+        self.breaks: Callable[[bytes], bool] = lambda _: False
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
 
@@ -48,7 +53,7 @@ class Relay:
             try:
                 async with asyncio.TaskGroup() as both:
                     both.create_task(_pump(reader, far_writer))
-                    both.create_task(_pump(far_reader, writer))
+                    both.create_task(_pump(far_reader, writer, self.breaks))
             finally:
                 far_writer.close()
         except (OSError, ExceptionGroup):
@@ -65,10 +70,14 @@ class Relay:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, breaks: Callable[[bytes], bool] = lambda _: False
+) -> None:
     with contextlib.suppress(ConnectionError):
         while data := await reader.read(65536):
             writer.write(data)
+            if breaks(data):
+                break
             await writer.drain()
     writer.close()
 
