@@ -92,7 +92,8 @@ class Incident:
     close_by: str = ""  #: the operator who closed it; the way out is taken at the next step
     undo_by: str = ""  #: the operator who ordered what was left to be put back after all
     parent: str = ""  #: the incident that waits for this one; one that has a parent never waits for another
-    transient: bool = False  #: resolved without any effect: the problem was gone by itself
+    transient: bool = False  #: ended without any effect: the problem was gone by itself
+    told_by: str = ""  #: the incident whose notification tells of this one too: it has none of its own
     version: int = 0
 
     @property

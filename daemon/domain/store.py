@@ -95,8 +95,8 @@ class IncidentStore(Protocol):
         """Incidents, newest first."""
         ...
 
-    async def transients(self, key: Key, since: datetime) -> int:
-        """How many incidents of a key that were ended after `since` were transient."""
+    async def transients(self, key: Key, since: datetime) -> list[Incident]:
+        """The transient incidents of a key that were ended after `since`, oldest first."""
         ...
 
     async def current_incident(self, key: Key) -> Incident | None:

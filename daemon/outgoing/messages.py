@@ -128,11 +128,12 @@ def _next(story: Story) -> list[str]:
         lines += [f"{command}   # {item.setting}: {item.reason}", f"exmedic undo {name}   # does the same, on record"]
     if story.quarantined:
         lines.append(f"exmedic release {server}   # once you have looked at it; until then nothing is done to it")
-    if story.incident.latched or story.incident.taken is None:
-        close = f"exmedic close {name}   # when you are done; until then no ladder starts"
-    else:
-        close = "set the alert back to New, without an Owner   # and exmedic takes it up again"
-    return [*lines, f"exmedic show {name}", close]
+    lines.append(f"exmedic show {name}")
+    if story.incident.latched:
+        lines.append(f"exmedic close {name}   # when you are done; until then no ladder starts")
+    elif story.incident.taken is not None:
+        lines.append("set the alert back to New, without an Owner   # and exmedic takes it up again")
+    return lines
 
 
 def escalation_messages(prefix: str, story: Story, now: datetime) -> tuple[Outgoing, Outgoing]:

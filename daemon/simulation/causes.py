@@ -53,21 +53,42 @@ def ignored(world: World, step: Step, seen_within: timedelta) -> Iterator[str]:
 
 
 def untold(world: World) -> Iterator[str]:
-    """The escalated incidents of which no page told: none of their own, nor one of a cause not long before them."""
-    pages = [body for _, body in world.pages]
-    within = timedelta(seconds=world.story.shared_cause.within)
-    told = [(each.told_at, each.named) for each in world.store.contents.causes.values() if each.told_at is not None]
-    for incident in world.store.contents.incidents.values():
-        if incident.status is not IncidentStatus.ESCALATED or any(f"incident {incident.id}" in page for page in pages):
+    """The escalated incidents of which no page told: neither their own, nor another's, nor a cause's shortly before."""
+    incidents = world.store.contents.incidents
+    for incident in incidents.values():
+        if incident.status is not IncidentStatus.ESCALATED or _paged(world, incident):
             continue
-        listed, ended = any(f"\n- {incident.server}\n" in page for page in pages), incident.ended_at
-        fresh = (at for at, named in told if incident.server in named and incident.opened_at <= at + within)
-        if not listed or not any(ended is not None and ended - at <= within + _LONGEST_HOLD for at in fresh):
+        teller = incidents.get(incident.told_by)
+        if teller is None or teller.server != incident.server or not _paged(world, teller):
             yield f"incident {incident.id} on {incident.server} escalated, and nobody was told"
 
 
+def _paged(world: World, incident: Incident) -> bool:
+    """Whether a page told of an incident: one of its own, or one of a cause not long before it."""
+    pages = [body for _, body in world.pages]
+    if any(f"UTC, incident {incident.id}\n" in page for page in pages):
+        return True
+    within, ended = timedelta(seconds=world.story.shared_cause.within), incident.ended_at
+    told = [(each.told_at, each.named) for each in world.store.contents.causes.values() if each.told_at is not None]
+    listed = any(f"\n- {incident.server}\n" in page for page in pages)
+    fresh = (at for at, named in told if incident.server in named and incident.opened_at <= at + within)
+    return listed and any(ended is not None and ended - at <= within + _LONGEST_HOLD for at in fresh)
+
+
 def _current(state: State) -> list[Incident]:
-    return [each for each in map(state.incidents.__getitem__, state.current.values()) if each.runbook]
+    found = [each for each in map(state.incidents.__getitem__, state.current.values()) if each.runbook]
+    return [each for each in found if not _comes_and_goes(state, each)]
+
+
+def _comes_and_goes(state: State, incident: Incident) -> bool:
+    """Whether its monitor was found healthy at the first look twice within the day before, and this time as well."""
+    day = incident.opened_at - timedelta(days=1)
+    gone = (each.transient and each.ended_at and each.ended_at > day for each in _of_key(state, incident))
+    return sum(map(bool, gone)) > 1 and not any(each.outcome == "unhealthy" for each in state.steps_of(incident.id))
+
+
+def _of_key(state: State, incident: Incident) -> Iterator[Incident]:
+    return (each for each in state.incidents.values() if each.key == incident.key)
 
 
 def _same(one: Incident, other: Incident) -> bool:

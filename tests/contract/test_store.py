@@ -853,7 +853,7 @@ class TestLife:
 
 
 class TestTransients:
-    async def test_only_transient_incidents_of_the_key_that_ended_since_are_counted(self, store: Store) -> None:
+    async def test_only_transient_incidents_of_the_key_that_ended_since_are_found(self, store: Store) -> None:
         for number, (transient, ended) in enumerate([(True, 5), (True, 50), (False, 50), (True, 60)]):
             await put(
                 store,
@@ -866,9 +866,9 @@ class TestTransients:
                 ),
             )
         key = samples.incident("x").key
-        assert await store.transients(key, later(10)) == 2
-        assert await store.transients(key, later(60)) == 0
-        assert await store.transients(replace(key, monitor="another"), later(0)) == 0
+        assert [each.id for each in await store.transients(key, later(10))] == ["i1", "i3"]
+        assert await store.transients(key, later(60)) == []
+        assert await store.transients(replace(key, monitor="another"), later(0)) == []
 
 
 class TestRoom:

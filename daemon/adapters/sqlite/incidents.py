@@ -30,11 +30,10 @@ class Incidents(Connection):
             return await self._all("incidents", rows.incident, limit=limit)
         return await self._all("incidents_of_status", rows.incident, status=status.value, limit=limit)
 
-    async def transients(self, key: Key, since: datetime) -> int:
+    async def transients(self, key: Key, since: datetime) -> list[Incident]:
         """See `IncidentStore.transients`."""
         place = {"server": key.server, "health_set": key.health_set, "monitor": key.monitor}
-        count = await self._one("transients", lambda row: int(row["count"]), **place, since=timestamp(since))
-        return count or 0
+        return await self._all("transients", rows.incident, **place, since=timestamp(since))
 
     async def current_incident(self, key: Key) -> Incident | None:
         """See `IncidentStore.current_incident`."""

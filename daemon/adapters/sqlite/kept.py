@@ -16,8 +16,8 @@ Facts = Mapping[str, Mapping[str, Any]]
 
 _QUESTION, _APPROVAL = ".asked", ".approval"
 _RECOMMENDED, _LAST_LOOK = ".would", ".look"
-_WATCHED, _JOINED, _ORDERED_UNDO, _TAKEN = ".watched", ".joined", "ordered undo", ".taken"
-_KEPT = frozenset({_QUESTION, _APPROVAL, _RECOMMENDED, _LAST_LOOK, _WATCHED, _JOINED, _ORDERED_UNDO, _TAKEN})
+_WATCHED, _JOINED, _ORDERED_UNDO, _TAKEN, _TOLD = ".watched", ".joined", "ordered undo", ".taken", ".told"
+_KEPT = frozenset({_QUESTION, _APPROVAL, _RECOMMENDED, _LAST_LOOK, _WATCHED, _JOINED, _ORDERED_UNDO, _TAKEN, _TOLD})
 
 
 def facts(incident: Incident) -> Facts:
@@ -40,6 +40,8 @@ def facts(incident: Incident) -> Facts:
         found[_ORDERED_UNDO] = {"latched": incident.ordered_undo.latched}
     if incident.taken is not None:
         found[_TAKEN] = {"why": incident.taken.why, "alert": incident.taken.alert}
+    if incident.told_by:
+        found[_TOLD] = {"by": incident.told_by}
     return found
 
 
@@ -103,6 +105,11 @@ def taken(stored: Facts) -> Taken | None:
     """Who has it already; None where nobody is known to."""
     found = stored.get(_TAKEN)
     return None if found is None else Taken(found["why"], found["alert"])
+
+
+def told_by(stored: Facts) -> str:
+    """The incident whose notification tells of it; empty where it has its own, or none is due."""
+    return str(stored.get(_TOLD, {}).get("by", ""))
 
 
 def _approval_json(given: Approval) -> Json:

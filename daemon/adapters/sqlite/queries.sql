@@ -110,8 +110,9 @@ WHERE server = :server AND (status = 'open' OR latched = 1)
 ORDER BY opened_at, id;
 
 -- name: transients
-SELECT count(*) AS count FROM incidents
-WHERE server = :server AND health_set_key = :health_set AND monitor_key = :monitor AND transient = 1 AND ended_at > :since;
+SELECT * FROM incidents
+WHERE server = :server AND health_set_key = :health_set AND monitor_key = :monitor AND transient = 1 AND ended_at > :since
+ORDER BY number;
 
 -- name: due_incidents
 SELECT * FROM incidents WHERE due_at <= :now ORDER BY due_at, number LIMIT :limit;

@@ -148,6 +148,7 @@ def incident(row: sqlite3.Row) -> Incident:
         joined=kept.joined(facts),
         ordered_undo=kept.ordered_undo(facts),
         taken=kept.taken(facts),
+        told_by=kept.told_by(facts),
         opened_at=moment(row["opened_at"]),
         due_at=_then(row["due_at"]),
         waiting_since=_then(row["waiting_since"]),

@@ -17,6 +17,7 @@ from daemon.domain.verdicts import Hold
 from daemon.remediation.actions.preconditions.dependencies import dependency
 from daemon.remediation.actions.preconditions.facts import Dependency
 from daemon.remediation.guardrails.context import GuardContext
+from daemon.remediation.incidents.ending import FLAPPING_AFTER, FLAPPING_WITHIN, gone_by_itself
 from daemon.remediation.incidents.snapshot import Case
 from statemachines.model import Need
 
@@ -130,7 +131,14 @@ async def _found(context: GuardContext, incident: Incident) -> Hold | None:
     known = await context.store.causes_of([each.id for each in alike])
     released = [each for each in known if each.same(hold.found.kind, hold.found.what)]
     held = [each for each in alike if not any(cause.frees(each.id) for cause in released)]
+    held = [each for each in held if each.id == incident.id or not await _comes_and_goes(context, each)]
     return shared(incident, held, context.inventory, settings, timing)
+
+
+async def _comes_and_goes(context: GuardContext, incident: Incident) -> bool:
+    """Whether its problem was gone by itself too often today, and no look has found it this time: it holds nobody."""
+    often = await context.store.transients(incident.key, context.clock.now() - FLAPPING_WITHIN)
+    return len(often) >= FLAPPING_AFTER and gone_by_itself(await context.store.steps(incident.id))
 
 
 async def dependencies(context: GuardContext, case: Case, server: Server) -> tuple[Dependency, ...]:

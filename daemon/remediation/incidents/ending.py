@@ -6,7 +6,7 @@ escalation says what is left.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from daemon.domain.audit import AuditEntry, AuditKind
@@ -29,7 +29,7 @@ FLAPPING_AFTER = 2
 FLAPPING_WITHIN = timedelta(days=1)
 
 
-COMES_AND_GOES = "the third time within a day that the problem was gone before anything was done: it comes and goes"
+COMES_AND_GOES = "gone before anything was done, for the third time or more within a day: it comes and goes"
 
 
 WAYS_OUT = frozenset(end.undo for end in (End.ESCALATED, End.CANCELLED))
@@ -56,7 +56,13 @@ def undoes(ladder: Ladder, state: str) -> bool:
 
 def flaps(case: Case) -> bool:
     """Whether the problem was gone by itself once too often."""
-    return case.transients >= FLAPPING_AFTER and gone_by_itself(case.steps)
+    return len(case.transients) >= FLAPPING_AFTER and gone_by_itself(case.steps)
+
+
+def told_before(case: Case) -> str:
+    """The incident that has told within the day that this problem comes and goes; empty when none has."""
+    told = (each for each in case.transients if each.status is IncidentStatus.ESCALATED and not each.told_by)
+    return next((each.id for each in told), "")
 
 
 def gone_by_itself(steps: Sequence[Step]) -> bool:
@@ -119,6 +125,39 @@ def left_entry(case: Case, item: UndoItem) -> AuditEntry:
     """Puts on record that a change stays, why, and the command that puts it back."""
     message = f"{item.setting} on {item.server} is left changed: {item.reason}; put it back with: {by_hand(item)}"
     return case.entry(AuditKind.UNDO_LEFT, message, {"setting": item.setting, "earlier": item.earlier})
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Which end a ladder comes to, and how."""
+
+    end: End
+    flapping: bool = False  #: what it is about comes and goes
+    quarantined: bool = False  #: what its last step did is not known
+
+
+def ended(case: Case, ending: Ending, recheck: timedelta) -> Incident:
+    """The incident at its end. `recheck`: how long after it one that keeps its key looks whether it is over."""
+    incident, escalated = case.incident, ending.end is End.ESCALATED
+    # One that an operator had closed does not take its key again because he has something put back. Nor does one that
+    # only looked: its source tells when it is nobody's again. What comes and goes may be a real failure the next time.
+    # What is quarantined waits for evidence.
+    lets_go = incident.frees_key or ending.flapping or (incident.taken is not None and not ending.quarantined)
+    latched = escalated and not lets_go
+    told_by = told_before(case) if ending.flapping else ""
+    last = case.steps[-1].detail if case.steps else ""
+    reason = f"healthy: {last}" if ending.end is End.RESOLVED else incident.reason
+    return replace(
+        incident,
+        status=IncidentStatus(ending.end.value),
+        ended_at=case.now,
+        latched=latched,
+        due_at=case.now + recheck if latched else None,
+        reason=f"{reason}; the notification of incident {told_by} tells of it" if told_by else reason,
+        told_by=told_by,
+        transient=ending.flapping or (ending.end is End.RESOLVED and gone_by_itself(case.steps)),
+        undo_by="",
+    )
 
 
 def abandoned(

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from daemon.config.guardrails import Timing
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Commit, Outgoing, Progress, Told
-from daemon.domain.incidents import Incident, IncidentStatus, Quarantine, Step, StepStatus, UndoItem, UndoStatus
+from daemon.domain.commits import Channel, Commit, Outgoing, Progress, Told
+from daemon.domain.incidents import Incident, Quarantine, Step, StepStatus, UndoItem, UndoStatus
 from daemon.domain.values import Json
 from daemon.domain.verdicts import Hold, Refuse
 from daemon.domain.windows import passed
@@ -20,8 +20,9 @@ from daemon.remediation.actions.undo import by_hand
 from daemon.remediation.incidents.ending import (
     COMES_AND_GOES,
     WAYS_OUT,
+    Ending,
+    ended,
     flaps,
-    gone_by_itself,
     left_changed,
     left_entry,
     merged,
@@ -290,15 +291,16 @@ class Engine:
         case = replace(case, undo=merged(items, case.undo))
         hops = _onward(case, first)
         target = hops[-1].target
-        if any(hop.outcome == FLAPPING for hop in hops):
-            detail = COMES_AND_GOES
+        flapping = any(hop.outcome == FLAPPING for hop in hops)
+        detail = COMES_AND_GOES if flapping else detail
         incident = _arrived(case, hops, detail)
         case = replace(case, incident=incident)
         audit = [_transition(case, hop) for hop in hops]
         told = [event_message(self._prefix, incident, case.now, _event(hop, detail)) for hop in hops]
         audit += [left_entry(case, item) for item in items]
         if target in tuple(End):
-            return self._ended(case, End(target), items, audit, told, quarantined=quarantine is not None)
+            ending = Ending(End(target), flapping=flapping, quarantined=quarantine is not None)
+            return self._ended(case, ending, items, audit, told)
         told.append(state_message(self._prefix, incident))
         parks = case.ladder.states[target].action.parks
         if parks and case.pending:
@@ -312,39 +314,24 @@ class Engine:
     def _ended(
         self,
         case: Case,
-        end: End,
+        ending: Ending,
         items: tuple[UndoItem, ...],
         audit: list[AuditEntry],
         told: list[Outgoing],
-        *,
-        quarantined: bool,
     ) -> Commit:
-        escalated = end is End.ESCALATED
-        # One that an operator had closed does not take its key again because he has something put back. Nor does one
-        # that only looked: its source tells when it is nobody's again. What is quarantined waits for evidence.
-        latched = escalated and not case.incident.frees_key and (quarantined or not case.incident.taken)
-        last = case.steps[-1].detail if case.steps else ""
-        incident = replace(
-            case.incident,
-            status=IncidentStatus(end.value),
-            ended_at=case.now,
-            latched=latched,
-            due_at=case.now + timedelta(seconds=self._timing.latch_recheck) if latched else None,
-            reason=case.incident.reason if end is not End.RESOLVED else f"healthy: {last}",
-            transient=end is End.RESOLVED and gone_by_itself(case.steps),
-            undo_by="",
-        )
-        audit.append(replace(case, incident=incident).entry(_KINDS[end], incident.reason, {}))
+        incident = ended(case, ending, timedelta(seconds=self._timing.latch_recheck))
+        audit.append(replace(case, incident=incident).entry(_KINDS[ending.end], incident.reason, {}))
         told.append(state_message(self._prefix, incident))
-        if escalated and (not case.incident.undo_by or left_changed(case)):
+        if ending.end is End.ESCALATED and (not case.incident.undo_by or left_changed(case)):
             story = Story(
                 incident=incident,
                 source=case.ladder.definition.source,
                 steps=case.steps,
                 left=[(item, by_hand(item)) for item in left_changed(case)],
-                quarantined=quarantined,
+                quarantined=ending.quarantined,
             )
-            told += escalation_messages(self._prefix, story, case.now)
+            messages = escalation_messages(self._prefix, story, case.now)
+            told += [each for each in messages if each.channel is Channel.BUS or not incident.told_by]
         return Commit(
             at=case.now,
             progress=Progress(incident=incident, undo=items, release=True),

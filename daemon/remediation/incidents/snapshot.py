@@ -40,7 +40,7 @@ class Case:
     undo: tuple[UndoItem, ...]
     now: datetime
     closed: tuple[Span, ...] = ()  #: windows since it was opened, in which its state could not act: no time to count
-    transients: int = 0  #: incidents of the same key in the last day that were gone by themselves
+    transients: tuple[Incident, ...] = ()  #: those of the same key in the last day that were gone by themselves
 
     @property
     def state(self) -> LadderState:

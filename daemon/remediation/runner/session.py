@@ -48,7 +48,7 @@ class Session:
             undo=tuple(await store.undo_items(incident.id)),
             now=now,
             closed=closed,
-            transients=await store.transients(incident.key, now - FLAPPING_WITHIN),
+            transients=tuple(await store.transients(incident.key, now - FLAPPING_WITHIN)),
         )
 
     def here(self) -> Server:

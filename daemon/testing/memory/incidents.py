@@ -29,10 +29,10 @@ class Incidents(Held):
         newest = reversed((await self._read()).incidents.values())
         return [each for each in newest if status is None or each.status is status][:limit]
 
-    async def transients(self, key: Key, since: datetime) -> int:
+    async def transients(self, key: Key, since: datetime) -> list[Incident]:
         """See `IncidentStore.transients`."""
-        found = (await self._read()).incidents.values()
-        return sum(i.transient and i.key == key and i.ended_at is not None and i.ended_at > since for i in found)
+        of_key = [each for each in (await self._read()).incidents.values() if each.transient and each.key == key]
+        return [each for each in of_key if each.ended_at is not None and each.ended_at > since]
 
     async def current_incident(self, key: Key) -> Incident | None:
         """See `IncidentStore.current_incident`."""

@@ -91,6 +91,7 @@ incidents = st.builds(
     joined=st.integers(0, 2),
     ordered_undo=sometimes(st.builds(OrderedUndo, st.booleans())),
     taken=sometimes(st.builds(Taken, names, names)),
+    told_by=st.sampled_from(["", "i1"]),
 )
 steps = st.builds(
     samples.step,

@@ -42,6 +42,20 @@ async def turns_for(daemon: Daemon, span: timedelta) -> None:
         await daemon.turn()
 
 
+async def test_what_comes_and_goes_elsewhere_holds_nobody_before_a_look_has_found_it(tmp_path: Path) -> None:
+    daemon = await world_of(tmp_path)
+    for _ in range(3):
+        await daemon.alert(MBX2)
+        await turns_for(daemon, timedelta(minutes=1))
+        daemon.clock.advance(60)
+    daemon.world.hosts[MBX2].monitor = "Unhealthy"  # the probe passes: polled, and neither healthy nor unhealthy
+    await daemon.alert(MBX2)
+    await fall_ill(daemon, MBX1)
+    await turns_for(daemon, timedelta(minutes=8))
+    assert (await daemon.incident(4)).status is IncidentStatus.OPEN
+    assert daemon.world.effects == [("restart", MBX1)]
+
+
 async def test_three_servers_with_the_same_problem_are_left_alone_and_the_hold_names_them(tmp_path: Path) -> None:
     daemon = await world_of(tmp_path)
     await fall_ill(daemon, MBX1, MBX2, MBX3)
