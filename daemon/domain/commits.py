@@ -53,6 +53,7 @@ class Aside(StrEnum):
 
     MAINTENANCE = "maintenance"
     STORM = "storm"  # a cap on new incidents was reached
+    AFRESH = "afresh"  # the incident that held its key let go of it, and whether it is over must be seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

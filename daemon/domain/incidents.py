@@ -94,6 +94,7 @@ class Incident:
     parent: str = ""  #: the incident that waits for this one; one that has a parent never waits for another
     transient: bool = False  #: ended without any effect: the problem was gone by itself
     told_by: str = ""  #: the incident whose notification tells of this one too: it has none of its own
+    ends_others: bool = False  #: it escalated after it had acted: while it is latched, others of its server end with it
     version: int = 0
 
     @property

@@ -131,6 +131,10 @@ class IncidentStore(Protocol):
         """What an incident changed, in the order it was changed."""
         ...
 
+    async def changed_on(self, server: str) -> list[UndoItem]:
+        """What incidents changed on a server and did not put back, in the order it was changed."""
+        ...
+
     async def runbook(self, runbook_hash: str) -> StoredRunbook | None:
         """A runbook as an incident was pinned to it."""
         ...

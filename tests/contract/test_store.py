@@ -587,6 +587,15 @@ class TestUndoAndQuarantine:
         assert await store.undo_items("i1") == [left, samples.undo_item("u1"), samples.undo_item("u3")]
         await refused(store, work(undo=(samples.undo_item(incident_id="nobody"),)), "incident nobody")
 
+    async def test_what_is_still_changed_on_a_server_is_known_whichever_incident_changed_it(self, store: Store) -> None:
+        left = samples.undo_item("u1", status=UndoStatus.LEFT)
+        done = samples.undo_item("u2", status=UndoStatus.DONE)
+        elsewhere = samples.undo_item("u3", server=samples.OTHER)
+        pending = samples.undo_item("u4", incident_id="i2")
+        await store.commit(work(incident=samples.incident(), undo=(left, done, elsewhere)))
+        await store.commit(work(incident=samples.on(samples.OTHER, "i2"), undo=(pending,)))
+        assert await store.changed_on(samples.SERVER) == [left, pending]
+
     async def test_a_quarantine_lasts_until_it_is_lifted(self, store: Store) -> None:
         await samples.begin(store)
         await store.commit(work(quarantine=samples.quarantine()))

@@ -70,6 +70,10 @@ class Incidents(Connection):
         """See `IncidentStore.undo_items`."""
         return await self._all("undo_items", rows.undo_item, incident_id=incident_id)
 
+    async def changed_on(self, server: str) -> list[UndoItem]:
+        """See `IncidentStore.changed_on`."""
+        return await self._all("changed_on", rows.undo_item, server=server)
+
     async def runbook(self, runbook_hash: str) -> StoredRunbook | None:
         """See `IncidentStore.runbook`."""
         return await self._one("runbook", rows.runbook, hash=runbook_hash)

@@ -16,8 +16,11 @@ Facts = Mapping[str, Mapping[str, Any]]
 
 _QUESTION, _APPROVAL = ".asked", ".approval"
 _RECOMMENDED, _LAST_LOOK = ".would", ".look"
-_WATCHED, _JOINED, _ORDERED_UNDO, _TAKEN, _TOLD = ".watched", ".joined", "ordered undo", ".taken", ".told"
-_KEPT = frozenset({_QUESTION, _APPROVAL, _RECOMMENDED, _LAST_LOOK, _WATCHED, _JOINED, _ORDERED_UNDO, _TAKEN, _TOLD})
+_WATCHED, _JOINED, _ORDERED_UNDO, _TAKEN = ".watched", ".joined", "ordered undo", ".taken"
+_TOLD, _ENDS_OTHERS = ".told", ".ends others"
+_KEPT = frozenset({
+    *(_QUESTION, _APPROVAL, _RECOMMENDED, _LAST_LOOK, _WATCHED, _JOINED, _ORDERED_UNDO, _TAKEN, _TOLD, _ENDS_OTHERS),
+})  # fmt: skip
 
 
 def facts(incident: Incident) -> Facts:
@@ -38,10 +41,18 @@ def facts(incident: Incident) -> Facts:
         found[_JOINED] = {"count": incident.joined}
     if incident.ordered_undo is not None:
         found[_ORDERED_UNDO] = {"latched": incident.ordered_undo.latched}
+    return found | _with_humans(incident)
+
+
+def _with_humans(incident: Incident) -> dict[str, Json]:
+    """What it keeps of who has it, or was told of it."""
+    found: dict[str, Json] = {}
     if incident.taken is not None:
         found[_TAKEN] = {"why": incident.taken.why, "alert": incident.taken.alert}
     if incident.told_by:
         found[_TOLD] = {"by": incident.told_by}
+    if incident.ends_others:
+        found[_ENDS_OTHERS] = {}
     return found
 
 
@@ -110,6 +121,11 @@ def taken(stored: Facts) -> Taken | None:
 def told_by(stored: Facts) -> str:
     """The incident whose notification tells of it; empty where it has its own, or none is due."""
     return str(stored.get(_TOLD, {}).get("by", ""))
+
+
+def ends_others(stored: Facts) -> bool:
+    """Whether other incidents of its server end with it."""
+    return _ENDS_OTHERS in stored
 
 
 def _approval_json(given: Approval) -> Json:

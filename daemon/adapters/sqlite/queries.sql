@@ -180,6 +180,9 @@ ON CONFLICT (id) DO UPDATE SET
 -- name: undo_items
 SELECT * FROM undo_items WHERE incident_id = :incident_id ORDER BY number;
 
+-- name: changed_on
+SELECT * FROM undo_items WHERE server = :server AND status <> 'done' ORDER BY number;
+
 -- name: set_quarantine
 INSERT INTO quarantines (server, incident_id, step_id, reason, since)
 VALUES (:server, :incident_id, :step_id, :reason, :since)

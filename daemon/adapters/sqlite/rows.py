@@ -149,6 +149,7 @@ def incident(row: sqlite3.Row) -> Incident:
         ordered_undo=kept.ordered_undo(facts),
         taken=kept.taken(facts),
         told_by=kept.told_by(facts),
+        ends_others=kept.ends_others(facts),
         opened_at=moment(row["opened_at"]),
         due_at=_then(row["due_at"]),
         waiting_since=_then(row["waiting_since"]),

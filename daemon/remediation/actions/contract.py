@@ -136,6 +136,7 @@ class Context:
     ask: Asker
     family: Family
     item: UndoItem | None = None  #: for `undo`: what to put back
+    left: tuple[UndoItem, ...] = ()  #: what other incidents of ours changed on its server and did not put back
     senders: tuple[Step, ...] = ()  #: the steps that changed its setting, or may have; latest first
     front_end: bool = False  #: the incident's monitor probes the front end, which clients reach
     outside: Outside | None = None  #: for servers with a look from outside

@@ -174,6 +174,7 @@ async def _known(ctx: Context, service: str, asked: Asked) -> Met:
         server=ctx.server,
         service=service,
         blocked_by_us=ctx.item is not None and ctx.item.setting == ACTIVATION,
+        left_blocked_by=next((each.incident_id for each in ctx.left if each.setting == ACTIVATION), ""),
         clock=clock,
         state=windows.answer,
         exchange=about.answer,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from daemon.domain.audit import AuditEntry, AuditKind
-from daemon.domain.commits import Commit, GuardChanges, Progress, Told
+from daemon.domain.commits import AlertChanges, Aside, Commit, Deferred, GuardChanges, Progress, Told
 from daemon.domain.incidents import Incident, IncidentStatus, Quarantine, Step, StepStatus, UndoItem, UndoStatus
 from daemon.outgoing.messages import Story, escalation_messages, state_message
 from daemon.remediation.actions.contract import Done
@@ -27,6 +27,9 @@ FLAPPING_AFTER = 2
 
 
 FLAPPING_WITHIN = timedelta(days=1)
+
+
+FOLLOWS = timedelta(minutes=1)  #: so often one that ended with another looks whether that is over
 
 
 COMES_AND_GOES = "gone before anything was done, for the third time or more within a day: it comes and goes"
@@ -144,7 +147,7 @@ def ended(case: Case, ending: Ending, recheck: timedelta) -> Incident:
     # What is quarantined waits for evidence.
     lets_go = incident.frees_key or ending.flapping or (incident.taken is not None and not ending.quarantined)
     latched = escalated and not lets_go
-    told_by = told_before(case) if ending.flapping else ""
+    told_by = _told_by(case, ending) if escalated else ""
     last = case.steps[-1].detail if case.steps else ""
     reason = f"healthy: {last}" if ending.end is End.RESOLVED else incident.reason
     return replace(
@@ -152,11 +155,54 @@ def ended(case: Case, ending: Ending, recheck: timedelta) -> Incident:
         status=IncidentStatus(ending.end.value),
         ended_at=case.now,
         latched=latched,
-        due_at=case.now + recheck if latched else None,
+        due_at=case.now + (FOLLOWS if told_by else recheck) if latched else None,
         reason=f"{reason}; the notification of incident {told_by} tells of it" if told_by else reason,
         told_by=told_by,
+        ends_others=latched and not told_by and acted(case.steps),
         transient=ending.flapping or (ending.end is End.RESOLVED and gone_by_itself(case.steps)),
         undo_by="",
+    )
+
+
+def _told_by(case: Case, ending: Ending) -> str:
+    """The incident whose notification tells of this end as well; empty when it needs its own.
+
+    What is left changed, or may be, is told in any case.
+    """
+    if ending.quarantined or left_changed(case):
+        return ""
+    if case.outage is not None:
+        return case.outage.id
+    return told_before(case) if ending.flapping else ""
+
+
+def acted(steps: Sequence[Step]) -> bool:
+    """Whether something was done to the server, or may have been."""
+    return any(
+        step.effect is not Effect.READ
+        and step.executor
+        and step.status is not StepStatus.WITHDRAWN
+        and step.outcome not in {"refused", "unreachable"}
+        for step in steps
+    )
+
+
+def over_with(incident: Incident, now: datetime, why: str) -> Commit:
+    """The commit by which an incident lets go of its key, to be verified afresh by a new one: both, or neither."""
+    deferred = Deferred(
+        key=incident.key,
+        health_set=incident.health_set,
+        monitor=incident.monitor,
+        why=Aside.AFRESH,
+        reason=why,
+        since=now,
+        not_before=now,
+        taken=incident.taken,
+    )
+    entry = about(AuditKind.LATCH_LIFTED, incident, now, f"latch lifted, to be verified afresh: {why}", {})
+    free = replace(incident, latched=False, due_at=None, verify_requested=False, watched=None)
+    return Commit(
+        at=now, progress=Progress(incident=free), alerts=AlertChanges(defer=(deferred,)), told=Told(audit=(entry,))
     )
 
 
@@ -180,6 +226,7 @@ def abandoned(
         due_at=now + UNHANDLED_LATCH,
         runbook="",
         reason=detail,
+        ends_others=acted(steps),
     )
     quarantine = None if step is None else _unsettled(incident, step, now, detail)
     story = Story(

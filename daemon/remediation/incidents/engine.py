@@ -242,24 +242,30 @@ class Engine:
         return replace(commit, progress=replace(commit.progress, step=dropped))
 
     def stands_back(self, case: Case) -> bool:
-        """Whether somebody has the problem already, and what comes next would have an effect, or let others have one.
+        """Whether a human has the problem, or the server, and what comes next has an effect, or lets others have one.
 
-        What it changed is left as it is, unless the site has it put back first.
+        Who has the problem has it as it is, unless the site has what was changed put back first. Who has the server was
+        told of another incident there: what this one changed is put back.
         """
-        action = case.state.action
-        if not case.incident.only_looks or (action.effect is Effect.READ and not action.parks):
+        action, leaving = case.state.action, leaves(case.incident.state)
+        if action.effect is Effect.READ and not action.parks:
             return False
-        return not (self._undo_first and leaves(case.incident.state))
+        if case.incident.only_looks:
+            return not (self._undo_first and leaving)
+        return case.outage is not None and not leaving
 
     def stand_back(self, case: Case, step: Step | None) -> Commit:
-        """The commit by which an incident ends because somebody has the problem. A step that waits for others ends."""
-        taken = case.incident.taken
-        who = "" if taken is None else taken.why
+        """The commit by which an incident ends because a human has it. A step that waits for others ends."""
+        taken, outage = case.incident.taken, case.outage
         found = case.found or "nothing yet, it was not verified"
-        commit = self.move(case, TAKEN, f"somebody has it already ({who}), so nothing is done; found {found}")
+        if taken is not None:
+            why = f"somebody has it already ({taken.why}), so nothing is done"
+        else:
+            why = f"it ends with incident {outage.id if outage else ''}, which escalated here after it had acted"
+        commit = self.move(case, TAKEN, f"{why}; found {found}")
         if step is None:
             return commit
-        dropped = replace(step, status=StepStatus.WITHDRAWN, detail=f"somebody has it: {who}", ended_at=case.now)
+        dropped = replace(step, status=StepStatus.WITHDRAWN, detail=why, ended_at=case.now)
         return replace(commit, progress=replace(commit.progress, step=dropped))
 
     def refuse(self, case: Case, verdict: Refuse) -> Commit:

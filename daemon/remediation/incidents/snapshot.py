@@ -41,6 +41,7 @@ class Case:
     now: datetime
     closed: tuple[Span, ...] = ()  #: windows since it was opened, in which its state could not act: no time to count
     transients: tuple[Incident, ...] = ()  #: those of the same key in the last day that were gone by themselves
+    others: tuple[Incident, ...] = ()  #: the others that hold keys of its server
 
     @property
     def state(self) -> LadderState:
@@ -53,10 +54,21 @@ class Case:
         return tuple(item for item in reversed(self.undo) if item.status is UndoStatus.PENDING)
 
     @property
+    def outage(self) -> Incident | None:
+        """The incident of its server that escalated after it had acted, and is not over: this one ends with it."""
+        return next((each for each in self.others if each.ends_others and not each.frees_key), None)
+
+    @property
     def verified(self) -> datetime | None:
         """When its monitor was last looked at to the end."""
         last = self._last_verification
         return None if last is None else last.ended_at
+
+    @property
+    def was_healthy(self) -> bool:
+        """Whether the last look at its monitor found it healthy."""
+        last = self._last_verification
+        return last is not None and last.outcome == "healthy"
 
     @property
     def probe_reason(self) -> str:

@@ -1,19 +1,19 @@
 """The reading part of a turn: polls of an incident's state, and looks at one that humans have."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from daemon.domain.audit import AuditKind
 from daemon.domain.commits import Commit, GuardChanges, Progress, Told
 from daemon.domain.errors import Conflict
-from daemon.domain.incidents import Step
-from daemon.domain.values import Json
+from daemon.domain.incidents import Incident, IncidentStatus, Step
 from daemon.remediation.actions import EFFECTS, READS
 from daemon.remediation.actions.contract import Again, Context, Done, Withdrawn
 from daemon.remediation.actions.heal import others
 from daemon.remediation.guardrails import causes
+from daemon.remediation.incidents.ending import FOLLOWS, over_with
 from daemon.remediation.incidents.opening import UNHANDLED_LATCH
 from daemon.remediation.incidents.snapshot import Case, about
 from daemon.remediation.runner.session import Session
@@ -82,33 +82,53 @@ def _after_poll(session: Session, case: Case, step: Step, seen: Done | Again) ->
 
 async def watch(session: Session) -> None:
     """An escalated incident's key is latched until its monitor is proven healthy; look whether it is."""
-    incident, now = session.incident, session.clock.now()
-    over, seen = await _over_by_itself(session)
-    audit = (about(AuditKind.LATCH_LIFTED, incident, now, f"latch lifted: {over}", {}),) if over else ()
-    later = now + timedelta(seconds=session.settings.timing.latch_recheck)
-    due = None if over else later
-    fresh = replace(incident, latched=not over, due_at=due, verify_requested=False, watched=seen)
+    commit = await (_follows(session) if session.incident.told_by else _looked(session))
     try:
-        await session.store.commit(Commit(at=now, progress=Progress(incident=fresh), told=Told(audit=audit)))
+        await session.store.commit(commit)
     except Conflict:
-        _log.debug("latch_conflict", incident=incident.id)  # something joined meanwhile; it is still due
+        _log.debug("latch_conflict", incident=session.incident.id)  # something joined meanwhile; it is still due
 
 
-async def _over_by_itself(session: Session) -> tuple[str, Json]:
-    """Why it is over, empty if it is not; and what the next look must know of this one."""
-    incident = session.incident
-    if not incident.runbook:
-        ended = incident.ended_at or incident.opened_at
-        return ("a day has passed" if session.clock.now() >= ended + UNHANDLED_LATCH else ""), {}
-    if session.server is None:
-        return "", {}
-    case = await session.case()
+async def _follows(session: Session) -> Commit:
+    """What becomes of one that ended with another: it waits for that one, and is verified afresh afterwards."""
+    incident, now = session.incident, session.clock.now()
+    other = await session.store.incident(incident.told_by)
+    if other is not None and (other.latched or other.status is IncidentStatus.OPEN):
+        waits = replace(incident, due_at=now + FOLLOWS, verify_requested=False)
+        return Commit(at=now, progress=Progress(incident=waits))
+    return over_with(incident, now, f"incident {incident.told_by}, with which it ended, is over")
+
+
+async def _looked(session: Session) -> Commit:
+    """What becomes of a latched incident by one more look at its monitor."""
+    incident, now = session.incident, session.clock.now()
+    case = await session.case() if incident.runbook and session.server is not None else None
+    seen = _with_time(incident, now) if case is None else await _look(session, case)
+    outcome = seen.outcome if isinstance(seen, Done) else ""
+    settled = await session.store.quarantine(incident.server) is None
+    if case is not None and case.was_healthy and outcome == "unhealthy" and settled:
+        return over_with(incident, now, f"it was healthy, and is unhealthy again: {seen.detail}")
+    over = outcome == "healthy"
+    audit = (about(AuditKind.LATCH_LIFTED, incident, now, f"latch lifted: {seen.detail}", {}),) if over else ()
+    due = None if over else now + timedelta(seconds=session.settings.timing.latch_recheck)
+    memo = seen.memo if isinstance(seen, Again) else {}
+    fresh = replace(incident, latched=not over, due_at=due, verify_requested=False, watched=memo)
+    return Commit(at=now, progress=Progress(incident=fresh), told=Told(audit=audit))
+
+
+def _with_time(incident: Incident, now: datetime) -> Done | Again:
+    """Whether a day has passed since the end of one whose monitor no ladder can look at."""
+    if incident.runbook or now < (incident.ended_at or incident.opened_at) + UNHANDLED_LATCH:
+        return Again(after=0, detail="nothing can look at its monitor")
+    return Done(outcome="healthy", detail="a day has passed")
+
+
+async def _look(session: Session, case: Case) -> Done | Again:
+    """One more look at the monitor of a latched incident."""
+    incident = case.incident
     await _settle_quarantine(session, case)
     look = READS["verify" if incident.monitor else "triage"]
-    seen = await look.poll(await session.context(case, f"{incident.id}-watch", {}), incident.watched or {})
-    if isinstance(seen, Done):
-        return (seen.detail if seen.outcome == "healthy" else ""), {}
-    return "", seen.memo
+    return await look.poll(await session.context(case, f"{incident.id}-watch", {}), incident.watched or {})
 
 
 async def _settle_quarantine(session: Session, case: Case) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 
 from daemon.domain.commits import Commit
 from daemon.domain.errors import Conflict
-from daemon.domain.incidents import Incident, IncidentStatus, Step
+from daemon.domain.incidents import Incident, IncidentStatus, Step, UndoItem
 from daemon.domain.inventory import Server
 from daemon.domain.ports import Call, Reply
 from daemon.domain.values import Json
@@ -48,6 +48,7 @@ class Session:
             undo=tuple(await store.undo_items(incident.id)),
             now=now,
             closed=closed,
+            others=tuple([each for each in await store.on_server(incident.server) if each.id != incident.id]),
             transients=tuple(await store.transients(incident.key, now - FLAPPING_WITHIN)),
         )
 
@@ -76,11 +77,17 @@ class Session:
             ask=await self.asker(self.transcript),
             family=self.family,
             item=item,
+            left=await self._left(),
             senders=case.senders(item.setting) if item is not None else (),
             outside=self._outside,
             front_end=handled is not None and handled.probe is not None and handled.role != "mailbox",
             probe_reason=case.probe_reason,
         )
+
+    async def _left(self) -> tuple[UndoItem, ...]:
+        """What other incidents changed on the server and did not put back."""
+        changed = await self.store.changed_on(self.incident.server)
+        return tuple(item for item in changed if item.incident_id != self.incident.id)
 
     async def asker(self, transcript: list[Json]) -> Asker:
         """What asks for the incident. Who may go away any moment, or is away, is asked about others last."""

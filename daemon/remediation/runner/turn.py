@@ -51,10 +51,8 @@ class Turn:
             await effects.settle(session, step)
 
     async def _stands_back(self, step: Step | None) -> bool:
-        """Whether somebody has the problem already, so that the incident ended before what comes next."""
+        """Whether a human has the problem or the server already, so that the incident ended before what comes next."""
         session = self._session
-        if not session.incident.only_looks:
-            return False
         case = await session.case()
         if not session.engine.stands_back(case):
             return False

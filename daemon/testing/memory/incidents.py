@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from daemon.domain.incidents import Incident, IncidentStatus, Key, Step, StoredRunbook, UndoItem
+from daemon.domain.incidents import Incident, IncidentStatus, Key, Step, StoredRunbook, UndoItem, UndoStatus
 from daemon.testing.memory.held import Held
 
 
@@ -72,6 +72,11 @@ class Incidents(Held):
     async def undo_items(self, incident_id: str) -> list[UndoItem]:
         """See `IncidentStore.undo_items`."""
         return [item for item in (await self._read()).undo.values() if item.incident_id == incident_id]
+
+    async def changed_on(self, server: str) -> list[UndoItem]:
+        """See `IncidentStore.changed_on`."""
+        items = (await self._read()).undo.values()
+        return [item for item in items if item.server == server and item.status is not UndoStatus.DONE]
 
     async def runbook(self, runbook_hash: str) -> StoredRunbook | None:
         """See `IncidentStore.runbook`."""

@@ -133,7 +133,7 @@ def deferred(server: str = SERVER, **changes: Any) -> Deferred:
         key=Key.of(server, "POP.Protocol", MONITOR),
         health_set="POP.Protocol",
         monitor=MONITOR,
-        why=Aside.MAINTENANCE,
+        why=Aside.AFRESH,
         reason="maintenance patching until 04:00",
         since=NOW,
         not_before=later(60),
@@ -251,6 +251,8 @@ async def everything(store: Store) -> Json:
             "audit": await store.audit_of(each.id),
             "runbook": await store.runbook(each.runbook_hash),
         }
+    for server in (SERVER, OTHER):
+        read[f"changed on {server}"] = await store.changed_on(server)
     for scope in (SERVER, OTHER, "dag:dag1"):
         read[f"scope {scope}"] = (await store.claim_holder(scope), await store.quarantine(scope))
     return read

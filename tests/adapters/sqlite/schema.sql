@@ -126,7 +126,7 @@ CREATE TABLE cursors (
     seq INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE deferred (
+CREATE TABLE "deferred" (
     server TEXT NOT NULL,
     health_set_key TEXT NOT NULL, -- folded; the names below keep their spelling
     monitor_key TEXT NOT NULL,
@@ -134,7 +134,9 @@ CREATE TABLE deferred (
     monitor TEXT NOT NULL,
     reason TEXT NOT NULL,
     since TEXT NOT NULL,
-    not_before TEXT NOT NULL, why TEXT NOT NULL DEFAULT 'maintenance' CHECK (why IN ('maintenance', 'storm')), taken TEXT,
+    not_before TEXT NOT NULL,
+    why TEXT NOT NULL CHECK (why IN ('maintenance', 'storm', 'afresh')),
+    taken TEXT,
     PRIMARY KEY (server, health_set_key, monitor_key)
 ) STRICT, WITHOUT ROWID;
 
@@ -299,6 +301,8 @@ CREATE TABLE undo_items (
     status TEXT NOT NULL CHECK (status IN ('pending', 'done', 'left')),
     reason TEXT NOT NULL
 ) STRICT;
+
+CREATE INDEX undo_items_changed ON undo_items (server) WHERE status <> 'done';
 
 CREATE INDEX undo_items_of_incident ON undo_items (incident_id);
 

@@ -92,6 +92,7 @@ incidents = st.builds(
     ordered_undo=sometimes(st.builds(OrderedUndo, st.booleans())),
     taken=sometimes(st.builds(Taken, names, names)),
     told_by=st.sampled_from(["", "i1"]),
+    ends_others=st.booleans(),
 )
 steps = st.builds(
     samples.step,

@@ -33,7 +33,8 @@ async def test_a_triage_of_what_is_not_healed_escalates_and_names_the_incident(d
     await daemon.alert(MBX1, "")
     triage = await daemon.drive()
     assert triage.status is IncidentStatus.ESCALATED
-    assert "PopDeepTestMonitor on mbx1.contoso.lab: incident i2" in triage.reason
+    assert "it ends with incident i2, which escalated here after it had acted" in triage.reason
+    assert triage.told_by == "i2", "one notification a server"
 
 
 async def test_a_triage_joins_the_incident_that_is_there_and_survives_a_crash_between_opening_and_remembering(

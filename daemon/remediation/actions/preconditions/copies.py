@@ -19,6 +19,12 @@ def activation_open(facts: Facts) -> Verdict:
     if itself is None:
         return CannotTell(reason=f"the answer has no settings of {name} itself")
     figures = {"activation_blocked": itself.activation_blocked, "activation_policy": itself.activation_policy}
+    if itself.activation_blocked and facts.left_blocked_by:
+        reason = (
+            f"activation is blocked on {name}, as incident {facts.left_blocked_by} of ours left it, unless somebody "
+            f"has blocked it since: `exmedic undo {facts.left_blocked_by}` puts it back"
+        )
+        return Refuse(reason=reason, figures=figures)
     if itself.activation_blocked and not facts.blocked_by_us:
         reason = f"activation is already blocked on {name}, not by this incident: somebody is working there"
         return Refuse(reason=reason, figures=figures)

@@ -62,6 +62,7 @@ class Facts:
     server: Server
     service: str  #: the Windows service that is to be healed; empty when the effect is about none
     blocked_by_us: bool  #: activation was stopped by this incident, and not put back yet
+    left_blocked_by: str = ""  #: the earlier incident of ours that left activation blocked there
     clock: datetime  #: the server's own time, with `state` and `recovery`
     state: ServerState
     exchange: ExchangeServer
