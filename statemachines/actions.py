@@ -59,6 +59,7 @@ class ActionSpec:
     evidence: str = ""  #: how a lost answer is settled
     dag_wide: bool = False  #: one at a time in the whole DAG: two at once could cost it its quorum
     changes: str = ""  #: the setting it leaves changed, which a runbook's `undo` must name
+    restores: str = ""  #: the setting it puts back before the way out; what follows from that stays for the way out
     parks: bool = False  #: waits for other incidents: entered only with nothing changed, and gives all claims back
     produced_on: tuple[str, ...] = ()  #: the outcomes that bring the fields of `produces`
     proves: Mapping[str, Proof] = field(default_factory=dict, hash=False)  #: by outcome
@@ -68,6 +69,11 @@ class ActionSpec:
     undo_disrupts: Disruption | None = None  #: what putting its change back disrupts
     undo_steps: int = 1  #: how many steps putting its change back takes
     puts_back: bool = False  #: puts back what other actions have changed: the way out, which must stay open
+
+    @property
+    def only_undoes(self) -> bool:
+        """Whether all it does is to put something back: then it is exempt from budgets, windows and modes."""
+        return self.puts_back or self.restores != ""
 
 
 def _minutes(count: int) -> timedelta:
@@ -187,8 +193,18 @@ _SPECS = (
         evidence="ProtocolLogEnabled as read from Exchange",
         changes="protocol_log",
         goes_on=("done",),
-        undo_disrupts=Disruption.RESTART,  # the earlier value takes effect with the next start of the service
-        undo_steps=2,
+        undo_disrupts=Disruption.RESTART,  # the earlier value takes effect with the next start of each service
+        undo_steps=3,
+    ),
+    ActionSpec(
+        name="protocol_log_off",
+        summary="switch the POP protocol log off again, if this ladder has switched it on",
+        effect=Effect.IDEMPOTENT,
+        outcomes=("done",),
+        deadline=_minutes(10),
+        evidence="ProtocolLogEnabled as read from Exchange",
+        restores="protocol_log",
+        goes_on=("done",),
     ),
     ActionSpec(
         name="find_backends",

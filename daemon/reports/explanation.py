@@ -47,7 +47,8 @@ _DISTURBS = {Disruption.RESTART: "RESTART", Disruption.MOVE: "MOVE", Disruption.
 _CHANGES = {
     "activation": "database activation is blocked on the server; putting it back allows activation again, it moves no "
     "database back",
-    "protocol_log": "the POP protocol log is on; putting it back switches it off and restarts MSExchangePOP3 once more",
+    "protocol_log": "the POP protocol log is on; putting it back switches it off, and restarts once more what of POP's "
+    "services began while it was on",
 }
 _POLICY = {
     UndoPolicy.ALWAYS: "It is put back whichever way the ladder ends.",

@@ -24,7 +24,7 @@ def unapproved(asking: frozenset[str], state: State, step: Step) -> str:
 
     Counted from the audit trail: each approval is for one intent of one state, and must not have expired by then.
     """
-    if step.server not in asking or ACTIONS[step.action].puts_back:
+    if step.server not in asking or ACTIONS[step.action].only_undoes:
         return ""
     given = [entry for entry in _of(state, step.incident_id) if entry.fields.get("approves") == step.state]
     intents = [

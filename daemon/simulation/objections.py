@@ -30,7 +30,7 @@ def objections(world: World, step: Step, server: Server) -> Iterator[str]:
 
 
 def _others_at_work(machine: Machine, step: Step, now: datetime) -> Iterator[str]:
-    if ACTIONS[step.action].puts_back:
+    if ACTIONS[step.action].only_undoes:
         return
     disrupts = ACTIONS[step.action].disrupts
     if Fault.MONITOR_SAYS in machine.faults:  # a story has it from its beginning, or not at all

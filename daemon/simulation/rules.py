@@ -28,14 +28,10 @@ from daemon.simulation.unseen import unseen
 from daemon.simulation.world import START, Watcher, World
 from statemachines.actions import ACTIONS, Disruption, Effect
 
-#: What the model calls the effect of an action.
-EFFECTS = {
-    "restart_service": "restart",
-    "stop_activation": "stop_activation",
-    "reboot": "reboot",
-    "protocol_log_on": "protocol_log_on",
-}
-PUT_BACK = {"activation": "allow_activation", "protocol_log": "protocol_log_off", "pop_restart": "restart"}
+#: What the model calls the effect of an action, and putting a setting back where that is no restart.
+EFFECTS = {name: name for name, spec in ACTIONS.items() if spec.effect is not Effect.READ and not spec.puts_back}
+EFFECTS |= {"restart_service": "restart"}
+PUT_BACK = {"activation": "allow_activation", "protocol_log": "protocol_log_off"}
 CANARY = "$(Restart-Computer)"  #: in the text of every alert: it must never be in a call
 NEVER = "-"
 
@@ -325,7 +321,7 @@ class Rules(Watcher):
         """
         if step.effect is Effect.READ or not step.executor:
             return
-        kind = EFFECTS.get(step.action) or PUT_BACK[str(step.params["item"]).rpartition(".")[2]]
+        kind = EFFECTS.get(step.action) or PUT_BACK.get(str(step.params["item"]).rpartition(".")[2], "restart")
         seen = self._done[step.id, kind]
         if step.status is StepStatus.WITHDRAWN and seen and step.effect is Effect.DISRUPTIVE:
             self.broken(3, f"{step.id} is withdrawn as never done, and the servers saw {kind}")

@@ -160,7 +160,7 @@ def _effect_events(state: LadderState, facts: Facts, world: World) -> list[Event
     # Nothing more is done to a server in quarantine: what is changed stays so, and the escalation says it.
     lost = failed._replace(changed=frozenset())
     happened = [
-        Event("done", "done", acted, then or f"{spec.changes} is changed"),
+        Event("done", "done", acted, then or f"{spec.changes or spec.restores} is changed"),
         Event("done", "done; the answer was lost, and evidence settled it", acted, then),
         Event("failed", "failed", _stopping(spec, "failed", failed), _COMMON["failed"]),
         Event("unknown", "unknown", _stopping(spec, "unknown", lost), "it was sent, and nobody can say more"),
@@ -202,7 +202,8 @@ def undo_events(facts: Facts, world: World, left: frozenset[str] = frozenset()) 
     back = facts
     for setting in facts.changed:
         disrupts = CHANGED_BY[setting].undo_disrupts
-        back = disturbed(back, disrupts) if disrupts else back
+        for _tier in world.kind.tiers if disrupts else ():  # each has a service that reads the setting when it starts
+            back = disturbed(back, disrupts) if disrupts else back
     back = back._replace(
         changed=frozenset(), healthy=False, sick=False, restarted=frozenset(), active=world.kind.copies
     )

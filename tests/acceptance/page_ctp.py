@@ -5,7 +5,7 @@ from tests.acceptance.scenarios import BACK, CTP, DEEP, ESCALATED, FRONT, NO_OPT
 
 LOGGED = (FRONT, "protocol_log_on", FRONT)
 OFF = ("protocol_log_off", FRONT)
-REBOOTED = (*LOGGED, "reboot", *OFF)
+REBOOTED = (*LOGGED, "protocol_log_off", "reboot")
 
 CTP_SCENARIOS = (
     Scenario(

@@ -25,6 +25,7 @@ BY_HAND = {
     "activation": "Set-MailboxServer -Identity {server} -DatabaseCopyActivationDisabledAndMoveNow $false",
     "protocol_log": "Set-PopSettings -Server {server} -ProtocolLogEnabled $false",
     "pop_restart": "Invoke-Command -ComputerName {server} {{ Restart-Service MSExchangePOP3 }}",
+    "pop_restart_back_end": "Invoke-Command -ComputerName {server} {{ Restart-Service MSExchangePOP3BE }}",
 }
 
 #: Effects, as `done_by` tells them.
@@ -204,6 +205,7 @@ def _still_changed(site: Site, scenario: Scenario) -> list[str]:
             "activation": machine.activation_blocked and Fault.MAINTENANCE not in machine.faults,
             "protocol_log": machine.pop_log.enabled,
             "pop_restart": machine.pop_log.writes,
+            "pop_restart_back_end": machine.pop_log.writes,
         }
     return [
         f"the lab shows {setting} changed" for setting, is_so in shown.items() if is_so and setting not in scenario.left

@@ -38,9 +38,15 @@ EFFECTS = {
     "stop_activation": "stop_activation",
     "reboot": "reboot",
     "protocol_log_on": "protocol_log_on",
+    "protocol_log_off": "protocol_log_off",
 }
 #: And putting a setting back.
-PUT_BACK = {"activation": "allow_activation", "protocol_log": "protocol_log_off", "pop_restart": "restart"}
+PUT_BACK = {
+    "activation": "allow_activation",
+    "protocol_log": "protocol_log_off",
+    "pop_restart": "restart",
+    "pop_restart_back_end": "restart",
+}
 MONITOR = "PopDeepTestMonitor"
 SPEED = 10.0  #: of the lab's clock, while it is not put forward
 #: Real seconds for a call: only a hang lasts so long. With WinRM's idle time it is shorter than any effect's deadline.

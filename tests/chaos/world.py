@@ -233,6 +233,7 @@ def _changed(site: Site) -> frozenset[tuple[str, str]]:
                 "activation": machine.activation_blocked and Fault.MAINTENANCE not in machine.faults,
                 "protocol_log": machine.pop_log.enabled,
                 "pop_restart": machine.pop_log.writes,
+                "pop_restart_back_end": machine.pop_log.writes,
             }
             found |= {(name, setting) for setting, is_so in shown.items() if is_so}
     return frozenset(found)

@@ -4,7 +4,7 @@ An `Ill` is one sick monitor and what cures it. Effects tell the service: `resta
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -46,7 +46,8 @@ class Pop:
     rows_say: dict[str, str] = field(default_factory=dict)  #: AlertValue, whatever the probe shows
     second_rows: dict[str, str] = field(default_factory=dict)  #: AlertValue of a monitor's second TargetResource
     log: bool = False  #: ProtocolLogEnabled
-    logging: bool = False  #: as its service read it when it started
+    logging: set[str] = field(default_factory=set)  #: the services that read it as on when they started
+    processes: dict[str, tuple[int, datetime | None]] = field(default_factory=dict)  #: of its services, by name
     backends: tuple[str, ...] = ()  #: who serves its probe
     rows: list[tuple[datetime, list[str]]] = field(default_factory=list)
     columns: list[str] = field(default_factory=lambda: list(COLUMNS))
@@ -130,7 +131,7 @@ class PopWorld(World):
         server, probe = str(call.args["server"]), str(call.args["probe"])
         result = "Failed" if self.ill(server, probe.replace("Probe", "Monitor")) else "Succeeded"
         started = self.local(server)
-        if self.pop[server].logging:
+        if FRONT in self.pop[server].logging:
             self._write(server)
         self.clock.advance(3)
         times = {"started": timestamp(started), "ended": timestamp(self.local(server))}
@@ -173,20 +174,45 @@ class PopWorld(World):
         ]
         return {"files": pop.files, "columns": pop.columns, "rows": rows, "truncated": pop.truncated}
 
+    def services(self, server: str) -> list[str]:
+        """Those of POP that it has."""
+        around = self.around[server]
+        return [*([FRONT] if around.client_access else []), *([BACK] if around.mailbox else [])]
+
+    def _state(self, call: Call) -> dict[str, Any]:
+        answer, pop, absent = super()._state(call), self.pop[call.executor], {FRONT, BACK}
+        absent.difference_update(self.services(call.executor))
+        services = [each for each in answer["services"] if each["name"] not in absent]
+        for each in services:
+            pid, since = pop.processes.get(each["name"], (each["pid"], None))
+            started = each["started_at"] if since is None else timestamp(since + self.hosts[call.executor].skew)
+            each.update(pid=pid, started_at=started)
+        return {**answer, "services": services}
+
+    def starts(self, server: str, service: str) -> None:
+        """A service reads its settings when it starts, and only then."""
+        host, pop = self.hosts[server], self.pop[server]
+        pop.processes[service] = (host.pid, host.service_since)
+        (pop.logging.add if pop.log else pop.logging.discard)(service)
+
     def _restart(self, call: Call) -> dict[str, Any]:
-        answer = super()._restart(call)
-        self.effects[-1] = (f"restart {call.args['service']}", call.executor)
-        if call.args["service"] == FRONT:
-            self.pop[call.executor].logging = self.pop[call.executor].log
-        self._cure(call.executor, "restart")
-        return answer
+        server, service = call.executor, str(call.args["service"])
+        host, pop = self.hosts[server], self.pop[server]
+        for each in self.services(server):
+            pop.processes.setdefault(each, (host.pid, host.service_since))
+        super()._restart(call)
+        self.effects[-1] = (f"restart {service}", server)
+        self.starts(server, service)
+        self._cure(server, "restart")
+        return {"service": self._state(replace(call, args={"services": [service]}))["services"][0]}
 
     def reboot(self, call: Call) -> dict[str, Any] | None:
         server = str(call.args["server"])
         answer = super().reboot(call)
         if answer is None:
             return None
-        self.pop[server].logging = self.pop[server].log
+        for service in self.services(server):
+            self.starts(server, service)
         self._cure(server, "reboot")
         return answer
 

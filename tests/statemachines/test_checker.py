@@ -44,7 +44,7 @@ def test_to_prove_all_shipped_runbooks_is_no_more_work_than_to_read_them_ten_tim
 @pytest.mark.parametrize(
     ("runbook", "said"),
     [
-        ("pop-cas", "at most 3 restarts, 1 move, 1 reboot; at most 13 h 55 min at work"),
+        ("pop-cas", "at most 4 restarts, 1 move, 1 reboot; at most 14 h 55 min at work"),
         ("pop-mailbox", "at most 1 restart, 1 move, 1 reboot; at most 5 h 20 min at work"),
         ("pop-processing-time", "at most 2 restarts, 1 move, 1 reboot; at most 6 h 50 min at work"),
         ("pop-proxy", "at most 1 restart, 1 move, 1 reboot; at most 5 h 20 min at work"),
@@ -55,13 +55,14 @@ def test_how_often_a_ladder_disturbs_and_how_long_it_takes_is_stated(runbook: st
     assert str(bounds(SHIPPED[runbook])) == said
 
 
-def test_the_restart_that_switches_the_protocol_log_off_is_counted_and_so_is_its_time() -> None:
+def test_the_restarts_that_switch_the_protocol_log_off_are_counted_and_so_is_their_time() -> None:
     cas = SHIPPED["pop-cas"]
     restarts = [state for state in cas.states.values() if state.do == "restart_service"]
-    assert bounds(cas).disruptions[Disruption.RESTART] == len(restarts) + 1
+    # Where a server has both roles, both services may have begun while it was on.
+    assert bounds(cas).disruptions[Disruption.RESTART] == len(restarts) + 2
     without = cas.model_copy(update={"undo": {"activation": cas.undo["activation"]}})
-    # On a way out, and in the middle before it parks: two steps of 15 minutes, twice each.
-    assert bounds(cas).longest - bounds(without).longest == 2 * 2 * 2 * timedelta(minutes=15)
+    # On a way out, and in the middle before it parks: three steps of 15 minutes, twice each.
+    assert bounds(cas).longest - bounds(without).longest == 2 * 3 * 2 * timedelta(minutes=15)
 
 
 @by_name

@@ -11,7 +11,7 @@ from daemon.remediation.actions.protocol_log import ProtocolLogOn
 from daemon.remediation.actions.reboot import Reboot, WaitUntilBack
 from daemon.remediation.actions.restart import RestartService
 from daemon.remediation.actions.server_roles import ServerRoles
-from daemon.remediation.actions.undo import Undo
+from daemon.remediation.actions.undo import ProtocolLogOff, Undo
 from daemon.remediation.actions.verify import Verify
 from daemon.remediation.actions.watch import WatchMonitor
 
@@ -33,5 +33,6 @@ EFFECTS: Mapping[str, EffectAction] = MappingProxyType({
     "stop_activation": StopActivation(),
     "reboot": Reboot(),
     "protocol_log_on": ProtocolLogOn(),
+    "protocol_log_off": ProtocolLogOff(),
     "undo": Undo(),
 })  # fmt: skip

@@ -138,6 +138,7 @@ class Context:
     item: UndoItem | None = None  #: for `undo`: what to put back
     left: tuple[UndoItem, ...] = ()  #: what other incidents of ours changed on its server and did not put back
     senders: tuple[Step, ...] = ()  #: the steps that changed its setting, or may have; latest first
+    put_back_at: datetime | None = None  #: when the setting was put back that its change follows
     front_end: bool = False  #: the incident's monitor probes the front end, which clients reach
     outside: Outside | None = None  #: for servers with a look from outside
     probe_reason: str = ""  #: why the probe failed, as it told the last verification

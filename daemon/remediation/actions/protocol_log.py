@@ -5,6 +5,7 @@ The page's PopCTPMonitor step 3.1, and its steps 6 and 7 on the way out. Microso
 """
 
 from dataclasses import replace
+from datetime import datetime
 
 from daemon.domain.incidents import Step, UndoItem
 from daemon.domain.values import Json
@@ -15,12 +16,13 @@ from daemon.remediation.actions.contract import Again, Change, Context, Done, Pr
 from daemon.remediation.actions.evidence import still_possible
 from daemon.remediation.actions.facts import Met, met
 from daemon.remediation.actions.preconditions.table import PROTOCOL_LOG
-from daemon.remediation.actions.restart import STOP_TIMEOUT, RestartService, baseline
+from daemon.remediation.actions.restart import STOP_TIMEOUT, RestartService, baseline, is_the_old_one
 from statemachines.actions import Effect
 
 SETTING = "protocol_log"
-RESTART = "pop_restart"  #: the restart that makes the setting's earlier value take effect
-SERVICE = "MSExchangePOP3"  #: the front end, which writes the log
+SERVICE, BACK_END = "MSExchangePOP3", "MSExchangePOP3BE"  #: both read the setting when they start, where both are
+#: The restarts that make the setting's earlier value take effect, and of which service.
+RESTARTS = {"pop_restart": SERVICE, "pop_restart_back_end": BACK_END}
 
 
 class ProtocolLogOn:
@@ -36,17 +38,28 @@ class ProtocolLogOn:
         known = await met(ctx, PROTOCOL_LOG)
         if not isinstance(known, Met):
             return known
+        running = await ctx.itself("server_state", {"services": list(RESTARTS.values())}, ServerState)
+        if isinstance(running, Unheard):
+            return Unready(detail=running.detail, if_late=running.outcome)
+        services = {service.name.lower(): service for service in running.answer.services}
         not_after = ctx.not_after(heard.clock)
         return Prepared(
             executor=heard.executor,
             script="set_protocol_log",
             args={"server": ctx.server.name, "expected": False, "value": True, "not_after": not_after},
-            baseline={"not_after": not_after},
+            baseline={
+                "not_after": not_after,
+                "services": {name: baseline(each, running.clock, not_after) for name, each in services.items()},
+            },
             figures={**known.figures, "enabled": False, "folder": heard.answer.log_location},
             heard_at=min(heard.heard_at, known.heard_at),
             # Put back in reverse: the page switches the log off (step 6), then restarts the service (step 7).
             changes=(
-                Change(RESTART, {"service": SERVICE, "log": False}, {"service": SERVICE, "log": True}),
+                *(
+                    Change(restart, {"service": service, "log": False}, {"service": service, "log": True})
+                    for restart, service in reversed(RESTARTS.items())
+                    if service.lower() in services
+                ),
                 Change(SETTING, {"enabled": False}, {"enabled": True}),
             ),
         )
@@ -84,11 +97,11 @@ def _on(step: Step) -> Done:
 
 
 class RestartAfterwards:
-    """Putting `pop_restart` back: a restart of the service, once the log is off.
+    """Putting a restart back: that of a service whose process began while the log was on, once it is off.
 
-    It is needed whenever the log was switched on, even if the ladder never came to restart the service: the page
-    asks for it, and a process of which it is not known when it read the setting must not go on. A lost answer is
-    settled like that of any other restart; no gate but pause and quarantine is asked, as for all undo.
+    Such a process goes on writing user names and commands, whoever started it. One that began before, or after, does
+    not: restarting a healthy back end would disturb those whom other servers serve. A lost answer is settled like that
+    of any other restart; no gate but pause and quarantine is asked, as for all undo.
     """
 
     effect = Effect.DISRUPTIVE
@@ -102,7 +115,7 @@ class RestartAfterwards:
         return f"Invoke-Command -ComputerName {item.server} {{ Restart-Service {service} }}"
 
     async def prepare(self, ctx: Context, item: UndoItem) -> Prepared | Refuse | Unready | Done:
-        """The command that restarts the service, once the log is off. Done if it is stopped on purpose."""
+        """The command that restarts the service, once the log is off. Done if it writes nothing of the log."""
         settings = await ctx.peer("pop_settings", {}, PopSettings)
         if isinstance(settings, Unheard):
             return Unready(detail=settings.detail, if_late=settings.outcome)
@@ -116,8 +129,10 @@ class RestartAfterwards:
         service = next((found for found in heard.answer.services if found.name.lower() == name.lower()), None)
         if service is None:
             return Unready(detail=f"{item.server} shows no service {name}", if_late="unknown")
-        if _stopped_on_purpose(service):
-            return Done(outcome="done", detail=f"{name} on {item.server} is stopped, so it logs nothing")
+        if quiet := _quiet(service, ctx, heard.clock):
+            return Done(outcome="done", detail=f"{name} on {item.server} logs nothing: {quiet}")
+        if service.started_at is None and service.status.lower() == "running":
+            return Unready(detail=f"{item.server} does not say since when {name} runs", if_late="unknown")
         not_after = ctx.not_after(heard.clock)
         return Prepared(
             executor=item.server,
@@ -137,6 +152,20 @@ class RestartAfterwards:
         return await self._restart.settle(replace(ctx, params={"service": item.applied["service"]}), step)
 
 
-def _stopped_on_purpose(service: ServiceState) -> bool:
-    """Whether it was stopped and nobody meant it to run; one that hung in our own restart is started again."""
-    return service.status.lower() == "stopped" and service.start_type.lower() != "automatic"
+def _quiet(service: ServiceState, ctx: Context, clock: datetime) -> str:
+    """Why a service does not write the log; empty when it may. `clock`: the server's own, as it answered just now.
+
+    What its process is compared with was read on the server's own clock, or is as long ago as on ours.
+    """
+    status = service.status.lower()
+    if status != "running":
+        # A front end that hung in our own restart is started again; what others have stopped is not.
+        ours = service.name.lower() == SERVICE.lower() and service.start_type.lower() == "automatic"
+        return "" if ours else f"it is {status}"
+    before = [step.baseline.get("services", {}).get(service.name.lower()) for step in ctx.senders]
+    if any(each is not None and is_the_old_one(service, each) for each in before):
+        return "its process began before the log was on"
+    if service.started_at is None or ctx.put_back_at is None:
+        return ""
+    off = clock - (ctx.ask.clock.now() - ctx.put_back_at)
+    return "its process began after the log was off" if service.started_at > off else ""

@@ -60,7 +60,7 @@ class RestartService:
             return Again(after=15.0, detail=possible)
         if service.status.lower() != "running":
             return Done(outcome="failed", detail=f"{name} was stopped and is {service.status}")
-        if not _is_the_old_one(service, step):
+        if not is_the_old_one(service, step.baseline):
             # Neither newer nor the same: the server's clock was set back, or the answer is incomplete.
             return Again(after=15.0, detail=f"cannot tell whether process {service.pid} of {name} is a new one")
         return Withdrawn(detail=f"{name} still has process {service.pid}, and the restart can no longer begin")
@@ -86,12 +86,12 @@ def _restarted(service: ServiceState, step: Step) -> bool:
     )
 
 
-def _is_the_old_one(service: ServiceState, step: Step) -> bool:
-    """Whether its process is that of the baseline. What began earlier is another, started by a clock set back."""
-    if service.started_at is None or step.baseline["started_at"] is None:
+def is_the_old_one(service: ServiceState, before: Json) -> bool:
+    """Whether its process is that of a baseline. What began earlier is another, started by a clock set back."""
+    if service.started_at is None or before["started_at"] is None:
         return False
-    same_start = service.started_at == moment(str(step.baseline["started_at"]))
-    return same_start and service.pid == step.baseline["pid"]
+    same_start = service.started_at == moment(str(before["started_at"]))
+    return same_start and service.pid == before["pid"]
 
 
 def _done(service: ServiceState) -> Done:

@@ -172,8 +172,13 @@ REVERSALS: Mapping[str, Reversal] = MappingProxyType({
         words=("off", "on"),
         read=_logged,
     ),
-    protocol_log.RESTART: protocol_log.RestartAfterwards(),
+    **dict.fromkeys(protocol_log.RESTARTS, protocol_log.RestartAfterwards()),
 })  # fmt: skip
+
+
+def follows(setting: str) -> str:
+    """The setting by whose steps a change is judged: a restart follows from the log, anything else from itself."""
+    return protocol_log.SETTING if setting in protocol_log.RESTARTS else setting
 
 
 class Undo:
@@ -192,6 +197,24 @@ class Undo:
         """What became of a step whose answer was lost; Again while nothing proves it."""
         item = _item(ctx)
         return await _reversal(item.setting).settle(ctx, step, item)
+
+
+class ProtocolLogOff:
+    """The action `protocol_log_off`: the log is put back before the way out. Evidence: as that of any other undo."""
+
+    async def prepare(self, ctx: Context) -> Prepared | Hold | Refuse | Unready | Done:
+        """The command that switches it off. Done if this ladder did not switch it on, or it is off already."""
+        if ctx.item is None:
+            return Done(outcome="done", detail="this ladder has nothing of the protocol log to put back")
+        return await _reversal(ctx.item.setting).prepare(ctx, ctx.item)
+
+    def accept(self, step: Step, result: Json) -> Done | Again:
+        """The outcome that the script's answer tells; Again when it is not understood."""
+        return _reversal(protocol_log.SETTING).accept(step, result)
+
+    async def settle(self, ctx: Context, step: Step) -> Done | Again | Withdrawn:
+        """What became of a step whose answer was lost; Again while nothing proves it."""
+        return await _reversal(protocol_log.SETTING).settle(ctx, step, _item(ctx))
 
 
 def by_hand(item: UndoItem) -> str:

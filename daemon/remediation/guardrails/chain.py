@@ -23,7 +23,7 @@ RETRY = timedelta(seconds=15)  #: before what provably was not sent, or facts th
 
 async def objection(context: GuardContext, case: Case, server: Server) -> Hold | Refuse | None:
     """The first guard that does not let the effect of a case's state through; None when all do."""
-    for guard in PUTTING_BACK if case.state.action.puts_back else GUARDS:
+    for guard in PUTTING_BACK if case.state.action.only_undoes else GUARDS:
         verdict = await guard(context, case, server)
         if verdict is not None:
             return verdict

@@ -77,7 +77,7 @@ def _rank(rule: ModeRule) -> int:
 def mode_for(context: GuardContext, case: Case, server: Server) -> Mode:
     """The mode of what a case's state does. Putting back is never observed, and never asked for."""
     action = case.state.action
-    if action.puts_back:
+    if action.only_undoes:
         return Mode.AUTO
     return mode_of(server, class_of(action), context.settings.safety)
 

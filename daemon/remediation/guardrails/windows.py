@@ -30,7 +30,7 @@ _NOT = {
 
 def forbids(kind: WindowKind, action: ActionSpec) -> bool:
     """Whether an action must not begin in such a window. Reading and putting back always may."""
-    if action.effect is Effect.READ or action.puts_back:
+    if action.effect is Effect.READ or action.only_undoes:
         return False
     if kind is WindowKind.BUSINESS_HOURS:
         return action.disrupts in (Disruption.MOVE, Disruption.REBOOT)
@@ -104,7 +104,7 @@ async def held(context: GuardContext, case: Case, server: Server) -> Hold | Refu
 
 async def at_last(context: GuardContext, case: Case, server: Server) -> Hold | Refuse | None:
     """As `held`, once more with the facts at hand, and a hold where business hours want a human; None: neither."""
-    if case.state.action.puts_back:
+    if case.state.action.only_undoes:
         return None
     found = await held(context, case, server)
     # Mode approve has asked already.
@@ -122,7 +122,7 @@ async def closed(
 
     Windows may follow one another for ever; no incident waits for them longer than the longest one may be.
     """
-    if action.effect is Effect.READ or action.puts_back:
+    if action.effect is Effect.READ or action.only_undoes:
         return ()
     asks = mode_of(server, class_of(action), context.settings.safety) is Mode.AUTO
     windows = [each for each in await _windows(context, incident, server) if asks or not _asks(each)]

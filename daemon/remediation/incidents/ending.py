@@ -88,6 +88,14 @@ def never_changed(undo: Sequence[UndoItem], step: Step) -> tuple[UndoItem, ...]:
     )
 
 
+def restored(case: Case, done: Done) -> tuple[UndoItem, ...]:
+    """What is put back by an action of the ladder itself, before the way out; empty when nothing is."""
+    setting = case.state.action.restores if done.outcome == "done" else ""
+    return tuple(
+        replace(item, status=UndoStatus.DONE, reason=done.detail) for item in case.pending if item.setting == setting
+    )
+
+
 def left_changed(case: Case) -> tuple[UndoItem, ...]:
     """What is not put back, and will not be by itself."""
     return tuple(item for item in case.undo if item.status is UndoStatus.LEFT)

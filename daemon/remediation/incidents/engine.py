@@ -15,7 +15,7 @@ from daemon.domain.values import Json
 from daemon.domain.verdicts import Hold, Refuse
 from daemon.domain.windows import passed
 from daemon.outgoing.messages import Story, escalation_messages, event_message, state_message
-from daemon.remediation.actions.contract import Again, Change, Done, Prepared
+from daemon.remediation.actions.contract import Again, Done, Prepared
 from daemon.remediation.actions.undo import by_hand
 from daemon.remediation.incidents.ending import (
     COMES_AND_GOES,
@@ -29,6 +29,7 @@ from daemon.remediation.incidents.ending import (
     never_changed,
     not_to_undo,
     quarantine_for,
+    restored,
     undoes,
 )
 from daemon.remediation.incidents.snapshot import Case
@@ -73,7 +74,7 @@ class Engine:
         if case.state.action.puts_back:
             step = replace(step, params={"item": case.pending[0].id})
         # An earlier step that was withdrawn may have recorded the same change: once is enough to put it back.
-        recorded = [Change(item.setting, item.earlier, item.applied) for item in case.pending]
+        recorded = {item.setting for item in case.pending}
         undo = tuple(
             UndoItem(
                 id=f"{step.id}.{change.setting}",
@@ -84,7 +85,7 @@ class Engine:
                 applied=change.applied,
             )
             for change in prepared.changes
-            if change not in recorded
+            if change.setting not in recorded
         )
         figures = {"step": step.id, "action": step.action, "executor": step.executor}
         intent = f"{step.action} on {step.server}, sent through {step.executor}"
@@ -193,8 +194,8 @@ class Engine:
             ended_at=case.now,
         )
         # Refused means that nothing was changed: then nothing is to be put back.
-        unchanged = never_changed(case.undo, step) if done.outcome == "refused" else ()
-        case = replace(case, undo=merged(unchanged, case.undo))
+        settled = never_changed(case.undo, step) if done.outcome == "refused" else restored(case, done)
+        case = replace(case, undo=merged(settled, case.undo))
         incident = replace(case.incident, produced={**case.incident.produced, step.state: done.result})
         steps = (*(known for known in case.steps if known.id != step.id), closed)
         case = replace(case, incident=incident, steps=steps)
@@ -203,7 +204,7 @@ class Engine:
         moved = self.move(case, done.outcome, done.detail, quarantine)
         return replace(
             moved,
-            progress=replace(moved.progress, step=closed, undo=merged(moved.progress.undo, unchanged)),
+            progress=replace(moved.progress, step=closed, undo=merged(moved.progress.undo, settled)),
             told=moved.told.after(audit),
         )
 

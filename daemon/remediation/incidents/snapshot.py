@@ -91,8 +91,20 @@ class Case:
 
     def item(self, params: Json) -> UndoItem | None:
         """The change that an undo step with these parameters puts back; without a step, the next to be put back."""
+        state = self.ladder.states.get(self.incident.state)  # one that has ended has none
+        only = "" if state is None else state.action.restores
         named = [item for item in self.undo if item.id == params.get("item")]
-        return next(iter(named or self.pending), None)
+        return next(iter(named or [item for item in self.pending if only in ("", item.setting)]), None)
+
+    def put_back_at(self, setting: str) -> datetime | None:
+        """When a setting was last put back; None when it was not."""
+        items = {item.id for item in self.undo if item.setting == setting and item.status is UndoStatus.DONE}
+        ended = (
+            step.ended_at
+            for step in self.steps
+            if step.params.get("item") in items or (ACTIONS[step.action].restores == setting and step.outcome == "done")
+        )
+        return max((at for at in ended if at is not None), default=None)
 
     def senders(self, setting: str) -> tuple[Step, ...]:
         """The steps that changed a setting, or may have; latest first. Those that were never sent did not."""

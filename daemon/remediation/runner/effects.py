@@ -55,7 +55,7 @@ async def begin(session: Session, case: Case) -> None:
 def _verify_first(session: Session, case: Case) -> Hold | None:
     """A hold that looks again first, where somebody said that it is over or what is known is too old; else None."""
     timing = session.settings.timing
-    if case.state.action.puts_back:
+    if case.state.action.only_undoes:
         return None
     if case.incident.verify_requested:
         reason = "the source of the alert says that it is over"

@@ -13,6 +13,7 @@ from daemon.domain.values import Json
 from daemon.domain.windows import Span
 from daemon.exchange.client import Asker
 from daemon.remediation.actions.contract import Context, Done, last_of
+from daemon.remediation.actions.undo import follows
 from daemon.remediation.guardrails import windows
 from daemon.remediation.incidents.ending import FLAPPING_WITHIN
 from daemon.remediation.incidents.snapshot import Case
@@ -65,6 +66,7 @@ class Session:
     async def context(self, case: Case, step_id: str, params: Json) -> Context:
         """What an action works with."""
         item = case.item(params)
+        setting = "" if item is None else follows(item.setting)
         handled = case.ladder.definition.handled(case.incident.health_set, case.incident.monitor)
         return Context(
             incident=case.incident,
@@ -78,7 +80,8 @@ class Session:
             family=self.family,
             item=item,
             left=await self._left(),
-            senders=case.senders(item.setting) if item is not None else (),
+            senders=case.senders(setting) if setting else (),
+            put_back_at=case.put_back_at(setting) if setting else None,
             outside=self._outside,
             front_end=handled is not None and handled.probe is not None and handled.role != "mailbox",
             probe_reason=case.probe_reason,

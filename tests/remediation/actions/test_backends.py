@@ -10,7 +10,7 @@ from daemon.exchange.answers import ProtocolLog
 from daemon.remediation.actions.backends import FLUSH, CheckPop, FindBackends, names
 from daemon.remediation.actions.contract import Again
 from tests.remediation.actions.bench import Bench
-from tests.remediation.pop_world import COLUMNS, CTP, DEEP, PROXY, SELF, SLOW, Ill
+from tests.remediation.pop_world import COLUMNS, CTP, DEEP, FRONT, PROXY, SELF, SLOW, Ill
 from tests.remediation.world import CAS1, MBX1, MBX2, MBX3, Mishap, inventory
 
 
@@ -18,7 +18,7 @@ def tracing() -> Bench:
     """A CAS whose probe fails and whose service writes its log."""
     it = Bench()
     pop = it.world.pop[CAS1]
-    pop.ills, pop.log, pop.logging, pop.backends = [Ill(CTP)], True, True, (MBX2,)
+    pop.ills, pop.log, pop.logging, pop.backends = [Ill(CTP)], True, {FRONT}, (MBX2,)
     return it
 
 
