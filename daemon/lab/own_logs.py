@@ -12,7 +12,7 @@ from itertools import zip_longest
 from daemon.lab.faults import Fault, Injected
 from daemon.lab.model import Simulation
 from daemon.lab.organisation import CTP_MONITOR, DOMAIN, FRONT_END, Machine
-from daemon.lab.pop_log import COLUMNS, FOLDER, OTHER_COLUMNS, File, Logon, LogWriter, Session
+from daemon.lab.pop_log import COLUMNS, FOLDER, FRONT, OTHER_COLUMNS, File, Logon, LogWriter, Session
 from daemon.lab.script_call import Refusal, Result, ScriptCall, shown
 from daemon.lab.windows_answers import cim
 
@@ -118,7 +118,8 @@ async def protocol_log(call: ScriptCall) -> Result:
     files = machine.pop_log.files(
         now, since - machine.skew - wide, until - machine.skew + wide, log_writer(call.simulation, machine)
     )
-    return _select(files, since, until, [str(user).lower() for user in users])
+    front = [file for file in files if file.series == FRONT]
+    return _select(front, since, until, [str(user).lower() for user in users])
 
 
 def _moment(call: ScriptCall, name: str) -> datetime:

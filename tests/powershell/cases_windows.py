@@ -372,8 +372,8 @@ def _headed(*lines: str, fields: str | None = None) -> str:
 def logs() -> Iterator[Case]:
     """The POP protocol log."""
 
-    def log(*lines: str, fields: str | None = None) -> Any:  # noqa: ANN401 - a change of a world
-        return lambda world: world["files"].update({f"{FOLDER}/POP20261130.log": _headed(*lines, fields=fields)})
+    def log(*lines: str, fields: str | None = None, name: str = "POP20261130.log") -> Any:  # noqa: ANN401 - a change
+        return lambda world: world["files"].update({f"{FOLDER}/{name}": _headed(*lines, fields=fields)})
 
     mine = log_line(600, "1", "HealthMailbox7@contoso.lab", "x")
     for culture in ("en-US", "tr-TR"):
@@ -444,9 +444,18 @@ def logs() -> Iterator[Case]:
         log(nameless, stranger),
         result={"rows": [["*", "1", *["*"] * 11]]},
     )
-    backend = log_line(600, "1", "anna@contoso.lab", "y").replace(",1,1,", ",1,2,")
-    beside = both(log(mine), lambda world: world["files"].update({f"{FOLDER}/POPBE20261130.log": _headed(backend)}))
-    yield Case("protocol_log", "a back end beside it that counts alike", ("ok",), beside, result={"rows": [["*"] * 13]})
+    backend = [
+        log_line(600, "1", "anna@contoso.lab", "y").replace(",1,1,", ",1,2,"),
+        log_line(500, "2", "HealthMailbox8@contoso.lab", "y"),
+    ]
+    for name in ("POPBE20261130.log", "Pop3Be20261130-1.LOG"):
+        yield Case(
+            "protocol_log",
+            f"beside it the back end's own, {name}",
+            ("ok",),
+            both(log(mine), log(*backend, name=name)),
+            result={"rows": [[*["*"] * 5, "HealthMailbox7@contoso.lab", *["*"] * 7]], "files": 1},
+        )
     yield Case("protocol_log", "2,100 rows", ("ok",), log(*[mine] * 2100), result={"truncated": True})
 
 

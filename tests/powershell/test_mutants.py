@@ -130,9 +130,9 @@ MUTANTS = {
         "if ($true) {",
     ),
     "front and back end are one log": (
-        "protocol_log: a back end beside it that counts alike",
-        "$part.series = Get-Series $file.Name",
-        "$part.series = ''",
+        "protocol_log: beside it the back end's own, POPBE20261130.log",
+        "-not (Test-BackEnd $_.Name)",
+        "$true",
     ),
     "a number that is given again is the same session": (
         "protocol_log: somebody's session with the same number, after a start of the service",

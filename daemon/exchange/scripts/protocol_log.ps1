@@ -232,15 +232,23 @@ function Read-Span {
     }
 }
 
-# The newest files that can hold something of the span. When a file was last written is known only once it is closed,
-# so that says nothing about the newest.
+# Whether a file is the back end's, by its name (unconfirmed). It is full of probes that other servers' front ends have
+# handed on, and they tell nothing of where this one hands them.
+function Test-BackEnd {
+    param([string] $Name)
+    return (Get-Series $Name).EndsWith('be', [System.StringComparison]::Ordinal)
+}
+
+# The newest files of the front end that can hold something of the span. When a file was last written is known only once
+# it is closed, so that says nothing about the newest.
 function Find-Files {
     param([string] $Folder, [datetime] $Until)
     $information = New-Object 'System.IO.DirectoryInfo' -ArgumentList $Folder
     $link = [System.IO.FileAttributes]::ReparsePoint
     # Windows takes *.log for *.log1 as well, and a link may lead out of the folder.
     $files = @($information.GetFiles('*.log') | Where-Object {
-        $_.Extension -eq '.log' -and $_.CreationTimeUtc -le $Until -and ($_.Attributes -band $link) -eq 0
+        $_.Extension -eq '.log' -and $_.CreationTimeUtc -le $Until -and ($_.Attributes -band $link) -eq 0 -and
+            -not (Test-BackEnd $_.Name)
     })
     return @($files | Sort-Object -Property 'CreationTimeUtc', 'Name' -Descending | Select-Object -First $mostFiles)
 }
