@@ -1,28 +1,34 @@
 """Verifies what was set aside: opens an incident for each deferred monitor once its time has come.
 
-A healthy one is resolved by its first look, and nobody is disturbed.
+What a runbook handles comes first, in turn from server to server, as far as there is room for new incidents; what none
+handles takes no room, and a human hears of it. A healthy one is resolved by its first look, and nobody is disturbed.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import groupby
 
 import structlog
 
 from daemon.alerts.loop import OpeningLoop
 from daemon.alerts.notes import unhandled
-from daemon.alerts.storms import asks_again, no_room, rooms
+from daemon.alerts.storms import MOST, in_turn, no_room, reached, rooms, turns
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import AlertChanges, Commit, Deferred, GuardChanges, Progress, Told
 from daemon.domain.errors import Conflict
+from daemon.domain.inventory import Server
 from daemon.remediation.guardrails.windows import asked_again, maintenance
 from daemon.remediation.incidents.opening import Opening, lets_go, opened, taken_over
 from daemon.remediation.incidents.snapshot import about
+from statemachines.compiler import Ladder
 
 BATCH = 20
+AT_ONCE = 500  #: of one server's that no runbook handles are one commit
 ROUNDS = 100  #: how often one is decided anew because something else was committed first
 LATER = timedelta(minutes=1)  #: when to ask again about one whose time has not come after all
+REST = 1.0  #: seconds between looks while something waits for room, however often the bell is rung
 
 _log = structlog.get_logger("exmedic.deferral")
 
@@ -31,17 +37,74 @@ _log = structlog.get_logger("exmedic.deferral")
 class Deferral(OpeningLoop):
     """The loop over what was set aside."""
 
+    #: Something was left at the last look, for want of room.
+    _full: bool = field(default=False, init=False)
+
     async def run(self, beat: Callable[[], None], stopping: asyncio.Event) -> None:
         """Take up what is due until told to stop."""
         while not stopping.is_set():
             beat()
             if await self.take_up() == 0:
                 await self._nudge.wait()
+                if self._full:
+                    await self.clock.sleep(REST)
 
     async def take_up(self) -> int:
-        """Take up one batch of what is due; how many were."""
-        due = await self.store.deferred(self.clock.now(), BATCH)
-        return [await self._take(deferred) for deferred in due].count(True)
+        """Take up what is due: one batch of what is handled, and all else; how many were."""
+        now = self.clock.now()
+        due = await self.store.deferred(now, MOST)
+        handled = [each for each in due if self._ladder(each) is not None]
+        taken = await self._as_there_is_room(handled, now)
+        others = sorted((each for each in due if self._ladder(each) is None), key=lambda each: each.key.server)
+        for name, of_server in groupby(others, key=lambda each: each.key.server):
+            taken += await self._tell(name, list(of_server)[:AT_ONCE], now)
+        return taken
+
+    def _ladder(self, deferred: Deferred) -> Ladder | None:
+        server = self.inventory.find(deferred.key.server)
+        return None if server is None else self.ladders.handling(server, deferred.health_set, deferred.monitor)
+
+    async def _as_there_is_room(self, waiting: Sequence[Deferred], now: datetime) -> int:
+        """Take up those whose turn it is; how many were."""
+        full: set[str] = set()
+        taken = 0
+        had = await turns(self.store, {each.key.server for each in waiting}, now)
+        for each in in_turn(waiting, had):
+            room = rooms(self._here(each), self.inventory, self.storms, now)
+            if not full.isdisjoint(one.what for one in room):
+                continue
+            closed = {one.what for one in room if reached(one, await self.store.opened(one))}
+            full |= closed
+            taken += not closed and await self._take(each)
+            if taken == BATCH:
+                break
+        self._full = bool(full)
+        return taken
+
+    async def _tell(self, name: str, of_server: Sequence[Deferred], now: datetime) -> int:
+        """What no runbook handles reaches a human, and takes no room; how many were told or dropped."""
+        server = self.inventory.find(name)
+        keys = tuple(each.key for each in of_server)
+        found = None if server is None else await maintenance(self.windows, self.store, server, now)
+        if server is None:
+            told = Told(audit=tuple(_not_verified(each, now) for each in of_server))
+            commit = Commit(at=now, alerts=AlertChanges(undefer=keys), told=told)
+        elif found is not None:
+            until = asked_again(found.until, now)
+            later = tuple(replace(each, not_before=until) for each in of_server)
+            commit = Commit(at=now, alerts=AlertChanges(undefer=keys, defer=later))
+        else:
+            notes = tuple(unhandled(server, each.health_set, each.monitor, None, now) for each in of_server)
+            commit = Commit(at=now, alerts=AlertChanges(undefer=keys, notes=notes))
+        await self.store.commit(commit)
+        self.committed()
+        return len(keys)
+
+    def _here(self, deferred: Deferred) -> Server:
+        server = self.inventory.find(deferred.key.server)
+        if server is None:
+            raise ValueError(f"{deferred.key.server} is not in the inventory")
+        return server
 
     async def _take(self, deferred: Deferred) -> bool:
         why = ""
@@ -57,10 +120,7 @@ class Deferral(OpeningLoop):
         return False
 
     async def _decide(self, deferred: Deferred) -> Commit:
-        now = self.clock.now()
-        server = self.inventory.find(deferred.key.server)
-        if server is None:
-            return _dropped(deferred, now)
+        now, server = self.clock.now(), self._here(deferred)
         current = await self.store.current_incident(deferred.key)
         if current is not None and lets_go(current):
             # Joined to one that only puts things back, it would be lost.
@@ -80,13 +140,11 @@ class Deferral(OpeningLoop):
                 alerts=AlertChanges(undefer=(deferred.key,)),
                 told=Told(audit=(entry,)),
             )
-        ladder = self.ladders.handling(server, deferred.health_set, deferred.monitor)
+        ladder, room = self._ladder(deferred), rooms(server, self.inventory, self.storms, now)
         if ladder is None:
-            note = unhandled(server, deferred.health_set, deferred.monitor, None, now)
-            return Commit(at=now, alerts=AlertChanges(undefer=(deferred.key,), notes=(note,)))
-        room = rooms(server, self.inventory, self.storms, now)
+            raise ValueError(f"no runbook handles {deferred.key}")
         if await no_room(self.store, room):
-            return _postponed(deferred, now, asks_again(deferred.key, deferred.since, now))
+            return _postponed(deferred, now, now + LATER)  # an alert has taken the last of it meanwhile
         opening = Opening(
             incident_id=self.new_id(),
             key=deferred.key,
@@ -108,8 +166,8 @@ def _postponed(deferred: Deferred, now: datetime, until: datetime) -> Commit:
     return Commit(at=now, alerts=AlertChanges(undefer=(deferred.key,), defer=(replace(deferred, not_before=until),)))
 
 
-def _dropped(deferred: Deferred, now: datetime) -> Commit:
-    entry = AuditEntry(
+def _not_verified(deferred: Deferred, now: datetime) -> AuditEntry:
+    return AuditEntry(
         kind=AuditKind.DECISION,
         at=now,
         message=f"not verified after all: {deferred.key.server} is no longer in the inventory",
@@ -118,4 +176,3 @@ def _dropped(deferred: Deferred, now: datetime) -> Commit:
         monitor=deferred.monitor,
         fields={"reason": deferred.reason},
     )
-    return Commit(at=now, alerts=AlertChanges(undefer=(deferred.key,)), told=Told(audit=(entry,)))

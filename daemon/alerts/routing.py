@@ -16,13 +16,14 @@ from daemon.alerts.fate import Outcome, fate, taken
 from daemon.alerts.loop import OpeningLoop
 from daemon.alerts.notes import unclear, unhandled
 from daemon.alerts.servers import About, about_server
-from daemon.alerts.storms import asks_again, going_on, no_room, on_record, rooms
+from daemon.alerts.storms import MINUTE, going_on, no_room, on_record, rooms, turns
 from daemon.config.alerts import AlertSettings
 from daemon.domain.alerts import Alert, AlertStatus, StoredAlert
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import AlertChanges, Aside, Commit, Deferred, GuardChanges, Progress, Routing, Told
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, Key
+from daemon.domain.inventory import Server
 from daemon.domain.kept import Taken
 from daemon.domain.notices import Note, NoticeKind
 from daemon.domain.windows import Holding
@@ -32,7 +33,7 @@ from daemon.remediation.incidents.opening import Opening, lets_go, opened, taken
 from daemon.remediation.incidents.snapshot import about
 from statemachines.compiler import Ladder
 
-BATCH = 200  #: alerts of one key among them are one commit
+BATCH = 1000  #: alerts of one key among them are one commit
 ROUNDS = 100  #: how often alerts are routed anew because something else was committed first
 
 
@@ -142,7 +143,9 @@ class Dispatch(OpeningLoop):
         groups: dict[Key, list[StoredAlert]] = {}
         for row in pending:
             groups.setdefault(self._key(row), []).append(row)
-        self._waiting = sum([await self._route(rows) for rows in groups.values()])
+        # What is handled first: invented names must not hold up the others.
+        in_order = sorted(groups.values(), key=lambda rows: not self._handled(rows[0]))
+        self._waiting = sum([await self._route(rows) for rows in in_order])
         return len(pending) - self._waiting
 
     def _key(self, row: StoredAlert) -> Key:
@@ -150,6 +153,12 @@ class Dispatch(OpeningLoop):
         server = about_server(alert, self.inventory).server
         # A name that is not clear is no server's, so such alerts are never decided together with a server's own.
         return Key.of(f"? {alert.server}" if server is None else server.name, alert.health_set, alert.monitor)
+
+    def _handled(self, row: StoredAlert) -> bool:
+        """Whether a runbook handles what an alert names."""
+        alert = _understood(row)
+        server = about_server(alert, self.inventory).server
+        return server is not None and self.ladders.handling(server, alert.health_set, alert.monitor) is not None
 
     async def _route(self, rows: Sequence[StoredAlert]) -> int:
         """Route alerts of one key; how many of them stay pending."""
@@ -227,9 +236,8 @@ class Dispatch(OpeningLoop):
         if server is None:
             raise ValueError(f"alert {row.id} opens an incident on no server")
         room = rooms(server, self.inventory, self.storms, now)
-        if reason := await no_room(self.store, room):
-            until = asks_again(decision.key, now, now)
-            decided = Suppress(reason=reason, until=until, why=Aside.STORM, taken=decision.taken)
+        if reason := await no_room(self.store, room) or await self._others_first(server, now):
+            decided = Suppress(reason=reason, until=now, why=Aside.STORM, taken=decision.taken)
             aside = _suppress(rows, about, decided, now)
             told = self._storm or await going_on(self.store)
             if told:
@@ -252,6 +260,13 @@ class Dispatch(OpeningLoop):
             alerts=AlertChanges(routing=routing, undefer=(decision.key,)),
             guards=GuardChanges(room=room),
         )
+
+    async def _others_first(self, server: Server, now: datetime) -> str:
+        """Why an incident waits although there is room: others wait for it, and its server has just had a turn."""
+        had = await turns(self.store, (server.name,), now, MINUTE)
+        if not had[server.name] or not (self._storm or await going_on(self.store)):
+            return ""
+        return f"others wait for room, and {server.name} has had an incident within the minute"
 
 
 def _understood(row: StoredAlert) -> Alert:

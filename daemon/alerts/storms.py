@@ -3,21 +3,20 @@
 Whether there is room for another incident is asked of the store: the count survives a restart.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from zlib import crc32
+from operator import itemgetter
 
 from daemon.config.guardrails import Storms
-from daemon.domain.commits import Aside, Room
-from daemon.domain.incidents import Key
+from daemon.domain.commits import Aside, Deferred, Room
 from daemon.domain.inventory import Inventory, Server
 from daemon.domain.store import AlertStore
-from daemon.domain.values import timestamp
 
 MINUTE = timedelta(minutes=1)
 
 
-LATEST = timedelta(minutes=10)  #: what waits for room asks at least this often
+TURNS = timedelta(hours=1)  #: so long an incident counts as a turn that its server has had
 
 
 EACH = 10  #: so many joins are on record one by one, then every tenfold
@@ -48,15 +47,16 @@ def reached(room: Room, count: int) -> str:
     return f"the cap of {room.most} incidents a minute {room.what} is reached: this would be number {count + 1}"
 
 
-def asks_again(key: Key, since: datetime, now: datetime) -> datetime:
-    """When to look for room for a monitor that was set aside at `since`: in a minute at the earliest.
+def in_turn(waiting: Iterable[Deferred], had: Mapping[str, int]) -> list[Deferred]:
+    """What was set aside, in the order in which it is verified: no server has its second turn before another its first.
 
-    What waits is spread over up to `LATEST`: were all of it to ask every minute, asking would be what the disk does,
-    and were all of it to ask at once, most of each minute's room would be left unused.
+    `had`: the turns that servers have had within `TURNS`. Among equals what waits longest comes first.
     """
-    longest = max(MINUTE, min(LATEST, 2 * (now - since + MINUTE)))
-    share = crc32(f"{key} {timestamp(now)}".encode()) / 2**32  # not random: a simulation must repeat itself
-    return now + MINUTE + share * (longest - MINUTE)
+    turns, ranked = Counter(had), []
+    for each in sorted(waiting, key=lambda each: (each.since, str(each.key))):
+        ranked.append((turns[each.key.server], each))
+        turns[each.key.server] += 1
+    return [each for _, each in sorted(ranked, key=itemgetter(0))]
 
 
 def on_record(number: int) -> bool:
@@ -64,7 +64,7 @@ def on_record(number: int) -> bool:
     return number <= EACH or str(number).rstrip("0") == "1"
 
 
-_MOST = 10_000  #: of what was set aside is looked at
+MOST = 10_000  #: of what was set aside is looked at
 
 
 async def no_room(store: AlertStore, rooms: Iterable[Room]) -> str:
@@ -77,5 +77,11 @@ async def no_room(store: AlertStore, rooms: Iterable[Room]) -> str:
 
 async def going_on(store: AlertStore) -> bool:
     """Whether something waits for room already: then a human was told of this storm."""
-    waiting = await store.deferred(datetime.max.replace(tzinfo=UTC), _MOST)
+    waiting = await store.deferred(datetime.max.replace(tzinfo=UTC), MOST)
     return any(each.why is Aside.STORM for each in waiting)
+
+
+async def turns(store: AlertStore, servers: Iterable[str], now: datetime, within: timedelta = TURNS) -> dict[str, int]:
+    """How many incidents were opened on each of the servers within a time."""
+    rooms = (Room(what=each, servers=(each,), since=now - within, until=now, most=0) for each in servers)
+    return {room.what: await store.opened(room) for room in rooms}

@@ -20,6 +20,7 @@ from daemon.domain.store import Store
 from daemon.domain.values import timestamp
 from daemon.domain.windows import Window
 from daemon.exchange.logons import Refusal
+from daemon.operators import deferred
 from daemon.operators.pauses import PauseOrders
 from daemon.operators.rejections import LOOKED_AT, rejected_lately
 from daemon.operators.requests import (
@@ -27,6 +28,7 @@ from daemon.operators.requests import (
     Approve,
     Close,
     Decline,
+    DropDeferred,
     EndWindow,
     Pause,
     Release,
@@ -126,6 +128,9 @@ class Operators:
     @property
     def _window_orders(self) -> WindowOrders:
         return WindowOrders(store=self.store, clock=self.clock, inventory=self.inventory, configured=self.windows)
+
+    async def _drop_deferred(self, user: str, order: DropDeferred) -> dict[str, Any]:
+        return await deferred.drop(self.store, self.clock, user, order.reason)
 
     async def _add_window(self, user: str, order: AddWindow) -> dict[str, Any]:
         async with self._scheduling:
@@ -295,6 +300,7 @@ class Operators:
         "undo": Command(OperatorRole.OPERATOR, _undo),
         "approve": Command(OperatorRole.OPERATOR, _answer),
         "decline": Command(OperatorRole.OPERATOR, _answer),
+        "drop_deferred": Command(OperatorRole.OPERATOR, _drop_deferred),
         "add_window": Command(OperatorRole.OPERATOR, _add_window),
         "end_window": Command(OperatorRole.OPERATOR, _end_window),
     }

@@ -155,6 +155,13 @@ class Decline(_Answer):
     command: Literal["decline"]
 
 
+class DropDeferred(_Request):
+    """Drop what was set aside for want of room."""
+
+    command: Literal["drop_deferred"]
+    reason: Reason = ""
+
+
 class AddWindow(_Request):
     """Add a one-off window; without servers, DAGs and sites it is for all of them."""
 
@@ -188,7 +195,20 @@ class EndWindow(_Request):
     name: Text = ""
 
 
-Order = Status | Pause | Resume | ResumeScope | Release | Close | Undo | Approve | Decline | AddWindow | EndWindow
+Order = (
+    Status
+    | Pause
+    | Resume
+    | ResumeScope
+    | Release
+    | Close
+    | Undo
+    | Approve
+    | Decline
+    | DropDeferred
+    | AddWindow
+    | EndWindow
+)
 _ORDERS: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="command")])
 
 

@@ -1,14 +1,16 @@
 """Whether there is room for another incident, and which joins are worth a row."""
 
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.alerts.storms import LATEST, MINUTE, asks_again, going_on, on_record, reached, rooms
+from daemon.alerts.storms import MINUTE, going_on, in_turn, on_record, reached, rooms
 from daemon.config.guardrails import Storms
-from daemon.domain.commits import Aside
+from daemon.domain.commits import Aside, Deferred
 from daemon.domain.incidents import Key
 from daemon.testing.memory_store import MemoryStore
 from tests.adapters.sqlite import samples
@@ -64,15 +66,28 @@ def test_ten_thousand_joins_are_thirteen_rows() -> None:
     assert sum(on_record(number) for number in range(1, 10_001)) == 13
 
 
-@given(st.timedeltas(min_value=timedelta(days=-1), max_value=timedelta(days=1)), st.integers(0, 100))
-def test_what_waits_asks_within_ten_minutes_and_not_before_one_whatever_the_clock_did(
-    waits: timedelta, number: int
-) -> None:
-    at = asks_again(Key("mbx1", "pop", f"monitor {number}"), NOW - waits, NOW)
-    assert NOW + MINUTE <= at <= NOW + LATEST
+_waiting = st.lists(
+    st.builds(
+        lambda server, number, seconds: replace(
+            samples.deferred(server), key=Key(server, "pop", f"m{number}"), since=NOW + timedelta(seconds=seconds)
+        ),
+        st.sampled_from(["a", "b", "c", "d"]),
+        st.integers(0, 50),
+        st.integers(0, 500),
+    ),
+    unique_by=lambda each: each.key,
+    max_size=40,
+)
 
 
-def test_what_waits_does_not_ask_all_at_once() -> None:
-    since = NOW - timedelta(hours=1)
-    minutes = {(asks_again(Key("mbx1", "pop", f"{n}"), since, NOW) - NOW) // MINUTE for n in range(100)}
-    assert len(minutes) >= 8
+@given(_waiting, st.dictionaries(st.sampled_from(["a", "b", "c"]), st.integers(0, 5)))
+def test_no_server_has_another_turn_while_one_with_fewer_waits(waiting: list[Deferred], had: dict[str, int]) -> None:
+    order = in_turn(waiting, had)
+    assert sorted(order, key=str) == sorted(waiting, key=str)
+    turns = Counter(had)
+    for place, each in enumerate(order):
+        assert all(turns[each.key.server] <= turns[later.key.server] for later in order[place:])
+        turns[each.key.server] += 1
+    for server in "abcd":
+        own = [each.since for each in order if each.key.server == server]
+        assert own == sorted(own), "what waits longest comes first"

@@ -10,8 +10,8 @@ import pytest
 
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.app.offline import reading_file
-from daemon.domain.incidents import Incident, Key
-from daemon.remediation.incidents.opening import Opening, opened
+from daemon.domain.commits import Commit, Progress
+from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.reports.replay import Recorded
 from daemon.reports.replay import replay as run_through
 from daemon.testing.clock import ManualClock
@@ -238,21 +238,23 @@ async def test_another_policy_for_what_was_changed_is_a_difference_on_the_way_ou
 
 
 def unheard_of(folder: Path) -> None:
-    """An incident of a monitor without a runbook, into the file exmedic.db."""
-    opening = Opening(
-        incident_id="i1",
+    """An incident of a monitor without a runbook, as earlier versions opened one, into the file exmedic.db."""
+    now = ManualClock().now()
+    incident = Incident(
+        id="i1",
         key=Key.of(ALONE, "POP.Protocol", "PopUnheardOfMonitor"),
         health_set="POP.Protocol",
         monitor="PopUnheardOfMonitor",
-        ladder=None,
-        because="incident i0, which found this monitor unhealthy",
-        facts={},
+        status=IncidentStatus.ESCALATED,
+        state="escalated",
+        opened_at=now,
+        ended_at=now,
     )
 
     async def commit() -> None:
         store = SqliteStore(folder / "exmedic.db")
         await store.open()
-        await store.commit(opened(opening, ManualClock().now(), "exmedic"))
+        await store.commit(Commit(at=now, progress=Progress(incident=incident)))
         await store.close()
 
     asyncio.run(commit())

@@ -139,7 +139,12 @@ def test_the_reference_says_of_every_command_who_may_give_it() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
     section = re.split(r"^#+ ", text.partition("\n## `[roles]`\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
     documented = dict(re.findall(r"^\| `([^|]+)` \| (\w+) \| .+ \|$", section, re.MULTILINE))
-    names = {"resume_scope": "resume --server` or `--dag", "add_window": "window add", "end_window": "window end"}
+    names = {
+        "resume_scope": "resume --server` or `--dag",
+        "drop_deferred": "incidents drop",
+        "add_window": "window add",
+        "end_window": "window end",
+    }
     assert documented == {
         names.get(name, name): command.role.title if command.role else "none"
         for name, command in Operators.COMMANDS.items()

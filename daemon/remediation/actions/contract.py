@@ -49,7 +49,10 @@ class Family(Protocol):
     """Lets other incidents run."""
 
     async def ensure(self, sick: Sick, opener: Incident, parent: str) -> str | None:
-        """The incident of a sick monitor, opened if there is none; None when its server is not in the inventory."""
+        """The incident of a sick monitor, opened if there is none; None when its server is not in the inventory.
+
+        Empty when no runbook handles it.
+        """
         ...
 
     async def standing(self, incident_id: str) -> Incident | None:

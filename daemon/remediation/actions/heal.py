@@ -99,7 +99,10 @@ class Heal:
 
     async def _look(self, ctx: Context, children: dict[str, str], memo: Json) -> Done | Again:
         standing = {name: await ctx.family.standing(child) for name, child in children.items()}
-        told = ", ".join(f"{name}: incident {children[name]}" for name in standing)
+        told = ", ".join(
+            f"{name}: incident {children[name]}" if children[name] else f"{name}: no runbook handles it"
+            for name in standing
+        )
         if any(child is not None and child.status is IncidentStatus.OPEN for child in standing.values()):
             fresh = polled(memo, children=children)
             return Again(after=30.0, detail=f"waits for {told}", memo=fresh, if_late="not_healed")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from daemon.domain.audit import AuditEntry, AuditKind
+from daemon.domain.audit import AuditKind
 from daemon.domain.commits import Commit, Progress, Told
 from daemon.domain.errors import Conflict
 from daemon.domain.incidents import Incident, IncidentStatus, Key
@@ -13,26 +13,25 @@ from daemon.domain.kept import Taken
 from daemon.domain.ports import Clock
 from daemon.domain.store import RemediationStore
 from daemon.domain.values import Json
-from daemon.outgoing.messages import Story, escalation_messages, event_message, state_message
+from daemon.outgoing.messages import event_message, state_message
 from daemon.remediation.actions.contract import Sick
 from daemon.remediation.incidents.ladders import Ladders, stored
 from daemon.remediation.incidents.snapshot import about
 from statemachines.compiler import Ladder
-from statemachines.table import End
 
 TAKEN_FOR = timedelta(days=1)  #: so long a problem is somebody's if its source says nothing new
-UNHANDLED_LATCH = timedelta(days=1)  #: a monitor without a runbook escalates at most this often
+UNHANDLED_LATCH = timedelta(days=1)  #: so long one keeps its key of which no ladder can look whether it is over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What a new incident is about. Without a ladder it escalates at once."""
+    """What a new incident is about."""
 
     incident_id: str
     key: Key
     health_set: str
     monitor: str
-    ladder: Ladder | None
+    ladder: Ladder
     because: str  #: who opened it and why, in words
     facts: Json  #: for the audit row
     parent: str = ""
@@ -40,7 +39,7 @@ class Opening:
 
 
 def opened(opening: Opening, now: datetime, prefix: str) -> Commit:
-    """The commit that opens it; one that nothing handles is escalated in the same commit."""
+    """The commit that opens it."""
     ladder = opening.ladder
     incident = Incident(
         id=opening.incident_id,
@@ -48,9 +47,9 @@ def opened(opening: Opening, now: datetime, prefix: str) -> Commit:
         health_set=opening.health_set,
         monitor=opening.monitor,
         status=IncidentStatus.OPEN,
-        state="" if ladder is None else ladder.start,
-        runbook="" if ladder is None else ladder.definition.runbook,
-        runbook_hash="" if ladder is None else ladder.definition.hash,
+        state=ladder.start,
+        runbook=ladder.definition.runbook,
+        runbook_hash=ladder.definition.hash,
         opened_at=now,
         due_at=now,
         parent=opening.parent,
@@ -60,33 +59,10 @@ def opened(opening: Opening, now: datetime, prefix: str) -> Commit:
     looks = f"; it only looks, somebody has it already: {opening.taken.why}" if opening.taken else ""
     audit = (about(AuditKind.INCIDENT_OPENED, incident, now, f"opened by {opening.because}{looks}", facts),)
     event = {"event": "opened", "to": incident.state, "detail": opening.because}
-    if ladder is None:
-        return _unhandled(incident, now, prefix, audit)
     return Commit(
         at=now,
         progress=Progress(incident=incident, runbook=stored(ladder)),
         told=Told(audit=audit, outgoing=(event_message(prefix, incident, now, event), state_message(prefix, incident))),
-    )
-
-
-def _unhandled(incident: Incident, now: datetime, prefix: str, audit: tuple[AuditEntry, ...]) -> Commit:
-    what = incident.monitor or f"an alert that names only the health set {incident.health_set or '(none)'}"
-    incident = replace(
-        incident,
-        status=IncidentStatus.ESCALATED,
-        state=End.ESCALATED.value,
-        ended_at=now,
-        latched=True,
-        due_at=now + UNHANDLED_LATCH,
-        reason=f"no runbook handles {what} on such a server; nothing was tried",
-    )
-    return Commit(
-        at=now,
-        progress=Progress(incident=incident),
-        told=Told(
-            audit=(*audit, about(AuditKind.ESCALATED, incident, now, incident.reason, {})),
-            outgoing=(state_message(prefix, incident), *escalation_messages(prefix, Story(incident=incident), now)),
-        ),
     )
 
 
@@ -123,7 +99,8 @@ class Family:
     async def ensure(self, sick: Sick, opener: Incident, parent: str) -> str | None:
         """The incident of a sick monitor, opened if there is none; None when the server is not in the inventory.
 
-        `parent`: the id of the incident that will wait for it, empty if none does.
+        Empty when no runbook handles it: then none is opened. `parent`: the id of the incident that will wait for it,
+        empty if none does.
         """
         server = self.inventory.find(sick.server)
         if server is None:
@@ -133,12 +110,15 @@ class Family:
             current = await self.store.current_incident(key) or await self._with_somebody(key)
             if current is not None:
                 return current.id
+            ladder = self.ladders.handling(server, sick.health_set, sick.monitor)
+            if ladder is None:
+                return ""
             opening = Opening(
                 incident_id=self.new_id(),
                 key=key,
                 health_set=sick.health_set,
                 monitor=sick.monitor,
-                ladder=self.ladders.handling(server, sick.health_set, sick.monitor),
+                ladder=ladder,
                 because=f"incident {opener.id}, which found this monitor unhealthy",
                 facts={"opener": opener.id},
                 parent=parent,
