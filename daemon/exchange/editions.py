@@ -46,6 +46,14 @@ def has_every_role(version: str) -> bool:
     return _numbers(version) >= (15, 1)
 
 
+def brings_databases_home(version: str) -> bool:
+    """Whether a DAG moves databases to their preferred servers by itself: every hour by default since 2016 CU2.
+
+    Microsoft, Set-DatabaseAvailabilityGroup reference, PreferenceMoveFrequency.
+    """
+    return _numbers(version) >= (15, 1)
+
+
 def _numbers(version: str) -> tuple[int, int]:
     """The first two numbers; (0, 0) where there are none."""
     found = _VERSION.match(version)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus
 from daemon.domain.kept import LastLook, Recommendation
 from daemon.domain.values import Json, moment
+from daemon.exchange.editions import brings_databases_home
 from daemon.remediation.guardrails.recommendations import proven_healthy
 from daemon.remediation.incidents.snapshot import VERIFYING
 from statemachines.actions import Effect
@@ -127,6 +128,8 @@ def _by_evidence(would: Recommendation, look: LastLook) -> tuple[How, str]:
         case "move" if look.active is not None and baseline["databases"]:
             left = sorted(set(baseline["databases"]) & set(look.active))
             told = f"of {len(baseline['databases'])} databases that were active there {len(left)} are afterwards"
+            if not left and brings_databases_home(baseline.get("version", "")):
+                return How.UNKNOWN, f"{told}; they may have gone home by themselves (PreferenceMoveFrequency)"
             return (How.WITHOUT if left else How.SAME), told
         case _:
             return _UNSEEN

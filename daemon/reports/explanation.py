@@ -46,7 +46,7 @@ _DISTURBS = {Disruption.RESTART: "RESTART", Disruption.MOVE: "MOVE", Disruption.
 #: By the setting: what is changed, how it is put back.
 _CHANGES = {
     "activation": "database activation is blocked on the server; putting it back allows activation again, it moves no "
-    "database back",
+    "database back (Exchange 2016 and later bring them home by themselves, every hour by default)",
     "protocol_log": "the POP protocol log is on; putting it back switches it off, and restarts once more what of POP's "
     "services began while it was on",
 }

@@ -178,13 +178,13 @@ UNNAMED = (
     ),
     Scenario(
         batch="nine",
-        shows="a monitor that cannot be healed escalates those who waited for it too",
+        shows="who waited for a monitor that cannot be healed ends with it, and one notification tells of both",
         server="alone1",
         monitor="",
         health_set="POP.Protocol",
         faults=SICK,
         ends=ESCALATED,
-        why="each: not_healed: not healed: PopDeepTestMonitor on alone1",
+        why="it ends with incident",
     ),
     Scenario(
         batch="nine",

@@ -120,6 +120,14 @@ def test_a_refusal_of_the_daemon_is_shown_as_it_is_brackets_included(exmedic: Ex
     assert "no [/] such [bold]thing[/bold]" in result.said
 
 
+def test_what_waits_for_room_is_dropped_only_if_that_is_said(exmedic: Exmedic, config: Path) -> None:
+    refused = exmedic("incidents", "drop", "--reason", "a test", "--config", str(config))
+    assert (refused.code, "say what to drop: --deferred" in refused.said) == (1, True)
+    with answering(config.parent / "control.sock", b'{"dropped": 481, "left": 2}\n'):
+        result = exmedic("incidents", "drop", "--deferred", "--reason", "a test", "--config", str(config))
+    assert (result.code, result.said) == (0, "dropped 481 monitors that waited for room; 2 wait for their time")
+
+
 def test_a_reason_may_hold_brackets(exmedic: Exmedic, config: Path) -> None:
     with answering(config.parent / "control.sock", b'{"paused": "by root: [/] change [4711]"}\n'):
         result = exmedic("pause", "--reason", "[/] change [4711]", "--config", str(config))

@@ -47,6 +47,8 @@ class Pop:
     second_rows: dict[str, str] = field(default_factory=dict)  #: AlertValue of a monitor's second TargetResource
     log: bool = False  #: ProtocolLogEnabled
     logging: set[str] = field(default_factory=set)  #: the services that read it as on when they started
+    down: set[str] = field(default_factory=set)  #: services that do not run
+    manual: set[str] = field(default_factory=set)  #: services that do not start by themselves
     processes: dict[str, tuple[int, datetime | None]] = field(default_factory=dict)  #: of its services, by name
     backends: tuple[str, ...] = ()  #: who serves its probe
     rows: list[tuple[datetime, list[str]]] = field(default_factory=list)
@@ -187,6 +189,10 @@ class PopWorld(World):
             pid, since = pop.processes.get(each["name"], (each["pid"], None))
             started = each["started_at"] if since is None else timestamp(since + self.hosts[call.executor].skew)
             each.update(pid=pid, started_at=started)
+            if each["name"] in pop.down:
+                each.update(status="Stopped", pid=0, started_at=None)
+            if each["name"] in pop.manual:
+                each.update(start_type="Manual")
         return {**answer, "services": services}
 
     def starts(self, server: str, service: str) -> None:

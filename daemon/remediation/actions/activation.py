@@ -61,7 +61,11 @@ class StopActivation:
             executor=known.executor,
             script="set_activation",
             args={"server": ctx.server.name, "expected": False, "value": True, "not_after": not_after},
-            baseline={"databases": known.databases(), "not_after": not_after},
+            baseline={
+                "databases": known.databases(),
+                "version": known.facts.exchange.version,
+                "not_after": not_after,
+            },
             figures=known.figures,
             heard_at=known.heard_at,
             others=known.others,

@@ -23,12 +23,15 @@ from daemon.remediation.actions.evidence import still_possible
 from daemon.remediation.actions.facts import Met, met
 from daemon.remediation.actions.preconditions.copies import copies_here
 from daemon.remediation.actions.preconditions.table import REBOOT_CLIENT_ACCESS, REBOOT_MAILBOX
+from daemon.remediation.actions.protocol_log import BACK_END, SERVICE
 
 #: What must run on any server before it may be probed: Active Directory topology and Health Manager. The monitored
 #: service comes on top.
 CORE_SERVICES = ("MSExchangeADTopology", "MSExchangeHM")
 #: On a Mailbox server also the Information Store and Replication.
 MAILBOX_SERVICES = ("MSExchangeIS", "MSExchangeRepl")
+#: Both services of POP, where they are meant to run: a server with every role has front end and back end.
+POP_SERVICES = (SERVICE, BACK_END)
 #: Windows reckons its boot time back from its clock, so it follows small corrections of the clock.
 BOOT_DRIFT = timedelta(minutes=1)
 
@@ -115,13 +118,16 @@ class WaitUntilBack:
         """The first thing of the list that is not true; empty when all is."""
         mailbox = Role.MAILBOX in ctx.server.roles
         services = [*CORE_SERVICES, *(MAILBOX_SERVICES if mailbox else ()), str(ctx.params["service"])]
-        heard = await ctx.itself("server_state", {"services": services}, ServerState)
+        asked = list(dict.fromkeys([*services, *POP_SERVICES]))
+        heard = await ctx.itself("server_state", {"services": asked}, ServerState)
         if isinstance(heard, Unheard):
             return heard.detail
         if heard.answer.boot_time <= moment(str(ctx.params["since"])):
             return f"{ctx.server.name} has not rebooted yet"
         running = {service.name.lower() for service in heard.answer.services if service.status.lower() == "running"}
-        stopped = [name for name in services if name.lower() not in running]
+        meant = {each.name.lower() for each in heard.answer.services if each.start_type.lower() == "automatic"}
+        wanted = [*services, *(name for name in POP_SERVICES if name.lower() in meant and name not in services)]
+        stopped = [name for name in wanted if name.lower() not in running]
         if stopped:
             return f"not running yet on {ctx.server.name}: {', '.join(stopped)}"
         return await self._ill_copies(ctx) if mailbox else ""

@@ -90,6 +90,18 @@ async def test_in_mode_observe_what_somebody_else_did_meanwhile_is_seen(
     assert why in found.why
 
 
+async def test_where_databases_go_home_by_themselves_their_leaving_is_nobodys_work(make: Make) -> None:
+    daemon = make((Mode.OBSERVE, ActionClass.MOVE))
+    daemon.world.around[MBX1].version = "Version 15.2 (Build 2562.53)"
+    await daemon.alert(MBX1)
+    await daemon.drive(kept)
+    daemon.clock.advance(120)
+    somebody_moves(daemon)
+    assert (await daemon.drive()).status is IncidentStatus.RESOLVED
+    found = await verdict(daemon)
+    assert (found.how, "gone home by themselves" in found.why) == (How.UNKNOWN, True), found
+
+
 async def test_a_reboot_of_somebody_else_is_told_by_the_boot_time_and_our_own_undo_is_no_evidence(make: Make) -> None:
     daemon = make((Mode.OBSERVE, ActionClass.REBOOT))
     await daemon.alert(MBX1)

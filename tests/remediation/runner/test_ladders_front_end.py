@@ -61,6 +61,26 @@ async def test_a_proxy_ladder_on_a_server_with_copies_goes_the_mailbox_way(
     assert daemon.did(MBX1) == [FRONT_END, "stop_activation", "reboot", "allow_activation"]
 
 
+@pytest.mark.parametrize("meant", [True, False])
+async def test_after_a_reboot_both_services_of_pop_are_waited_for_where_they_are_meant_to_run(
+    daemon: PopDaemon, store: MemoryStore, tmp_path: Path, meant: bool
+) -> None:
+    daemon = PopDaemon(daemon.world, store, tmp_path, _multi_role(MBX1))
+    daemon.world.around[MBX1].client_access = True
+    await daemon.sick(PROXY, "reboot", MBX1)
+    await daemon.drive(lambda incident: incident.state == "reboot.back")
+    pop, began = daemon.world.pop[MBX1], daemon.clock.now()
+    pop.down.add(BACK)
+    pop.manual.update(() if meant else (BACK,))
+    incident = await daemon.drive(
+        lambda now: now.state != "reboot.back" or daemon.clock.now() - began > timedelta(minutes=15)
+    )
+    assert (incident.state == "reboot.back") is meant
+    assert ("not running yet on mbx1.contoso.lab: MSExchangePOP3BE" in incident.waiting_for) is meant
+    pop.down.clear()
+    assert (await daemon.drive()).status is IncidentStatus.RESOLVED
+
+
 async def test_a_cas_is_not_rebooted_while_the_other_one_of_its_site_is_sick(daemon: PopDaemon) -> None:
     daemon.world.pop[CAS2].values[PROXY] = "Unhealthy"
     await daemon.sick(PROXY, "reboot")

@@ -11,7 +11,7 @@ from daemon.domain.incidents import IncidentStatus, StepStatus, UndoStatus
 from daemon.domain.ports import Call, Permit, Reply
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
-from tests.remediation.world import MBX1, Crash, Daemon, Mishap, World
+from tests.remediation.world import MBX1, MBX2, Crash, Daemon, Mishap, World
 
 EFFECTS = ("restart_service", "set_activation", "reboot")
 UNDISTURBED = ["restart", "stop_activation", "reboot", "allow_activation"]
@@ -226,3 +226,16 @@ async def test_a_block_by_somebody_else_while_our_answer_is_lost_is_not_taken_fo
     assert "somebody else has blocked activation meanwhile" in incident.reason
     assert daemon.world.hosts[MBX1].blocked, "what somebody else has set is not put back"
     assert done(daemon) == ["restart"]
+
+
+async def test_databases_that_go_home_by_themselves_are_no_evidence_of_a_move_of_ours(daemon: Daemon) -> None:
+    await sick(daemon)
+    daemon.world.befall("set_activation", Mishap.VANISHED)
+    while not any(step.action == "stop_activation" for step in await daemon.steps()):
+        await daemon.turn()
+    daemon.world.active = dict.fromkeys(daemon.world.active, MBX2)  # an hour is over, and that is where they belong
+    incident = await daemon.drive()
+    assert incident.status is IncidentStatus.RESOLVED, incident.reason
+    moves = [step.status for step in await daemon.steps() if step.action == "stop_activation"]
+    assert moves == [StepStatus.WITHDRAWN, StepStatus.DONE], "the flag tells, not where databases are"
+    assert done(daemon) == UNDISTURBED
