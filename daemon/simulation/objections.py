@@ -15,6 +15,7 @@ from statemachines.actions import ACTIONS, Disruption
 
 #: As old as facts may be when an effect goes out: their own age, and the commit of the intent.
 SEEN_WITHIN = timedelta(minutes=2)
+JUST_ESCALATED = timedelta(hours=7)  #: so long an engineer has the whole server, however the daemon's clock is stepped
 
 
 def objections(world: World, step: Step, server: Server) -> Iterator[str]:
@@ -25,8 +26,23 @@ def objections(world: World, step: Step, server: Server) -> Iterator[str]:
     if window := forbidden_by(state, world.inventory, step, server):
         yield f"in the {window.title}"
     yield from ignored(world, step, SEEN_WITHIN)
+    yield from _after_an_escalation(world, step)
     if machine := simulation.organisation.machines.get(server.name):
         yield from _others_at_work(machine, step, simulation.timeline.now())
+
+
+def _after_an_escalation(world: World, step: Step) -> Iterator[str]:
+    """Each incident with which its own had to end: it has just escalated on the server, after it was seen to act."""
+    if ACTIONS[step.action].only_undoes:
+        return
+    state, record = world.store.contents, world.simulation.record
+    acted = {state.steps[entry.step].incident_id for entry in record.effects() if entry.step in state.steps}
+    for other in map(state.incidents.__getitem__, state.current.values()):
+        if other.server != step.server or other.id not in acted - {step.incident_id} or other.ended_at is None:
+            continue
+        since = step.started_at - other.ended_at
+        if other.runbook and not (other.taken or other.told_by) and timedelta(0) < since < JUST_ESCALATED:
+            yield f"incident {other.id} has just escalated there"
 
 
 def _others_at_work(machine: Machine, step: Step, now: datetime) -> Iterator[str]:

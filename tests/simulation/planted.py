@@ -2,7 +2,7 @@
 
 # ruff: noqa: SLF001 - a bug is planted where nobody else may reach
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from daemon.audit.follower import AuditFollower
 from daemon.domain.alerts import Received
 from daemon.domain.audit import AuditRow
 from daemon.domain.causes import Cause
-from daemon.domain.commits import Aside, Commit, Deferred, OutboxRow, Outgoing, Room
+from daemon.domain.commits import AlertChanges, Aside, Commit, Deferred, OutboxRow, Outgoing, Room
 from daemon.domain.errors import BusDown, SinkDown, StoreError
 from daemon.domain.incidents import Incident, Quarantine, Step
 from daemon.domain.inventory import Server
@@ -41,7 +41,7 @@ from daemon.remediation.guardrails.context import GuardContext
 from daemon.remediation.incidents import engine
 from daemon.remediation.incidents.engine import Engine
 from daemon.remediation.incidents.snapshot import Case
-from daemon.remediation.runner import effects
+from daemon.remediation.runner import effects, session
 from daemon.remediation.runner.replies import SAID_NO
 from daemon.remediation.runner.session import Session
 from daemon.simulation.ports import MemorySwitch
@@ -97,13 +97,20 @@ def count_only_the_incidents_of_this_life(patch: Patch) -> None:
 
 
 def drop_what_finds_no_room_a_second_time(patch: Patch) -> None:
-    postponed = deferral._postponed
+    there_is_room = deferral.Deferral._as_there_is_room
 
-    def once(deferred: Deferred, now: datetime, until: datetime) -> Commit:
-        commit = postponed(deferred, now, until)
-        return replace(commit, alerts=replace(commit.alerts, defer=())) if deferred.why is Aside.STORM else commit
+    async def once(self: deferral.Deferral, waiting: Sequence[Deferred], now: datetime) -> int:
+        taken = await there_is_room(self, waiting, now)
+        if self._full:
+            keys = tuple(each.key for each in waiting if each.why is Aside.STORM)
+            await self.store.commit(Commit(at=now, alerts=AlertChanges(undefer=keys)))
+        return taken
 
-    patch.setattr(deferral, "_postponed", once)
+    patch.setattr(deferral.Deferral, "_as_there_is_room", once)
+
+
+def act_under_the_hands_of_who_was_just_paged(patch: Patch) -> None:
+    patch.setattr(session, "outage_of", lambda *_: None)
 
 
 def acknowledge_what_could_not_be_stored(patch: Patch) -> None:
@@ -411,6 +418,7 @@ BUGS: Mapping[str, Callable[[Patch], None]] = {
         forget_what_was_set_aside,
         count_only_the_incidents_of_this_life,
         drop_what_finds_no_room_a_second_time,
+        act_under_the_hands_of_who_was_just_paged,
         forget_what_was_changed,
         believe_an_undo_without_doing_it,
         drop_what_the_bus_did_not_take,

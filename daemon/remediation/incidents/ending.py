@@ -195,6 +195,18 @@ def acted(steps: Sequence[Step]) -> bool:
     )
 
 
+def outage_of(incident: Incident, on_server: Sequence[Incident], now: datetime, lasts: timedelta) -> Incident | None:
+    """The incident with which one ends, of those that hold keys of its server; None when it is not to end.
+
+    `lasts`: what falls ill so long after an escalation is another outage, and needs its own ladder and notification.
+    """
+    for each in on_server:
+        lately = each.ended_at is None or now - each.ended_at < lasts
+        if each.ends_others and lately and not each.frees_key and each.id != incident.id:
+            return each
+    return None
+
+
 def over_with(incident: Incident, now: datetime, why: str) -> Commit:
     """The commit by which an incident lets go of its key, to be verified afresh by a new one: both, or neither."""
     deferred = Deferred(

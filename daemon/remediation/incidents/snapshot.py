@@ -41,7 +41,7 @@ class Case:
     now: datetime
     closed: tuple[Span, ...] = ()  #: windows since it was opened, in which its state could not act: no time to count
     transients: tuple[Incident, ...] = ()  #: those of the same key in the last day that were gone by themselves
-    others: tuple[Incident, ...] = ()  #: the others that hold keys of its server
+    outage: Incident | None = None  #: the one of its server that lately escalated after it had acted: it ends with that
 
     @property
     def state(self) -> LadderState:
@@ -52,11 +52,6 @@ class Case:
     def pending(self) -> tuple[UndoItem, ...]:
         """What is changed and not put back yet, last change first."""
         return tuple(item for item in reversed(self.undo) if item.status is UndoStatus.PENDING)
-
-    @property
-    def outage(self) -> Incident | None:
-        """The incident of its server that escalated after it had acted, and is not over: this one ends with it."""
-        return next((each for each in self.others if each.ends_others and not each.frees_key), None)
 
     @property
     def verified(self) -> datetime | None:

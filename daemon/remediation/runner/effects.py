@@ -37,7 +37,9 @@ async def begin(session: Session, case: Case) -> None:
     verdict = afresh or await objection(session.guards, case, session.here()) or await _prepare(session, case)
     prepared = verdict if isinstance(verdict, Prepared) else None
     if prepared is not None:
-        case = replace(case, now=session.clock.now())  # the facts took their time, and an approval expires
+        case = await session.case()  # the facts took their time: an approval expires, and another may have escalated
+        if session.engine.stands_back(case):
+            return  # the next turn ends it
         # The mode comes last, so that what it holds is what would be done.
         asked = modes.objection(session.guards, case, session.here())
         verdict = asked or await at_last(session.guards, case, session.here()) or prepared

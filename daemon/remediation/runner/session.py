@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from daemon.domain.commits import Commit
@@ -15,7 +16,7 @@ from daemon.exchange.client import Asker
 from daemon.remediation.actions.contract import Context, Done, last_of
 from daemon.remediation.actions.undo import follows
 from daemon.remediation.guardrails import windows
-from daemon.remediation.incidents.ending import FLAPPING_WITHIN
+from daemon.remediation.incidents.ending import FLAPPING_WITHIN, outage_of
 from daemon.remediation.incidents.snapshot import Case
 from daemon.remediation.runner.services import Services
 
@@ -39,6 +40,7 @@ class Session:
         store = self.store
         now, ladder = self.clock.now(), await self.guards.ladders.of(incident)
         closed: tuple[Span, ...] = ()
+        lasts = timedelta(seconds=self.settings.timing.hold_deadline)
         if incident.status is IncidentStatus.OPEN and self.server is not None:
             action = ladder.states[incident.state].action
             closed = await windows.closed(self.guards, incident, action, self.server, now)
@@ -49,7 +51,7 @@ class Session:
             undo=tuple(await store.undo_items(incident.id)),
             now=now,
             closed=closed,
-            others=tuple([each for each in await store.on_server(incident.server) if each.id != incident.id]),
+            outage=outage_of(incident, await store.on_server(incident.server), now, lasts),
             transients=tuple(await store.transients(incident.key, now - FLAPPING_WITHIN)),
         )
 

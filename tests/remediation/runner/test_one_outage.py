@@ -117,6 +117,19 @@ async def test_what_escalated_without_an_effect_ends_nobody_elses(daemon: Daemon
     assert effects(daemon) == ["restart"]
 
 
+async def test_what_falls_ill_hours_later_is_another_outage(daemon: Daemon) -> None:
+    host = daemon.world.hosts[MBX1]
+    host.sick = True
+    await daemon.alert(MBX1)
+    await daemon.drive()
+    host.blocked = False
+    await pass_time(daemon, timedelta(hours=9))
+    host.also, host.cured_by = (SELF,), "restart"
+    await daemon.alert(MBX1, SELF)
+    await pass_time(daemon, timedelta(hours=1))
+    assert (await daemon.incident(2)).status is IncidentStatus.RESOLVED
+
+
 async def test_an_unsettled_server_is_told_once(daemon: Daemon) -> None:
     host = daemon.world.hosts[MBX1]
     host.sick, host.also = True, (SELF,)
