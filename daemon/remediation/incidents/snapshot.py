@@ -8,7 +8,7 @@ from daemon.domain.incidents import Incident, Step, UndoItem, UndoStatus
 from daemon.domain.values import Json
 from daemon.domain.windows import Span
 from daemon.remediation.actions.undo import effect_of
-from statemachines.actions import ACTIONS, Effect
+from statemachines.actions import ACTIONS, Effect, Proof
 from statemachines.compiler import Ladder
 from statemachines.table import LadderState
 
@@ -60,10 +60,11 @@ class Case:
         return None if last is None else last.ended_at
 
     @property
-    def was_healthy(self) -> bool:
-        """Whether the last look at its monitor found it healthy."""
-        last = self._last_verification
-        return last is not None and last.outcome == "healthy"
+    def sick_is_news(self) -> bool:
+        """Whether a look that finds the problem now finds another one: the last found it gone, or none has found it."""
+        proofs = [ACTIONS[step.action].proves.get(step.outcome) for step in self.steps]
+        found = [proof for proof in proofs if proof in (Proof.SICK, Proof.HEALTHY)]
+        return Proof.SICK not in found or found[-1] is Proof.HEALTHY
 
     @property
     def probe_reason(self) -> str:

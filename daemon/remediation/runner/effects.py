@@ -28,6 +28,10 @@ from daemon.remediation.incidents.snapshot import Case
 from daemon.remediation.runner.replies import NotTried, meaning
 from daemon.remediation.runner.session import Session
 
+#: A look that has just found the problem is enough, or a source that says again and again that it is over would keep a
+#: server from being healed.
+JUST_VERIFIED = timedelta(minutes=1)
+
 _log = structlog.get_logger("exmedic.turn")
 
 
@@ -59,7 +63,8 @@ def _verify_first(session: Session, case: Case) -> Hold | None:
     timing = session.settings.timing
     if case.state.action.only_undoes:
         return None
-    if case.incident.verify_requested:
+    just_verified = case.verified is not None and case.now - case.verified <= JUST_VERIFIED
+    if case.incident.verify_requested and not just_verified:
         reason = "the source of the alert says that it is over"
     elif case.verified is None or case.now - case.verified > timedelta(seconds=timing.verified_age):
         reason = "the last verification is too old"

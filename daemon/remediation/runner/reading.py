@@ -18,6 +18,7 @@ from daemon.remediation.incidents.opening import UNHANDLED_LATCH
 from daemon.remediation.incidents.snapshot import Case, about
 from daemon.remediation.runner.session import Session
 
+UNDECIDED = timedelta(minutes=5)  #: a look at a latched incident that decided nothing, and may find news, goes on then
 READ_AGAIN = 3  #: how often alerts that join during a verification make it look again
 
 _log = structlog.get_logger("exmedic.turn")
@@ -106,11 +107,14 @@ async def _looked(session: Session) -> Commit:
     seen = _with_time(incident, now) if case is None else await _look(session, case)
     outcome = seen.outcome if isinstance(seen, Done) else ""
     settled = await session.store.quarantine(incident.server) is None
-    if case is not None and case.was_healthy and outcome == "unhealthy" and settled:
-        return over_with(incident, now, f"it was healthy, and is unhealthy again: {seen.detail}")
+    if case is not None and case.sick_is_news and outcome == "unhealthy" and settled:
+        return over_with(incident, now, f"the problem was gone, or was never found, and is there now: {seen.detail}")
     over = outcome == "healthy"
     audit = (about(AuditKind.LATCH_LIFTED, incident, now, f"latch lifted: {seen.detail}", {}),) if over else ()
-    due = None if over else now + timedelta(seconds=session.settings.timing.latch_recheck)
+    later = timedelta(seconds=session.settings.timing.latch_recheck)
+    if case is not None and case.sick_is_news and not outcome:
+        later = min(later, UNDECIDED)  # nobody was told of a problem that this may turn out to be
+    due = None if over else now + later
     memo = seen.memo if isinstance(seen, Again) else {}
     fresh = replace(incident, latched=not over, due_at=due, verify_requested=False, watched=memo)
     return Commit(at=now, progress=Progress(incident=fresh), told=Told(audit=audit))

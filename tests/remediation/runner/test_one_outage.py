@@ -3,6 +3,7 @@
 And what a publisher can invent (monitors, owners, problems that come and go) ends nobody else's.
 """
 
+import itertools
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from daemon.domain.commits import Channel
 from daemon.domain.incidents import Incident, IncidentStatus
+from daemon.domain.ports import Call, Permit, Reply
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.remediation.world import MBX1, MBX2, Daemon, Mishap, World
@@ -178,7 +180,57 @@ async def test_a_latched_incident_that_was_healthy_and_is_unhealthy_again_is_a_n
     assert not (await daemon.incident(1)).latched
     again = await daemon.incident(2)
     assert again.key == first.key
-    assert "was healthy, and is unhealthy again" in (await daemon.audit("incident_opened"))[-1].entry.message
+    assert "the problem was gone" in (await daemon.audit("incident_opened"))[-1].entry.message
+
+
+async def test_a_flood_about_what_is_healthy_does_not_disarm_what_follows(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, count = daemon.world.run, itertools.count()
+
+    async def among_alerts(call: Call, permit: Permit | None = None) -> Reply:
+        if call.script == "server_health":
+            await daemon.alert(MBX1, key=f"once more {next(count)}")
+            daemon.clock.advance(60)
+        return await run(call, permit)
+
+    await daemon.alert(MBX1)
+    with monkeypatch.context() as patch:
+        patch.setattr(daemon.world, "run", among_alerts)
+        first = await daemon.drive()
+    assert (first.status, first.latched, first.ends_others) == (IncidentStatus.ESCALATED, True, False)
+    assert "alerts kept coming in" in first.reason
+    daemon.world.hosts[MBX1].sick, daemon.world.hosts[MBX1].cured_by = True, "restart"
+    await daemon.alert(MBX1)
+    await pass_time(daemon, timedelta(hours=1))
+    assert (await daemon.incident(2)).status is IncidentStatus.RESOLVED
+    assert effects(daemon) == ["restart"]
+
+
+async def test_a_source_that_says_again_and_again_that_it_is_over_keeps_no_server_from_being_healed(
+    daemon: Daemon,
+) -> None:
+    host = daemon.world.hosts[MBX1]
+    host.sick, host.cured_by = True, "restart"
+    await daemon.alert(MBX1)
+    began = daemon.clock.now()
+    while (await daemon.incident()).status is IncidentStatus.OPEN:
+        await daemon.alert(MBX1, closed=True, key=f"over {daemon.clock.now()} {len(daemon.world.calls)}")
+        await daemon.turn()
+    assert (await daemon.incident()).status is IncidentStatus.RESOLVED
+    assert effects(daemon) == ["restart"]
+    assert daemon.clock.now() - began < timedelta(minutes=30)
+
+
+@pytest.mark.parametrize("monitor", ["", "PopDeepTestMonitor"])
+async def test_what_stays_unhealthy_after_an_escalation_is_no_news(daemon: Daemon, monitor: str) -> None:
+    daemon.world.hosts[MBX1].sick = True
+    await daemon.alert(MBX1, monitor)
+    await daemon.drive()
+    told, incidents = await pages(daemon), len(await daemon.store.incidents())
+    await pass_time(daemon, timedelta(hours=20))
+    assert await pages(daemon) == told
+    assert len(await daemon.store.incidents()) == incidents
 
 
 LIES = st.lists(
