@@ -87,6 +87,7 @@ class Story:
     source: str = ""  #: the page's section
     steps: Sequence[Step] = ()
     left: Sequence[tuple[UndoItem, str]] = ()
+    ends: Sequence[Incident] = ()  #: what else is open on its server, and ends with it without a page
     quarantined: bool = False
 
 
@@ -101,6 +102,7 @@ def escalation_text(story: Story) -> str:
         f"Since: {incident.opened_at:%Y-%m-%d %H:%M} UTC, incident {incident.id}",
         f"Tried: {tried}",
         f"Left changed: {changed}",
+        *(f"Ends with it: {each.monitor or each.health_set}, incident {each.id}" for each in story.ends),
         "",
     ]
     lines += [

@@ -195,16 +195,13 @@ def acted(steps: Sequence[Step]) -> bool:
     )
 
 
-def outage_of(incident: Incident, on_server: Sequence[Incident], now: datetime, lasts: timedelta) -> Incident | None:
-    """The incident with which one ends, of those that hold keys of its server; None when it is not to end.
+def outage_of(others: Sequence[Incident], now: datetime, lasts: timedelta) -> Incident | None:
+    """The incident with which another ends, of those that hold keys of its server; None when it is not to end.
 
     `lasts`: what falls ill so long after an escalation is another outage, and needs its own ladder and notification.
     """
-    for each in on_server:
-        lately = each.ended_at is None or now - each.ended_at < lasts
-        if each.ends_others and lately and not each.frees_key and each.id != incident.id:
-            return each
-    return None
+    lately = (each for each in others if each.ended_at is None or now - each.ended_at < lasts)
+    return next((each for each in lately if each.ends_others and not each.frees_key), None)
 
 
 def over_with(incident: Incident, now: datetime, why: str) -> Commit:

@@ -335,6 +335,7 @@ class Engine:
                 source=case.ladder.definition.source,
                 steps=case.steps,
                 left=[(item, by_hand(item)) for item in left_changed(case)],
+                ends=case.open_there if incident.ends_others else (),
                 quarantined=ending.quarantined,
             )
             messages = escalation_messages(self._prefix, story, case.now)

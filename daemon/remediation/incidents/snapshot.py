@@ -41,6 +41,7 @@ class Case:
     now: datetime
     closed: tuple[Span, ...] = ()  #: windows since it was opened, in which its state could not act: no time to count
     transients: tuple[Incident, ...] = ()  #: those of the same key in the last day that were gone by themselves
+    open_there: tuple[Incident, ...] = ()  #: the others that are open on its server
     outage: Incident | None = None  #: the one of its server that lately escalated after it had acted: it ends with that
 
     @property

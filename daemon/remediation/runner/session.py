@@ -41,6 +41,7 @@ class Session:
         now, ladder = self.clock.now(), await self.guards.ladders.of(incident)
         closed: tuple[Span, ...] = ()
         lasts = timedelta(seconds=self.settings.timing.hold_deadline)
+        there = [each for each in await store.on_server(incident.server) if each.id != incident.id]
         if incident.status is IncidentStatus.OPEN and self.server is not None:
             action = ladder.states[incident.state].action
             closed = await windows.closed(self.guards, incident, action, self.server, now)
@@ -51,7 +52,8 @@ class Session:
             undo=tuple(await store.undo_items(incident.id)),
             now=now,
             closed=closed,
-            outage=outage_of(incident, await store.on_server(incident.server), now, lasts),
+            open_there=tuple(each for each in there if each.status is IncidentStatus.OPEN),
+            outage=outage_of(there, now, lasts),
             transients=tuple(await store.transients(incident.key, now - FLAPPING_WITHIN)),
         )
 

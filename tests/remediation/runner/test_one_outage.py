@@ -61,6 +61,8 @@ async def test_an_outage_of_two_monitors_is_one_notification_and_one_ladder(daem
     assert "ends with incident i1" in second.reason
     assert await pages(daemon) == ["exmedic: PopDeepTestMonitor on mbx1.contoso.lab needs a human"]
     assert effects(daemon) == ["restart", "stop_activation", "reboot"], "each once: the second had no ladder of its own"
+    (page,) = [str(row.message.body["text"]) for row in await daemon.store.outbox(Channel.NOTIFY, 10)]
+    assert f"Ends with it: {SELF}, incident i2" in page
     assert await daemon.store.claims() == frozenset()
 
 
