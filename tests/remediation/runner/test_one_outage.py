@@ -121,6 +121,20 @@ async def test_what_escalated_without_an_effect_ends_nobody_elses(daemon: Daemon
     assert effects(daemon) == ["restart"]
 
 
+async def test_what_only_looks_ends_nobody_elses_although_it_has_acted_before(daemon: Daemon) -> None:
+    host = daemon.world.hosts[MBX1]
+    host.sick, host.cured_by, host.also = True, "", (SELF,)
+    await daemon.alert(MBX1)
+    await daemon.drive(lambda incident: incident.state == "reprobe")
+    await daemon.alert(MBX1, owner="CONTOSO\\ada", source_id="5")
+    taken = await daemon.drive()
+    assert (taken.status, taken.latched, taken.ends_others) == (IncidentStatus.ESCALATED, False, False)
+    host.cured_by = "restart"
+    await pass_time(daemon, timedelta(hours=1))
+    assert (await daemon.incident(2)).status is IncidentStatus.RESOLVED
+    assert effects(daemon) == ["restart", "restart"]
+
+
 async def test_what_falls_ill_hours_later_is_another_outage(daemon: Daemon) -> None:
     host = daemon.world.hosts[MBX1]
     host.sick = True
