@@ -12,9 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from daemon.config.guardrails import Budgets
 from daemon.domain.commits import Channel
 from daemon.domain.incidents import Incident, IncidentStatus
 from daemon.domain.ports import Call, Permit, Reply
+from daemon.remediation.incidents.ending import outage_of
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
 from tests.remediation.world import MBX1, MBX2, Daemon, Mishap, World
@@ -285,3 +287,59 @@ async def _lie(daemon: Daemon, lie: str) -> None:
         await daemon.alert(MBX1, "PopDeepTestMonitor", "POP.Invented")
     else:
         await daemon.alert(MBX1, "PopDeepTestMonitor" if lie == "flapping" else SELF, **mallory)
+
+
+EVENTS = st.one_of(
+    st.tuples(st.just("alert"), st.sampled_from(["PopDeepTestMonitor", SELF, ""])),
+    st.tuples(st.just("sick"), st.sampled_from(["restart", "reboot", "", "", "well"])),
+    st.tuples(st.just("time"), st.sampled_from([1, 10, 45, 90, 300])),
+    st.tuples(st.just("close"), st.just("")),
+    st.tuples(st.just("lost"), st.sampled_from(["restart_service", "set_activation", "reboot"])),
+)
+
+
+@given(events=st.lists(EVENTS, max_size=14))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_whatever_comes_an_outage_is_told_once_nobody_acts_in_it_and_in_the_end_nothing_is_latched(
+    tmp_path: Path, events: list[tuple[str, Any]]
+) -> None:
+    store = MemoryStore()
+    await store.open()
+    daemon = Daemon(World(ManualClock()), store, tmp_path, budgets=Budgets(reboots_in_12_hours_server=10))
+    host = daemon.world.hosts[MBX1]
+    host.also = (SELF,)
+    ill: list[tuple[str, Any]] = [("sick", ""), ("alert", "PopDeepTestMonitor"), ("time", 60)]
+    for number, (what, how) in enumerate([*ill, *events]):
+        if what == "alert":
+            await daemon.alert(MBX1, how, key=f"alert {number}")
+        elif what == "sick":
+            host.sick, host.cured_by = how != "well", how
+        elif what == "lost":
+            daemon.world.befall(how, Mishap.VANISHED)
+        elif what == "close":
+            for each in await store.on_server(MBX1):
+                await daemon.operators.carry_out("ada", {"command": "close", "incident": each.id})
+        else:
+            await told_once_and_untouched(daemon, timedelta(minutes=how))
+    host.sick, host.blocked = False, False
+    await pass_time(daemon, timedelta(hours=12))
+    for each in await store.incidents(limit=1000):
+        assert each.status is not IncidentStatus.OPEN
+        assert not each.latched, each
+    assert (await store.ledger()).imbalance == ""
+
+
+async def told_once_and_untouched(daemon: Daemon, span: timedelta) -> None:
+    """Some time, turn by turn: in an outage nothing is done to the server, and nobody else is told."""
+    until = daemon.clock.now() + span
+    while (due := await daemon.store.next_due()) is not None and due <= until:
+        now = max(due, daemon.clock.now())
+        first = outage_of(await daemon.store.on_server(MBX1), now, timedelta(hours=8))
+        done, told = effects(daemon), await pages(daemon)
+        await daemon.turn()
+        while await daemon.deferral.take_up():
+            pass
+        if first is not None:
+            assert effects(daemon) == done, f"acted although {first.id} has escalated"
+            assert await pages(daemon) == told, f"told although {first.id} has told"
+    daemon.clock.advance(max(0.0, (until - daemon.clock.now()).total_seconds()))
