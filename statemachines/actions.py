@@ -71,6 +71,11 @@ class ActionSpec:
     puts_back: bool = False  #: puts back what other actions have changed: the way out, which must stay open
 
     @property
+    def acts(self) -> bool:
+        """Whether it has an effect, or lets other incidents have one."""
+        return self.effect is not Effect.READ or self.parks
+
+    @property
     def only_undoes(self) -> bool:
         """Whether all it does is to put something back: then it is exempt from budgets, windows and modes."""
         return self.puts_back or self.restores != ""

@@ -33,7 +33,6 @@ from daemon.remediation.incidents.ending import (
     undoes,
 )
 from daemon.remediation.incidents.snapshot import Case
-from statemachines.actions import Effect
 from statemachines.table import CLOSE, FLAPPING, HELD, RECHECK, TAKEN, End, leaves
 
 _KINDS = {
@@ -248,8 +247,8 @@ class Engine:
         Who has the problem has it as it is, unless the site has what was changed put back first. Who has the server was
         told of another incident there: what this one changed is put back.
         """
-        action, leaving = case.state.action, leaves(case.incident.state)
-        if action.effect is Effect.READ and not action.parks:
+        leaving = leaves(case.incident.state)
+        if not case.state.action.acts:
             return False
         if case.incident.only_looks:
             return not (self._undo_first and leaving)

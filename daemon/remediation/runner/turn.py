@@ -53,6 +53,9 @@ class Turn:
     async def _stands_back(self, step: Step | None) -> bool:
         """Whether a human has the problem or the server already, so that the incident ended before what comes next."""
         session = self._session
+        ladder = await session.guards.ladders.of(session.incident)
+        if not ladder.states[session.incident.state].action.acts:
+            return False  # most turns only look: they need not read all that the decision does
         case = await session.case()
         if not session.engine.stands_back(case):
             return False
