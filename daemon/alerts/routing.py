@@ -16,7 +16,7 @@ from daemon.alerts.fate import Outcome, fate, taken
 from daemon.alerts.loop import OpeningLoop
 from daemon.alerts.notes import unclear, unhandled
 from daemon.alerts.servers import About, about_server
-from daemon.alerts.storms import MINUTE, going_on, no_room, on_record, rooms, turns
+from daemon.alerts.storms import FIRST, MINUTE, going_on, no_room, on_record, rooms, turns
 from daemon.config.alerts import AlertSettings
 from daemon.domain.alerts import Alert, AlertStatus, StoredAlert
 from daemon.domain.audit import AuditEntry, AuditKind
@@ -264,7 +264,7 @@ class Dispatch(OpeningLoop):
     async def _others_first(self, server: Server, now: datetime) -> str:
         """Why an incident waits although there is room: others wait for it, and its server has just had a turn."""
         had = await turns(self.store, (server.name,), now, MINUTE)
-        if not had[server.name] or not (self._storm or await going_on(self.store)):
+        if not had[server.name] or not await going_on(self.store, now, FIRST):
             return ""
         return f"others wait for room, and {server.name} has had an incident within the minute"
 

@@ -65,6 +65,8 @@ def on_record(number: int) -> bool:
 
 
 MOST = 10_000  #: of what was set aside is looked at
+FIRST = 50  #: of it to see whether anything waits for room now: what does is due already
+EVER = datetime.max.replace(tzinfo=UTC)
 
 
 async def no_room(store: AlertStore, rooms: Iterable[Room]) -> str:
@@ -75,10 +77,9 @@ async def no_room(store: AlertStore, rooms: Iterable[Room]) -> str:
     return ""
 
 
-async def going_on(store: AlertStore) -> bool:
-    """Whether something waits for room already: then a human was told of this storm."""
-    waiting = await store.deferred(datetime.max.replace(tzinfo=UTC), MOST)
-    return any(each.why is Aside.STORM for each in waiting)
+async def going_on(store: AlertStore, until: datetime = EVER, most: int = MOST) -> bool:
+    """Whether something waits for room already, of so much that is due by then: a human was told of this storm."""
+    return any(each.why is Aside.STORM for each in await store.deferred(until, most))
 
 
 async def turns(store: AlertStore, servers: Iterable[str], now: datetime, within: timedelta = TURNS) -> dict[str, int]:

@@ -97,6 +97,15 @@ async def test_a_burst_that_goes_on_takes_no_turn_of_a_server_that_waits(tmp_pat
     assert CAS1 in {each.server for each in await opened(daemon)}
 
 
+async def test_once_nothing_waits_any_more_a_server_may_have_two_incidents_within_a_minute(tmp_path: Path) -> None:
+    daemon = await world_of(tmp_path)
+    await come_in(daemon, *several(ALONE, 4))
+    await pass_time(daemon, 65)
+    assert (len(await opened(daemon)), await waiting(daemon.store)) == (4, 0)
+    await come_in(daemon, received(ALONE, "Monitor6"))
+    assert (len(await opened(daemon)), await waiting(daemon.store)) == (5, 0)
+
+
 @given(
     burst=st.lists(st.tuples(st.sampled_from([*DAG, ALONE]), st.integers(0, 7)), max_size=60),
     lies=st.integers(0, 200),
