@@ -27,6 +27,7 @@ from daemon.cli import (
     run,
     runbooks,
     scripts,
+    set_aside,
     simulate,
     windows,
 )
@@ -65,7 +66,7 @@ for module in (run, check, doctor, incidents, autonomy, operators, backup):
         app.command()(command)
 app.add_typer(alert.app, name="alert")
 app.add_typer(audit.app, name="audit")
-app.add_typer(incidents.app, name="incidents")
+app.add_typer(set_aside.app, name="incidents")
 app.add_typer(inventory.app, name="inventory")
 app.add_typer(lab.app, name="lab")
 app.add_typer(windows.app, name="window")
