@@ -162,8 +162,10 @@ def _quiet(service: ServiceState, ctx: Context, clock: datetime) -> str:
         # A front end that hung in our own restart is started again; what others have stopped is not.
         ours = service.name.lower() == SERVICE.lower() and service.start_type.lower() == "automatic"
         return "" if ours else f"it is {status}"
-    before = [step.baseline.get("services", {}).get(service.name.lower()) for step in ctx.senders]
-    if any(each is not None and is_the_old_one(service, each) for each in before):
+    # Of several steps the first: it may have switched the log on late, although its client was gone.
+    earliest = ctx.senders[-1].baseline if ctx.senders else {}
+    before = earliest.get("services", {}).get(service.name.lower())
+    if before is not None and is_the_old_one(service, before):
         return "its process began before the log was on"
     if service.started_at is None or ctx.put_back_at is None:
         return ""
