@@ -16,7 +16,7 @@ NIGHTS = 200
 #: The first night that notices these bugs is a late one: it is played first, to save playing all before it every time.
 LATE = {
     "quarantine nothing": 239,
-    "wait for another incident with a claim": 706,
+    "wait for another incident with a claim": 1270,
     "climb because nothing could be read": 148,
     "forget the moment after which it is too late": 132,
     "take all that is held for told": 116,
