@@ -5,10 +5,10 @@ handles takes no room, and a human hears of it. A healthy one is resolved by its
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import groupby
 
 import structlog
 
@@ -52,12 +52,13 @@ class Deferral(OpeningLoop):
     async def take_up(self) -> int:
         """Take up what is due: one batch of what is handled, and all else; how many were."""
         now = self.clock.now()
-        due = await self.store.deferred(now, MOST)
-        handled = [each for each in due if self._ladder(each) is not None]
+        handled: list[Deferred] = []
+        others: defaultdict[str, list[Deferred]] = defaultdict(list)
+        for each in await self.store.deferred(now, MOST):
+            (handled if self._ladder(each) else others[each.key.server]).append(each)
         taken = await self._as_there_is_room(handled, now)
-        others = sorted((each for each in due if self._ladder(each) is None), key=lambda each: each.key.server)
-        for name, of_server in groupby(others, key=lambda each: each.key.server):
-            taken += await self._tell(name, list(of_server)[:AT_ONCE], now)
+        for name, of_server in others.items():
+            taken += await self._tell(name, of_server[:AT_ONCE], now)
         return taken
 
     def _ladder(self, deferred: Deferred) -> Ladder | None:
@@ -66,11 +67,13 @@ class Deferral(OpeningLoop):
 
     async def _as_there_is_room(self, waiting: Sequence[Deferred], now: datetime) -> int:
         """Take up those whose turn it is; how many were."""
+        names = {each.key.server for each in waiting}  # thousands may wait, on a few servers
+        ceilings = {name: rooms(self._here(name), self.inventory, self.storms, now) for name in names}
+        had = await turns(self.store, ceilings, now)
         full: set[str] = set()
         taken = 0
-        had = await turns(self.store, {each.key.server for each in waiting}, now)
         for each in in_turn(waiting, had):
-            room = rooms(self._here(each), self.inventory, self.storms, now)
+            room = ceilings[each.key.server]
             if not full.isdisjoint(one.what for one in room):
                 continue
             closed = {one.what for one in room if reached(one, await self.store.opened(one))}
@@ -100,10 +103,10 @@ class Deferral(OpeningLoop):
         self.committed()
         return len(keys)
 
-    def _here(self, deferred: Deferred) -> Server:
-        server = self.inventory.find(deferred.key.server)
+    def _here(self, name: str) -> Server:
+        server = self.inventory.find(name)
         if server is None:
-            raise ValueError(f"{deferred.key.server} is not in the inventory")
+            raise ValueError(f"{name} is not in the inventory")
         return server
 
     async def _take(self, deferred: Deferred) -> bool:
@@ -120,7 +123,7 @@ class Deferral(OpeningLoop):
         return False
 
     async def _decide(self, deferred: Deferred) -> Commit:
-        now, server = self.clock.now(), self._here(deferred)
+        now, server = self.clock.now(), self._here(deferred.key.server)
         current = await self.store.current_incident(deferred.key)
         if current is not None and lets_go(current):
             # Joined to one that only puts things back, it would be lost.
