@@ -67,7 +67,7 @@ class Deferral(OpeningLoop):
 
     async def _as_there_is_room(self, waiting: Sequence[Deferred], now: datetime) -> int:
         """Take up those whose turn it is; how many were."""
-        names = {each.key.server for each in waiting}  # thousands may wait, on a few servers
+        names = dict.fromkeys(each.key.server for each in waiting)  # thousands may wait, on a few servers
         ceilings = {name: rooms(self._here(name), self.inventory, self.storms, now) for name in names}
         had = await turns(self.store, ceilings, now)
         full: set[str] = set()
