@@ -10,13 +10,13 @@ from pathlib import Path
 
 from daemon.adapters.clock import FastClock, SystemClock
 from daemon.adapters.sqlite.backup import copied
-from daemon.adapters.sqlite.file import is_locked
 from daemon.adapters.sqlite.store import SqliteStore
 from daemon.adapters.systemd.journal import journal_copies
 from daemon.audit.verification import Verdict, verify_chain
 from daemon.config.guardrails import Budgets
 from daemon.config.inventory import check_site
 from daemon.config.settings import Settings, load_settings
+from daemon.config.whereabouts import DATABASE
 from daemon.domain.errors import ConfigError, OperatorError, SinkDown
 from daemon.domain.ledger import Ledger
 from daemon.domain.ports import Clock
@@ -27,8 +27,7 @@ from statemachines.loader import RunbookError, load_runbooks, shipped_directory
 from statemachines.mistake import Mistake
 from statemachines.model import Definition
 
-DATABASE = "exmedic.db"
-LOGONS = "logons.json"  #: beside it: the passwords that were refused, but for the passwords
+LOGONS = "logons.json"  #: beside the store: the passwords that were refused, but for the passwords
 
 
 def runbook_places(settings: Settings) -> list[Path]:
@@ -179,11 +178,6 @@ async def _looked_over(copy: Path) -> tuple[Verdict, Ledger]:
 def journal_namespace(socket: Path) -> str | None:
     """Whose journal is behind a socket: `/run/systemd/journal.NAMESPACE/socket`, systemd-journald.service(8)."""
     return socket.parent.name.partition("journal.")[2] or None
-
-
-def may_run(data: Path) -> bool:
-    """Whether a daemon may be running on the store in this directory: one has it open, or that cannot be told."""
-    return is_locked((data / DATABASE).resolve())
 
 
 def logons_of(settings: Settings, *, kept: bool = False) -> Logons:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from daemon.adapters.pause_file import PauseFile
-from daemon.config.inventory import load_site
-from daemon.config.settings import whereabouts
+from daemon.adapters.sqlite.file import is_locked
+from daemon.config.whereabouts import DATABASE, whereabouts
 from daemon.domain.errors import OperatorError
 from daemon.domain.inventory import Inventory
 from daemon.domain.pauses import scope_of
@@ -19,7 +19,7 @@ def pause_on_disk(config: Path, why: str, server: str, dag: str) -> Path:
         OperatorError: the inventory does not have it, or the file cannot be written.
     """
     # Everything is paused without reading what may have mistakes.
-    inventory = load_site(config)[1] if server or dag else Inventory(())
+    inventory = _inventory(config) if server or dag else Inventory(())
     scope = _scope(inventory, server, dag)
     switch = PauseFile(whereabouts(config).pause_file, inventory)
     try:
@@ -36,9 +36,9 @@ def resume_on_disk(config: Path, server: str, dag: str) -> KillSwitch:
         ConfigError: what a name means cannot be told.
         OperatorError: the inventory does not have it, it was not paused, or the file cannot be removed.
     """
-    settings, inventory = load_site(config)
+    inventory = _inventory(config)
     scope = _scope(inventory, server, dag)
-    switch = PauseFile(settings.safety.pause_file, inventory)
+    switch = PauseFile(whereabouts(config).pause_file, inventory)
     try:
         resumed = switch.resume(scope)
     except OSError as error:
@@ -46,6 +46,17 @@ def resume_on_disk(config: Path, server: str, dag: str) -> KillSwitch:
     if not resumed:
         raise OperatorError(f"not paused: there is no {switch.file(scope)}")
     return switch
+
+
+def may_run(data: Path) -> bool:
+    """Whether a daemon may be running on the store in this directory: one has it open, or that cannot be told."""
+    return is_locked((data / DATABASE).resolve())
+
+
+def _inventory(config: Path) -> Inventory:
+    from daemon.config.inventory import load_site  # noqa: PLC0415 - a pause of everything does not wait for it
+
+    return load_site(config)[1]
 
 
 def _scope(inventory: Inventory, server: str, dag: str) -> str:

@@ -19,11 +19,12 @@ from daemon.adapters.systemd.logs import configure_logging
 from daemon.adapters.systemd.service_manager import ServiceManager
 from daemon.adapters.winrm.shell import WinrmShell
 from daemon.app.assembly import Outer, assemble, lifecycle
-from daemon.app.offline import DATABASE, beyond_budgets, clock_of, journal_namespace, logons_of, runbooks
+from daemon.app.offline import beyond_budgets, clock_of, journal_namespace, logons_of, runbooks
 from daemon.audit.follower import RESEND
 from daemon.audit.restored_store import LOOK_BACK, pause_if_older
 from daemon.config.inventory import load_site
 from daemon.config.settings import Settings, read_secret
+from daemon.config.whereabouts import DATABASE
 from daemon.domain.audit import AuditKind
 from daemon.domain.errors import OperatorError, SinkDown
 from daemon.domain.inventory import Inventory

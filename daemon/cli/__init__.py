@@ -2,40 +2,24 @@
 
 Exit codes: 0 done, 1 it could not be done or something is wrong, 2 wrong usage or wrong configuration; 3, of `status`:
 the daemon runs and is not well; 4, of `pause`: it is on the disk, and the daemon has not confirmed it.
+
+The module of a command is imported when the command is called, and no other one is: at 3 am a pause must not wait for
+what the lab needs.
 """
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from daemon.cli import (
-    alert,
-    audit,
-    autonomy,
-    backup,
-    check,
-    demo,
-    doctor,
-    incidents,
-    inventory,
-    lab,
-    operators,
-    replay,
-    run,
-    runbooks,
-    scripts,
-    set_aside,
-    simulate,
-    windows,
-)
 from daemon.cli.console import errors
+from daemon.cli.table import Commands
 from daemon.domain.errors import ExmedicError
 
 app = typer.Typer(
     name="exmedic",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -48,6 +32,8 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - it takes as long as the rest of a help
+
         errors.print(f"exmedic {version('exmedic')}", highlight=False)
         raise typer.Exit
 
@@ -59,22 +45,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-for module in (run, check, doctor, incidents, autonomy, operators, backup):
-    for command in module.COMMANDS:
-        app.command()(command)
-app.add_typer(alert.app, name="alert")
-app.add_typer(audit.app, name="audit")
-app.add_typer(set_aside.app, name="incidents")
-app.add_typer(inventory.app, name="inventory")
-app.add_typer(lab.app, name="lab")
-app.add_typer(windows.app, name="window")
-app.add_typer(runbooks.app, name="runbooks")
-app.add_typer(scripts.app, name="scripts")
-app.command()(demo.demo)
-app.command()(simulate.simulate)
-app.command(name="replay")(replay.replay_command)
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ from daemon.alerts.trial import REJECTED, Tried, tried
 from daemon.app.offline import runbooks
 from daemon.app.publishing import publish_alert
 from daemon.cli import alert_records
-from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, mistakes_told, out, site
+from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, out
+from daemon.cli.site import mistakes_told, site
 
 app = typer.Typer(
     no_args_is_help=True,

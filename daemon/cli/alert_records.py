@@ -13,7 +13,8 @@ from daemon.alerts.payloads import Payloads
 from daemon.alerts.telling import told_payload
 from daemon.app.offline import reading, runbooks
 from daemon.app.publishing import publish_raw
-from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, mistakes_told, out, site
+from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, out
+from daemon.cli.site import mistakes_told, site
 from daemon.config.settings import Settings
 from daemon.domain.alerts import AlertStatus, Payload, StoredAlert
 from daemon.domain.errors import OperatorError

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from daemon.app.offline import verify_audit
-from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
+from daemon.cli.console import DEFAULT_CONFIG, Config, out
+from daemon.cli.site import site
 
 app = typer.Typer(no_args_is_help=True, help="The audit trail.")
 

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from daemon.app.offline import clock_of, reading
-from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
+from daemon.cli.console import DEFAULT_CONFIG, Config, out
+from daemon.cli.site import site
 from daemon.config.settings import Settings
 from daemon.reports.autonomy import How, Judged, Rung, judged, rungs
 
@@ -63,6 +64,3 @@ def print_rungs(found: list[Rung]) -> None:
 def _told(one: Judged) -> dict[str, str]:
     fields = ("incident", "server", "runbook", "state", "what", "mode", "why")
     return {"how": one.how.value, **{name: getattr(one, name) for name in fields}}
-
-
-COMMANDS = (autonomy,)

@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from daemon.app.offline import DATABASE, back_up
-from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
+from daemon.app.offline import back_up
+from daemon.cli.console import DEFAULT_CONFIG, Config, out
+from daemon.cli.site import site
+from daemon.config.whereabouts import DATABASE
 
 
 def backup(
@@ -29,6 +31,3 @@ def backup(
         f"{escape(str(store))} for exmedic's user, pause, start. See docs/how-to/back-up-and-upgrade.md.",
         soft_wrap=True,
     )
-
-
-COMMANDS = (backup,)

@@ -3,7 +3,8 @@
 from rich.markup import escape
 
 from daemon.app.offline import beyond_budgets, check_everything, runbooks
-from daemon.cli.console import DEFAULT_CONFIG, Config, mistakes_told, out, site
+from daemon.cli.console import DEFAULT_CONFIG, Config, out
+from daemon.cli.site import mistakes_told, site
 from daemon.config.guardrails import ActionClass, Safety
 from daemon.domain.errors import ConfigError
 from daemon.domain.inventory import Inventory
@@ -56,6 +57,3 @@ def _named(mode: Mode, inventory: Inventory, safety: Safety) -> list[str]:
         if actions:
             named.append(server.name if len(actions) == len(ActionClass) else f"{server.name} ({' '.join(actions)})")
     return named
-
-
-COMMANDS = (check,)

@@ -34,7 +34,7 @@ from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus, UndoItem, UndoStatus
 from daemon.domain.store import IncidentStore
 from daemon.lab.socket import lab_command
-from daemon.operators.socket import ask
+from daemon.operators.client import ask
 from statemachines.actions import Effect
 
 START_WITHIN = 20.0  #: real seconds for each process to come up

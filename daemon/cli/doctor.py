@@ -10,7 +10,8 @@ from rich.table import Table
 
 from daemon.app import servers
 from daemon.app.offline import logons_of
-from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
+from daemon.cli.console import DEFAULT_CONFIG, Config, out
+from daemon.cli.site import site
 from daemon.doctor.needs import Finding, Holds
 from daemon.doctor.report import Report
 from daemon.domain.errors import OperatorError
@@ -90,6 +91,3 @@ def _seen(finding: Finding) -> str:
     if finding.source and finding.holds is not Holds.YES:
         text += f"\n[dim]({escape(finding.source)})[/]"
     return text
-
-
-COMMANDS = (doctor,)

@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from daemon.app.offline import reading
-from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, coloured, out, site
+from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, coloured, out
+from daemon.cli.site import site
 from daemon.domain.audit import AuditRow
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus, UndoItem, UndoStatus
@@ -80,6 +81,3 @@ def print_story(incident: Incident, rows: list[AuditRow], changes: list[UndoItem
         state = {UndoStatus.PENDING: "not put back yet", UndoStatus.DONE: "put back", UndoStatus.LEFT: "LEFT CHANGED"}
         why = f" ({escape(change.reason)})" if change.reason else ""
         out.print(f"changed: {change.setting} on {change.server}: {state[change.status]}{why}")
-
-
-COMMANDS = (show,)

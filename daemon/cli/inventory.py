@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from daemon.app import servers
-from daemon.cli.console import DEFAULT_CONFIG, Config, errors, mistakes_told, out, print_mistakes, settings_of, site
+from daemon.cli.console import DEFAULT_CONFIG, Config, errors, out
+from daemon.cli.site import mistakes_told, print_mistakes, settings_of, site
 from daemon.config.guardrails import Safety
 from daemon.config.inventory import load_inventory
 from daemon.config.inventory_edit import NotEditable, Value, edited, table

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from rich.markup import escape
 
 from daemon.app.offline import reading_file, runbook_places
-from daemon.cli.console import SiteConfig, clock_time, mistakes_told, out, settings_of
+from daemon.cli.console import SiteConfig, clock_time, out
+from daemon.cli.site import mistakes_told, settings_of
 from daemon.domain.errors import ConfigError, OperatorError
 from daemon.domain.incidents import Incident
 from daemon.domain.store import HistoryStore, IncidentStore

@@ -6,7 +6,8 @@ from pathlib import Path
 import typer
 
 from daemon.app.service import run_daemon
-from daemon.cli.console import DEFAULT_CONFIG, Config, print_mistakes
+from daemon.cli.console import DEFAULT_CONFIG, Config
+from daemon.cli.site import print_mistakes
 from daemon.domain.errors import ConfigError, ExmedicError
 
 
@@ -35,6 +36,3 @@ def _expected(group: BaseExceptionGroup[BaseException]) -> ExmedicError | None:
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
     return first if isinstance(first, ExmedicError) and defects is None else None
-
-
-COMMANDS = (run,)

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from daemon.app.offline import runbook_places, runbooks
-from daemon.cli.console import SiteConfig, errors, mistakes_told, name_and_value, out, print_mistakes, settings_of
+from daemon.cli.console import SiteConfig, errors, name_and_value, out
+from daemon.cli.site import mistakes_told, print_mistakes, settings_of
 from daemon.domain.audit import AuditKind, AuditRow
 from daemon.domain.errors import ConfigError, OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus

@@ -8,8 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from daemon.app.offline import beyond_budgets, runbook_places, runbooks
-from daemon.cli.console import SiteConfig, mistakes_told, out, settings_of
+from daemon.cli.console import SiteConfig, out
 from daemon.cli.runbook_simulation import simulate
+from daemon.cli.site import mistakes_told, settings_of
 from daemon.domain.errors import OperatorError
 from daemon.reports.explanation import explain as explanation
 from daemon.reports.explanation import wrapped

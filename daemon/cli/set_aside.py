@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.console import DEFAULT_CONFIG, Config, out, site
+from daemon.cli.console import DEFAULT_CONFIG, Config, out
+from daemon.cli.site import site
 from daemon.cli.incidents import incidents
 from daemon.cli.operators import Reason, steer
 from daemon.domain.errors import OperatorError

@@ -1,14 +1,22 @@
 """How the daemon stands, for humans: a few lines, and the ledger as sums that must add up."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.cli.console import out
+from daemon.cli.asking import NotRunningError, asked
+from daemon.cli.console import DEFAULT_CONFIG, Config, out
+from daemon.config.whereabouts import DATABASE, whereabouts
 from daemon.domain.values import moment
+
+if TYPE_CHECKING:
+    from daemon.config.settings import Settings
 
 Figures = Mapping[str, Any]
 
@@ -19,6 +27,45 @@ class Standing(IntEnum):
     WELL = 0
     MISMATCH = 1  # the ledger does not balance
     NOT_WELL = 3  # it runs, and something must be mended
+
+
+def status(config: Config = DEFAULT_CONFIG) -> None:
+    """Show how the running daemon stands: bus, pause, quarantine, what waits to be sent, and the ledger.
+
+    The ledger is the count of all alerts and incidents: each line must add up. Where no daemon runs, it is read from
+    the store. Exit code 1 if no daemon runs or something does not add up, 3 if it runs and is not well: the bus is not
+    connected, or the latest alerts were all rejected, so nobody is guarded by them.
+    """
+    where = whereabouts(config)
+    if not where.sure:  # a mistyped --config must not show another daemon: every mistake is told instead
+        _settings(config)
+    try:
+        answer = asked(where.socket, {"command": "status"})
+    except NotRunningError:
+        _print_stored(config)
+        raise
+    if standing := print_status(answer):
+        raise typer.Exit(standing)
+
+
+def _settings(config: Path) -> "Settings":
+    from daemon.cli.site import site  # noqa: PLC0415 - slow, and a daemon that answers has done it
+
+    return site(config)[0]
+
+
+def _print_stored(config: Path) -> None:
+    """What can be told without a daemon."""
+    from daemon.app.offline import reading  # noqa: PLC0415 - nor is the store opened where a daemon answers
+
+    settings = _settings(config)
+
+    async def ledger() -> dict[str, Any]:
+        async with reading(settings) as store:
+            return (await store.ledger(thorough=True)).as_json()
+
+    if (settings.data / DATABASE).exists():
+        print_ledger(asyncio.run(ledger()))
 
 
 def print_status(answer: Figures) -> Standing:

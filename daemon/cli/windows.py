@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from daemon.app.offline import DATABASE, clock_of, reading
-from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, out, site
-from daemon.cli.operators import Reason, steer
+from daemon.app.offline import clock_of, reading
+from daemon.cli.console import DEFAULT_CONFIG, Config, Reason, clock_time, out
+from daemon.cli.operators import steer
+from daemon.cli.site import site
 from daemon.config.settings import Settings, windows_of
+from daemon.config.whereabouts import DATABASE
 from daemon.domain.windows import Span, Weekly, Window, WindowKind, holding, next_change
 
 app = typer.Typer(no_args_is_help=True, help="Maintenance, freezes and business hours: when less may be done.")

@@ -1,12 +1,12 @@
 """The settings that keep exmedic from doing too much: modes, waits, budgets, storms and shared causes."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from daemon.config.fields import Name, Seconds, Section, SitePath
+from daemon.config.whereabouts import DEFAULTS
 from daemon.domain.verdicts import Mode
 from statemachines.actions import ACTIONS, Disruption
 from statemachines.checker import CEILINGS
@@ -49,7 +49,7 @@ class Safety(Section):
     mode: Annotated[Literal[Mode.OBSERVE], BeforeValidator(_observe)] = Mode.OBSERVE
     auto_tags: tuple[Name, ...] = ()
     modes: tuple[ModeRule, ...] = ()
-    pause_file: SitePath = Path("/var/lib/exmedic/pause")
+    pause_file: SitePath = DEFAULTS.pause_file
 
 
 class Timing(Section):

@@ -8,7 +8,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal, NamedTuple, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -26,6 +26,7 @@ from daemon.config.roles import Roles
 from daemon.config.toml import TomlSource, read_toml
 from daemon.config.topics import filter_problem, overlap
 from daemon.config.validation import validated
+from daemon.config.whereabouts import DEFAULTS
 from daemon.config.windows import WindowSettings
 from daemon.domain.alerts import Source
 from daemon.domain.errors import ConfigError
@@ -208,8 +209,8 @@ class LabClock(Section):
 class Settings(Section):
     """The whole of exmedic.toml."""
 
-    data: SitePath = Path("/var/lib/exmedic")  #: the store
-    socket: SitePath = Path("/run/exmedic/control.sock")
+    data: SitePath = DEFAULTS.data  #: the store
+    socket: SitePath = DEFAULTS.socket
     journal: SitePath = Path("/run/systemd/journal/socket")  #: where journald listens; not there: standard output
     inventory: SitePath = Path("inventory.toml")
     runbooks: SiteDirectory | None = None  #: the site's own, beside the shipped ones
@@ -262,32 +263,6 @@ def load_settings(path: Path) -> Settings:
     if settings is None:
         raise ConfigError(mistakes)
     return settings
-
-
-class Whereabouts(NamedTuple):
-    """Where a daemon listens, what pauses it, and where its store is."""
-
-    socket: Path
-    pause_file: Path
-    data: Path
-
-
-def whereabouts(path: Path) -> Whereabouts:
-    """Those of the daemon of a file; the default for each that cannot be told.
-
-    `exmedic pause` asks this instead of `load_settings`: no mistake in a file may keep anybody from the kill switch.
-    """
-    values, default = read_toml(path).values, Settings()
-    safety = values.get("safety")
-
-    def told(value: object, instead: Path) -> Path:
-        return path.absolute().parent / value if isinstance(value, str) else instead
-
-    return Whereabouts(
-        socket=told(values.get("socket"), default.socket),
-        pause_file=told(safety.get("pause_file") if isinstance(safety, dict) else None, default.safety.pause_file),
-        data=told(values.get("data"), default.data),
-    )
 
 
 def read_settings(path: Path) -> tuple[TomlSource, Settings | None, tuple[Mistake, ...]]:

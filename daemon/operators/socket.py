@@ -6,10 +6,8 @@ One JSON object a line in, one out. Who asked is what the kernel says of the pee
 import asyncio
 import contextlib
 import json
-import pwd
 import socket
 import struct
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +16,14 @@ import structlog
 from daemon.config.roles import Roles
 from daemon.domain.errors import OperatorError, StoreError
 from daemon.operators.authorisation import Peer, refusal
+from daemon.operators.client import ANSWER_WITHIN
 from daemon.operators.commands import Operators
+from daemon.operators.users import user_name
 from daemon.runtime.unix_socket import socket_address
 
 SOCKET_MODE = 0o660  #: owner and group of the daemon
 LINE_LIMIT = 64 * 1024
 LOOKED_UP_WITHIN = 20.0  #: seconds for the user database to say which groups somebody is in
-ANSWER_WITHIN = 60.0  #: seconds; a pause waits for sends that have begun
 
 _log = structlog.get_logger("exmedic.control")
 
@@ -113,48 +112,3 @@ def _peer(writer: asyncio.StreamWriter) -> Peer:
     peer = writer.get_extra_info("socket")
     _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     return Peer(user_name(uid), uid)
-
-
-def user_name(uid: int) -> str:
-    """What a user is called on record."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
-
-
-def ask(path: Path, request: Mapping[str, Any], within: float = ANSWER_WITHIN) -> dict[str, Any]:
-    """Send one command to the daemon that listens at `path`, and wait so many seconds for its answer.
-
-    Raises:
-        ConnectionRefusedError, FileNotFoundError: no daemon listens there.
-        PermissionError: it may not be asked by this user.
-        OperatorError: it said no; or it gave no answer, so that nobody knows whether it did what was asked.
-    """
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(within)
-        try:
-            with socket_address(path) as address:
-                client.connect(address)
-        except (TimeoutError, BlockingIOError) as error:  # as many as the kernel lets wait there do so already
-            raise OperatorError(f"the daemon at {path} takes no commands: it hangs; see its log") from error
-        answer = _conversed(client, path, request)
-    if "error" in answer:
-        raise OperatorError(str(answer["error"]))
-    return answer
-
-
-def _conversed(client: socket.socket, path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        client.sendall(json.dumps(dict(request)).encode() + b"\n")
-        with client.makefile("rb") as lines:
-            answer = json.loads(lines.readline())
-        if isinstance(answer, dict):
-            return answer
-        why = "its answer is no JSON object"
-    except (OSError, ValueError) as error:
-        why = str(error)
-    raise OperatorError(
-        f"the daemon at {path} did not answer ({why}), so whether it did what you asked is not known; "
-        "see `exmedic status` and its log"
-    )

@@ -10,7 +10,7 @@ from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import IncidentStatus, UndoStatus
 from daemon.domain.store import Store
 from daemon.lab.faults import Fault
-from daemon.operators.socket import ask
+from daemon.operators.client import ask
 from tests.acceptance.site import Site, fqdn
 from tests.acceptance.test_ladders import HEALED
 from tests.realparts.waiting import eventually

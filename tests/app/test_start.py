@@ -11,16 +11,18 @@ import pytest
 
 from daemon.adapters.pause_file import PauseFile
 from daemon.adapters.sqlite.store import SqliteStore
-from daemon.app.offline import DATABASE, journal_namespace
+from daemon.app.offline import journal_namespace
 from daemon.app.service import run_daemon
 from daemon.config.inventory import load_inventory
 from daemon.config.settings import load_settings
+from daemon.config.whereabouts import DATABASE
 from daemon.domain.audit import AuditKind
 from daemon.domain.errors import ConfigError, OperatorError, StoreError
 from daemon.lab.clock import LabClock
 from daemon.lab.lab import Lab
+from daemon.operators.client import ask
 from daemon.operators.commands import Operators
-from daemon.operators.socket import LINE_LIMIT, SOCKET_MODE, ControlSocket, ask
+from daemon.operators.socket import LINE_LIMIT, SOCKET_MODE, ControlSocket
 from daemon.runtime.unix_socket import socket_address
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus

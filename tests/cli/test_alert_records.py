@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.adapters.sqlite.store import SqliteStore
-from daemon.app.offline import DATABASE
+from daemon.config.whereabouts import DATABASE
 from daemon.domain.alerts import AlertStatus
 from daemon.domain.commits import Routing
 from tests.adapters.sqlite import samples

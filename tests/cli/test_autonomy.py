@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.adapters.sqlite.store import SqliteStore
-from daemon.app.offline import DATABASE
+from daemon.config.whereabouts import DATABASE
 from daemon.domain.incidents import IncidentStatus
 from daemon.domain.kept import LastLook, Recommendation, Running
 from daemon.domain.values import timestamp

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.adapters.sqlite.store import SqliteStore
-from daemon.app.offline import DATABASE
+from daemon.config.whereabouts import DATABASE
 from daemon.domain.incidents import IncidentStatus
 from tests.adapters.sqlite import samples
 from tests.cli.conftest import Exmedic

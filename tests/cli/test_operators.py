@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from daemon.adapters.sqlite.file import lock
-from daemon.app.offline import DATABASE
-from daemon.cli import main, operators
-from daemon.cli.operators import UNCONFIRMED
+from daemon.cli import main, pause
+from daemon.cli.pause import UNCONFIRMED
+from daemon.config.whereabouts import DATABASE
 from daemon.operators.socket import SOCKET_MODE
 from daemon.runtime.unix_socket import socket_address
 from tests.cli.conftest import Exmedic
@@ -66,7 +66,7 @@ def test_an_answer_that_is_none_is_an_error_that_does_not_claim_anything(
 def test_a_pause_is_on_the_disk_before_a_daemon_that_hangs_is_given_up_on(
     arguments: tuple[str, ...], file: str, exmedic: Exmedic, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operators, "CONFIRMED_WITHIN", 0.1)
+    monkeypatch.setattr(pause, "CONFIRMED_WITHIN", 0.1)
     with answering(config.parent / "control.sock", None):
         result = exmedic("pause", *arguments, "--reason", "smoke", "--config", str(config))
     assert (result.code, result.out) == (UNCONFIRMED, "")

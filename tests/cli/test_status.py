@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.adapters.sqlite.store import SqliteStore
-from daemon.app.offline import DATABASE
+from daemon.config.whereabouts import DATABASE
 from daemon.domain.alerts import AlertStatus
 from daemon.domain.commits import Routing
 from tests.adapters.sqlite import samples

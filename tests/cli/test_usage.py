@@ -1,7 +1,9 @@
 """Help that teaches, wrong usage, and what every command says when what it needs is not there."""
 
 import json
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +11,24 @@ import pytest
 import typer.main
 
 from daemon.cli import app
+from daemon.cli.table import TABLE, every
 from daemon.lab.clock import LabClock
 from daemon.lab.faults import Fault
 from daemon.lab.lab import Lab
 from tests.cli.conftest import Exmedic
+from tests.cli.test_operators import answering
 
 COLUMNS = 80
 
 
-def commands(
-    group: Any = None,  # noqa: ANN401 - typer brings a click of its own along, beside the installed one
-    path: tuple[str, ...] = (),
-) -> Iterator[tuple[tuple[str, ...], Any]]:
+def commands(below: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command and group of commands, with the words that lead to it."""
-    command = group or typer.main.get_command(app)
-    yield path, command
-    for name, below in getattr(command, "commands", {}).items():
-        yield from commands(below, (*path, name))
+    for name, command in below.items():
+        yield (*path, name), command
+        yield from commands(getattr(command, "commands", {}), (*path, name))
 
 
-EVERY = dict(commands())
+EVERY = {(): typer.main.get_command(app), **dict(commands(every()))}
 #: Commands that need a site, with arguments to call them with.
 WITH_A_SITE: dict[tuple[str, ...], tuple[str, ...]] = {
     ("run",): (),
@@ -57,6 +57,41 @@ def test_help_says_in_a_sentence_what_a_command_does_and_fits_a_terminal(
     assert told.partition("\n\n")[0].endswith((".", ":")), "a sentence"
     for parameter in EVERY[path].params:
         assert getattr(parameter, "help", None), f"{parameter.name} is explained"
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_list_of_all_commands_says_what_the_help_of_each_does(name: str) -> None:
+    told = " ".join(EVERY[name,].help.partition("\n\n")[0].split())
+    assert TABLE[name].told == told
+
+
+def imported(*arguments: str) -> set[str]:
+    """The modules that a command has imported at its end, standard library included."""
+    script = "import atexit, sys; atexit.register(lambda: print(*sys.modules)); import daemon.cli; daemon.cli.main()"
+    ended = subprocess.run([sys.executable, "-c", script, *arguments], check=False, capture_output=True, text=True)
+    return set(ended.stdout.splitlines()[-1].split())
+
+
+QUICK = 420  #: modules; what is added is imported where it is needed, or this ceiling is raised
+
+
+def quick(modules: set[str]) -> bool:
+    slow = {"daemon.config.settings", "statemachines.model", "daemon.operators.commands", "structlog"}
+    return not modules & slow and len(modules) <= QUICK
+
+
+def test_the_help_imports_no_command() -> None:
+    modules = imported("--help")
+    assert quick(modules)
+    assert not [each for each in modules if each in {f"daemon.cli.{listed.module}" for listed in TABLE.values()}]
+
+
+@pytest.mark.parametrize("command", ["pause", "status"])
+def test_what_is_wanted_in_a_hurry_imports_little(command: str, config: Path) -> None:
+    with answering(config.parent / "control.sock", b'{"paused": "by root: smoke"}\n'):
+        modules = imported(command, "--config", str(config))
+    assert quick(modules)
+    assert f"daemon.cli.{command}" in modules
 
 
 def test_the_help_of_the_whole_shows_where_to_begin(exmedic: Exmedic) -> None:

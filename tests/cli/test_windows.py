@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon.adapters.sqlite.store import SqliteStore
-from daemon.app.offline import DATABASE, clock_of
+from daemon.app.offline import clock_of
 from daemon.config.settings import load_settings
+from daemon.config.whereabouts import DATABASE
 from daemon.domain.commits import Commit, GuardChanges
 from daemon.domain.windows import Span, Window, WindowKind
 from daemon.runtime.unix_socket import socket_address

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.settings import Secret, Settings, load_settings, read_secret, whereabouts
+from daemon.config.settings import Secret, Settings, load_settings, read_secret
+from daemon.config.whereabouts import whereabouts
 from daemon.domain.errors import ConfigError
 from daemon.domain.verdicts import Mode
 from tests.config.site import Site
@@ -164,10 +165,12 @@ def test_the_kill_switch_finds_the_daemon_and_its_file_in_spite_of_mistakes(site
     site.write(settings=text)
     default = Settings()
     found = whereabouts(site.settings)
-    assert found == (site.directory / "control.sock", site.directory / "stop", default.data)
+    assert found == (site.directory / "control.sock", site.directory / "stop", default.data, False)
     site.write(settings="data = 7\nsafety = 7\n")
     for path in (site.settings, site.directory / "absent.toml"):
-        assert whereabouts(path) == (default.socket, default.safety.pause_file, default.data)
+        assert whereabouts(path) == (default.socket, default.safety.pause_file, default.data, False)
+    site.write(settings='data = "d"\n')
+    assert whereabouts(site.settings) == (default.socket, default.safety.pause_file, site.directory / "d", True)
 
 
 def test_roles_are_groups_by_name_and_a_table_without_any_is_a_mistake(site: Site) -> None:

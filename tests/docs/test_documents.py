@@ -3,14 +3,13 @@
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
-from daemon.cli import app
+from daemon.cli.table import every
 from daemon.config.settings import Settings
 from daemon.domain.audit import AuditKind
 from tests.docs.markdown import DOCUMENTS, ROOT, anchors, code, links, named, rows
@@ -27,18 +26,18 @@ FOLDERS = ("daemon", "statemachines", "systemd", "tests", "docs", "benchmarks")
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 
 
-def commands(group: Any, name: str = "exmedic") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - typer's own click has no public types
+def commands(group: Mapping[str, Any], name: str = "exmedic") -> Iterator[tuple[str, Any]]:
     """Every command of the command line, by its full name; a group counts if it does something by itself."""
-    for part, command in group.commands.items():
+    for part, command in group.items():
         full = f"{name} {part}"
         below = getattr(command, "commands", None)
         if not below or command.invoke_without_command:
             yield full, command
         if below:
-            yield from commands(command, full)
+            yield from commands(below, full)
 
 
-COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMANDS = dict(commands(every()))
 GROUPS = {name.rpartition(" ")[0] for name in COMMANDS}
 
 

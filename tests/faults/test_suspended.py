@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.cli.operators import UNCONFIRMED
+from daemon.cli.pause import UNCONFIRMED
 from daemon.domain.incidents import IncidentStatus, StepStatus
 from daemon.domain.values import moment
 from daemon.lab.faults import Fault

@@ -4,9 +4,8 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-import typer
 
-from daemon.cli import app
+from daemon.cli.table import loaded
 from daemon.outgoing.messages import logon_messages
 
 NOW = datetime(2026, 11, 30, 3, 0, tzinfo=UTC)
@@ -16,9 +15,7 @@ TEXT = logon_messages("exmedic", "refused", NOW)[0].body["text"]
 @pytest.mark.parametrize("command", re.findall(r"^  exmedic (\S+(?: \S+)*)  ", TEXT, re.MULTILINE))
 def test_the_commands_on_the_page_of_a_refused_password_can_be_given(command: str) -> None:
     name, *arguments = command.split()
-    group = typer.main.get_command(app)
-    found = group.get_command(typer.Context(group), name)  # type: ignore[attr-defined]  # it is a group
-    assert found.make_context(name, list(arguments)).params
+    assert loaded(name).make_context(name, list(arguments)).params
 
 
 def test_the_page_of_a_refused_password_names_commands() -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from daemon.adapters.sqlite.backup import copied
 from daemon.adapters.sqlite.store import SqliteStore
-from daemon.app.offline import DATABASE
 from daemon.audit.verification import verify_chain
+from daemon.config.whereabouts import DATABASE
 from daemon.domain.audit import chain_hash
 from daemon.domain.errors import StoreError
 from tests.adapters.sqlite import samples
