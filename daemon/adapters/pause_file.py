@@ -6,19 +6,20 @@ made it wanted something to stop. Administrators may create them by hand, with a
 `exmedic pause` creates them and has the daemon confirm. Resuming is a local act: remove the file, or `exmedic resume`.
 """
 
-import asyncio
 import errno
 import os
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from daemon.adapters.atomic_file import beside, sync_directory, take_place
 from daemon.domain.inventory import Inventory
 from daemon.domain.pauses import _DAG, covered, reason_for, scope_of
 from daemon.domain.ports import EVERYTHING
+from daemon.runtime.threads import in_own_thread
 
 REASON_LIMIT = 200  #: characters of a file that are shown
 
@@ -118,12 +119,12 @@ class PauseFile:
                 self._changed.wait_for(lambda: not self._sends_in(scope))
 
     async def engage(self, reason: str, scope: str = EVERYTHING) -> None:
-        """`pause` in a thread, since it waits for those that are sending.
+        """`pause` in a thread of its own: it waits for those that are sending, and for nobody else.
 
         Raises:
             OSError: as `pause`.
         """
-        await asyncio.to_thread(self.pause, reason, scope)
+        await in_own_thread(partial(self.pause, reason, scope))
 
     def _sends_in(self, scope: str) -> bool:
         about = None if scope == EVERYTHING else covered(self._inventory, scope)

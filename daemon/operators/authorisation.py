@@ -48,7 +48,8 @@ def doubts(roles: Roles | None) -> Iterator[str]:
 def _memberships(peer: Peer) -> set[int]:
     try:
         # The database and not the groups of the process: who was taken out of a group loses the role at once.
-        return set(os.getgrouplist(peer.user, pwd.getpwuid(peer.uid).pw_gid))
+        user = pwd.getpwuid(peer.uid)
+        return set(os.getgrouplist(user.pw_name, user.pw_gid))
     except KeyError:  # a user id that has no user is in no group
         return set()
 

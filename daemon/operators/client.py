@@ -10,6 +10,7 @@ from daemon.domain.errors import OperatorError
 from daemon.runtime.unix_socket import socket_address
 
 ANSWER_WITHIN = 60.0  #: seconds; a pause waits for sends that have begun
+ANSWER_LIMIT = 8 << 20  #: bytes; a status of some hundred servers has some ten thousand
 
 
 def ask(path: Path, request: Mapping[str, Any], within: float = ANSWER_WITHIN) -> dict[str, Any]:
@@ -37,11 +38,11 @@ def _conversed(client: socket.socket, path: Path, request: Mapping[str, Any]) ->
     try:
         client.sendall(json.dumps(dict(request)).encode() + b"\n")
         with client.makefile("rb") as lines:
-            answer = json.loads(lines.readline())
+            answer = json.loads(lines.readline(ANSWER_LIMIT))
         if isinstance(answer, dict):
             return answer
         why = "its answer is no JSON object"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         why = str(error)
     raise OperatorError(
         f"the daemon at {path} did not answer ({why}), so whether it did what you asked is not known; "

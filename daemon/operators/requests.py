@@ -75,8 +75,15 @@ def _number(value: object) -> float:
 
 
 Text = Annotated[str, BeforeValidator(_text)]
+
+
+def _any_text(value: object) -> str:
+    """A reason as it can be stored: bytes that are no text, of a command line, stand there by their numbers."""
+    return str(value or "").encode("utf-8", "backslashreplace").decode()
+
+
 #: A reason may be anything: no pause fails by the form of its reason.
-Reason = Annotated[str, BeforeValidator(lambda value: str(value or ""))]
+Reason = Annotated[str, BeforeValidator(_any_text)]
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 

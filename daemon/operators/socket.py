@@ -8,6 +8,7 @@ import contextlib
 import json
 import socket
 import struct
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from daemon.domain.errors import OperatorError, StoreError
 from daemon.operators.authorisation import Peer, refusal
 from daemon.operators.client import ANSWER_WITHIN
 from daemon.operators.commands import Operators
-from daemon.operators.users import user_name
+from daemon.operators.users import name_of
+from daemon.runtime.threads import in_own_thread
 from daemon.runtime.unix_socket import socket_address
 
 SOCKET_MODE = 0o660  #: owner and group of the daemon
 LINE_LIMIT = 64 * 1024
+DEPTH_LIMIT = 8  #: levels of lists and objects; commands have two
+TOO_DEEP = f"a command is nested no deeper than {DEPTH_LIMIT} levels"
 LOOKED_UP_WITHIN = 20.0  #: seconds for the user database to say which groups somebody is in
 
 _log = structlog.get_logger("exmedic.control")
@@ -68,13 +72,14 @@ class ControlSocket:
         return listener
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = _peer(writer)
+        peer = Peer("", _uid(writer))
         try:
+            peer = Peer(await name_of(peer.uid), peer.uid)
             answer = await self._answer(peer, await asyncio.wait_for(reader.readline(), ANSWER_WITHIN))
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
         except (TimeoutError, ValueError, ConnectionError) as error:
-            _log.warning("operator_dropped", user=peer.user, why=str(error))
+            _log.warning("operator_dropped", user=peer.user, uid=peer.uid, why=str(error))
         finally:
             writer.close()
 
@@ -83,13 +88,17 @@ class ControlSocket:
             request = json.loads(line)
             if not isinstance(request, dict):
                 return {"error": "a command is one JSON object on a line"}
+            if _deeper_than(DEPTH_LIMIT, request):
+                return {"error": TOO_DEEP}
             _log.info("operator_command", user=peer.user, command=request.get("command"))
             if refused := await self._refusal(peer, str(request.get("command"))):
                 _log.warning("operator_refused", user=peer.user, why=refused)
                 return {"error": refused}
             return await self._operators.carry_out(peer.user, request)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
             return {"error": f"not JSON: {error}"}
+        except RecursionError:
+            return {"error": TOO_DEEP}
         except OperatorError as error:
             return {"error": str(error)}
         except StoreError as error:
@@ -100,15 +109,28 @@ class ControlSocket:
         command = self._operators.COMMANDS.get(name)
         if command is None or command.role is None:
             return ""  # a pause waits for no user database
-        asking = asyncio.to_thread(refusal, self._roles, peer, name, command.role)
+        asking = in_own_thread(partial(refusal, self._roles, peer, name, command.role))
         try:
             return await asyncio.wait_for(asking, LOOKED_UP_WITHIN)
         except TimeoutError:
             return f"which groups {peer.user} is in could not be found out within {LOOKED_UP_WITHIN:g} s; try again"
 
 
-def _peer(writer: asyncio.StreamWriter) -> Peer:
+def _uid(writer: asyncio.StreamWriter) -> int:
     """The user at the other end, as the kernel knows it (unix(7), SO_PEERCRED: pid, uid, gid)."""
     peer = writer.get_extra_info("socket")
     _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return Peer(user_name(uid), uid)
+    return int(uid)
+
+
+def _deeper_than(most: int, value: object) -> bool:
+    """Whether something of JSON is nested deeper than so many levels; it takes no more of the stack than one level."""
+    level: list[object] = [value]
+    for _ in range(most):
+        level = [
+            held
+            for each in level
+            if isinstance(each, list | dict)
+            for held in (each.values() if isinstance(each, dict) else each)
+        ]
+    return any(isinstance(each, list | dict) for each in level)

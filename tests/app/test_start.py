@@ -22,7 +22,7 @@ from daemon.lab.clock import LabClock
 from daemon.lab.lab import Lab
 from daemon.operators.client import ask
 from daemon.operators.commands import Operators
-from daemon.operators.socket import LINE_LIMIT, SOCKET_MODE, ControlSocket
+from daemon.operators.socket import DEPTH_LIMIT, LINE_LIMIT, SOCKET_MODE, TOO_DEEP, ControlSocket
 from daemon.runtime.unix_socket import socket_address
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_bus import MemoryBus
@@ -201,6 +201,13 @@ async def test_nonsense_changes_nothing_and_the_next_operator_is_served(
     assert not answer or "error" in json.loads(answer)
     assert await store.audit_after(0, 10) == []
     assert (await asyncio.to_thread(ask, path, {"command": "status"}))["paused"] is None
+
+
+@pytest.mark.parametrize("depth", [DEPTH_LIMIT, 400, 950, 20_000])
+@pytest.mark.parametrize("form", ['{"command": "pause", "reason": %s}', '{"command": "add_window", "servers": %s}'])
+async def test_a_command_that_is_nested_deeply_is_answered_and_refused(path: Path, depth: int, form: str) -> None:
+    line = form % ("[" * depth + "]" * depth)
+    assert json.loads(await talk(path, line.encode() + b"\n")) == {"error": TOO_DEEP}
 
 
 async def half_a_line(path: Path, line: bytes) -> bytes:

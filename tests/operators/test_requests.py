@@ -51,6 +51,13 @@ def test_no_pause_fails_by_the_form_of_its_reason(reason: object) -> None:
     assert order.reason == str(reason or "")
 
 
+def test_a_reason_of_any_bytes_can_be_stored() -> None:
+    """As the command line of a terminal that is not UTF-8 gives it."""
+    order = understood({"command": "pause", "reason": b"gr\xfcn".decode(errors="surrogateescape")})
+    assert isinstance(order, Pause)
+    assert order.reason.encode() == b"gr\\udcfcn"
+
+
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
