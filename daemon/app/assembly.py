@@ -27,6 +27,7 @@ from daemon.exchange.logons import Logons
 from daemon.exchange.sessions import BoundedShell
 from daemon.exchange.silences import AttentiveShell
 from daemon.operators.commands import Operators
+from daemon.operators.pause_watch import PauseWatch
 from daemon.operators.remote_pause import RemotePause
 from daemon.outgoing.outbox import Outbox
 from daemon.remediation.guardrails.context import GuardContext
@@ -104,7 +105,7 @@ def assemble(
         committed=committed,
         poll=outer.poll,
     )
-    watches = _watches(settings, outer, committed)
+    watches = _watches(settings, inventory, outer, committed)
     operators = _operators(settings, inventory, outer, work)
     remote_pause = _remote_pause(settings, inventory, bus, operators)
     daemon = Daemon(
@@ -205,9 +206,9 @@ def _telling(settings: Settings, outer: Outer, committed: Callable[[], None]) ->
 
 
 def _watches(
-    settings: Settings, outer: Outer, committed: Callable[[], None]
-) -> dict[str, LogonWatch | RetentionLoop | SessionWatch]:
-    """The loops beside the work: who tells of lost sessions, who forgets, and who tells of refused passwords."""
+    settings: Settings, inventory: Inventory, outer: Outer, committed: Callable[[], None]
+) -> dict[str, LogonWatch | PauseWatch | RetentionLoop | SessionWatch]:
+    """The loops beside the work: they tell of lost sessions and refused passwords, forget, look after pauses."""
     told: dict[str, Any] = {
         "store": outer.store,
         "clock": outer.clock,
@@ -215,7 +216,8 @@ def _watches(
         "committed": committed,
         "poll": outer.poll,
     }
-    watches: dict[str, LogonWatch | RetentionLoop | SessionWatch] = {
+    watches: dict[str, LogonWatch | PauseWatch | RetentionLoop | SessionWatch] = {
+        "pauses": PauseWatch(switch=outer.pause, inventory=inventory, **told),
         "sessions": SessionWatch(bus=outer.bus, **told),
         "retention": RetentionLoop(settings=settings.retention, **told),
     }

@@ -7,11 +7,11 @@ from daemon.adapters.sqlite.file import is_locked
 from daemon.config.whereabouts import DATABASE, whereabouts
 from daemon.domain.errors import OperatorError
 from daemon.domain.inventory import Inventory
-from daemon.domain.pauses import scope_of
+from daemon.domain.pauses import Terms, scope_of
 from daemon.domain.ports import KillSwitch
 
 
-def pause_on_disk(config: Path, why: str, server: str, dag: str) -> Path:
+def pause_on_disk(config: Path, why: str, server: str, dag: str, terms: Terms) -> Path:
     """Pause on the disk, in the name of who calls; returns the file.
 
     Raises:
@@ -21,12 +21,12 @@ def pause_on_disk(config: Path, why: str, server: str, dag: str) -> Path:
     # Everything is paused without reading what may have mistakes.
     inventory = _inventory(config) if server or dag else Inventory(())
     scope = _scope(inventory, server, dag)
-    switch = PauseFile(whereabouts(config).pause_file, inventory)
     try:
-        switch.pause(why, scope)
+        return PauseFile(whereabouts(config).pause_file, inventory).order(why, scope, terms)
     except OSError as error:
-        raise OperatorError(f"the pause file {error.filename} cannot be written: {error.strerror}; use sudo") from error
-    return switch.file(scope)
+        raise OperatorError(
+            f"the pause file {error.filename} cannot be written: {error.strerror}; join the daemon's group, or use sudo"
+        ) from error
 
 
 def resume_on_disk(config: Path, server: str, dag: str) -> KillSwitch:
@@ -44,7 +44,7 @@ def resume_on_disk(config: Path, server: str, dag: str) -> KillSwitch:
     except OSError as error:
         raise OperatorError(f"the pause file {error.filename} cannot be removed: {error.strerror}") from error
     if not resumed:
-        raise OperatorError(f"not paused: there is no {switch.file(scope)}")
+        raise OperatorError(f"{scope or 'everything'} is not paused by itself: {switch.directory} has nothing of it")
     return switch
 
 

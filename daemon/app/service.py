@@ -57,10 +57,20 @@ def _outer(settings: Settings, inventory: Inventory) -> Outer:
         resend=RESEND if journal else 0,
         notifier=_notifier(settings),
         outside=Pop3Client(inventory, settings.credentials, read_secret),
-        pause=PauseFile(settings.safety.pause_file, inventory),
+        pause=_switch(settings, inventory),
         service=ServiceManager(),
         new_id=_new_id,
     )
+
+
+def _switch(settings: Settings, inventory: Inventory) -> PauseFile:
+    switch = PauseFile(settings.safety.pause_file, inventory)
+    try:
+        switch.prepare()
+    except OSError as error:
+        todo = f"make {switch.directory} and {switch.ordered} directories of exmedic's user"
+        _log.warning("pause_directories_not_ready", reason=error.strerror, file=error.filename, todo=todo)
+    return switch
 
 
 def _make_directory(data: Path) -> None:

@@ -100,7 +100,14 @@ def paused_in_words(answer: Figures) -> str:
     """What is paused, and why; empty when nothing is."""
     parts: Mapping[str, str] = answer.get("paused_scopes") or {}
     everything = [str(answer["paused"])] if answer.get("paused") else []
-    return "; ".join([*everything, *(f"only {scope} {why}" for scope, why in parts.items() if scope)])
+    words = "; ".join([*everything, *(f"only {scope} {why}" for scope, why in parts.items() if scope)])
+    times = "; ".join(_lasting(each) for each in answer.get("pauses") or () if each.get("since"))
+    return f"{words} ({times})" if times else words
+
+
+def _lasting(pause: Figures) -> str:
+    end = f" until {moment(str(pause['until'])):%Y-%m-%d %H:%M} UTC" if pause.get("until") else ""
+    return f"{pause['scope']} since {moment(str(pause['since'])):%Y-%m-%d %H:%M} UTC{end}"
 
 
 def _print_bus(answer: Figures) -> None:

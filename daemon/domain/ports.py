@@ -5,7 +5,7 @@ The store has a page of its own, `daemon.domain.store`.
 One contract suite per port runs against every implementation, so that a fake cannot drift from the real thing.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,7 @@ from typing import Protocol
 
 from daemon.domain.audit import AuditRow
 from daemon.domain.commits import PageKind
+from daemon.domain.pauses import EVERYTHING, NO_TERMS, Standing, Terms
 from daemon.domain.values import Json
 
 
@@ -141,14 +142,10 @@ class Reply:
 Permit = Callable[[], AbstractContextManager[bool]]
 
 
-#: The scope of a pause of everything. The others are the name of a server in the inventory, and `dag.NAME`.
-EVERYTHING = ""
-
-
 class KillSwitch(Protocol):
     """Whether effects may start, at all and on a server. Whatever cannot be found out counts as paused."""
 
-    path: Path  #: the file that pauses everything while it exists
+    path: Path  #: a file that pauses everything while it exists, whoever made it
 
     def reason(self, server: str = EVERYTHING) -> str | None:
         """Why no effect may start on a server, or without a name on any; None when effects may start."""
@@ -158,20 +155,40 @@ class KillSwitch(Protocol):
         """What is paused now, by scope, and why."""
         ...
 
+    def orders(self) -> Sequence[Standing]:
+        """Each pause by itself, also those whose time is over."""
+        ...
+
     def permit(self, server: str) -> AbstractContextManager[bool]:
         """Entered around sending an effect on a server; yields whether it may be sent."""
         ...
 
-    async def engage(self, reason: str, scope: str = EVERYTHING) -> None:
-        """Pause. When it returns or raises, no effect starts there any more.
+    async def engage(self, reason: str, scope: str = EVERYTHING, terms: Terms = NO_TERMS) -> None:
+        """Pause, as ordered. When it returns or raises, no effect starts there any more.
 
         Raises:
             OSError: the pause could not be made to last: it ends with this process, or with `resume`.
         """
         ...
 
+    def keep(self, order: Standing) -> None:
+        """Know a pause as ordered, over restarts too: from now on only `resume` ends it, or its time.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        ...
+
+    def drop(self, order: Standing) -> None:
+        """Take one pause away.
+
+        Raises:
+            OSError: it could not be.
+        """
+        ...
+
     def resume(self, scope: str = EVERYTHING) -> bool:
-        """End the pause of one scope; False when there was none.
+        """End all pauses of one scope; False when there was none.
 
         Raises:
             OSError: it could not be ended.

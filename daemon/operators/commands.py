@@ -15,7 +15,8 @@ from daemon.domain.errors import Conflict, OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus, UndoItem, UndoStatus
 from daemon.domain.inventory import Inventory
 from daemon.domain.kept import OrderedUndo
-from daemon.domain.ports import EVERYTHING, Bus, Clock, KillSwitch
+from daemon.domain.pauses import EVERYTHING
+from daemon.domain.ports import Bus, Clock, KillSwitch
 from daemon.domain.store import Store
 from daemon.domain.values import timestamp
 from daemon.domain.windows import Window
@@ -103,6 +104,7 @@ class Operators:
             "sessions_forgotten": await forgotten(self.store),
             "paused": self.pause_file.reason(),
             "paused_scopes": self._pause_orders.parts(),
+            "pauses": self._pause_orders.listed(),
             "quarantined": [quarantine.server for quarantine in await self.store.quarantines()],
             "resting": [str(refusal) for refusal in self.resting()],
             "waiting": waiting,
@@ -144,6 +146,14 @@ class Operators:
         orders = self._pause_orders
         async with self._switching[orders.scope(order) or EVERYTHING]:
             return await orders.pause(user, order)
+
+    def may_end(self, uid: int, request: Mapping[str, Any]) -> bool:
+        """Whether a request is to end pauses that are all of this user: whoever paused may resume, without any role."""
+        if request.get("command") not in ("resume", "resume_scope"):
+            return False
+        order = understood(request)
+        scope = self._pause_orders.scope(order) if isinstance(order, ResumeScope) else EVERYTHING
+        return scope is not None and self._pause_orders.all_of(uid, scope)
 
     async def _resume(self, user: str, _order: Resume) -> dict[str, Any]:
         async with self._switching[EVERYTHING]:

@@ -108,6 +108,9 @@ class Pause(_OfScope):
 
     command: Literal["pause"]
     reason: Reason = ""
+    until: Moment = None
+    order: Text = ""  #: the id that the file of this order has, where whoever orders it could write one
+    uid: int | None = None  #: who is at the other end of the socket: put there by the daemon, over whatever was sent
 
 
 class Resume(_Request):

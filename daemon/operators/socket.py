@@ -91,10 +91,11 @@ class ControlSocket:
             if _deeper_than(DEPTH_LIMIT, request):
                 return {"error": TOO_DEEP}
             _log.info("operator_command", user=peer.user, command=request.get("command"))
-            if refused := await self._refusal(peer, str(request.get("command"))):
+            refused = await self._refusal(peer, str(request.get("command")))
+            if refused and not self._operators.may_end(peer.uid, request):
                 _log.warning("operator_refused", user=peer.user, why=refused)
                 return {"error": refused}
-            return await self._operators.carry_out(peer.user, request)
+            return await self._operators.carry_out(peer.user, {**request, "uid": peer.uid})
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             return {"error": f"not JSON: {error}"}
         except RecursionError:

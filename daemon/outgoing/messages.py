@@ -9,6 +9,7 @@ from daemon.domain.commits import Channel, Outgoing, PageKind
 from daemon.domain.incidents import Incident, Step, UndoItem
 from daemon.domain.kept import Question
 from daemon.domain.ledger import Mismatch
+from daemon.domain.pauses import Standing
 from daemon.domain.values import Json, timestamp
 
 
@@ -178,6 +179,8 @@ def _told(step: Step) -> Json:
     }
 
 
+_MOST_PAUSES = 10  #: that a page names
+
 _LEDGER_NEXT = (
     "exmedic status   # all figures as they are now",
     "exmedic audit verify   # is the audit trail whole?",
@@ -272,6 +275,26 @@ def logon_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, O
     ]
     text = "\n".join(lines)
     return _of_no_incident(prefix, now, "exmedic: a password was refused", reason, text)
+
+
+def pause_messages(prefix: str, pauses: Sequence[Standing], now: datetime) -> tuple[Outgoing, Outgoing]:
+    """One page that reminds of pauses which stand for long, to the same places as an escalation."""
+    standing = [
+        f"- {each.scope or 'everything'} since {each.since:%Y-%m-%d %H:%M} UTC, {each.why}"
+        + (f", until {each.terms.until:%Y-%m-%d %H:%M} UTC" if each.terms.until else "")
+        for each in pauses
+    ]
+    lines = [
+        "Paused for hours: nothing is done on what is named here, and what fails there only escalates.",
+        *standing[:_MOST_PAUSES],
+        *([f"- and {len(standing) - _MOST_PAUSES} more"] if len(standing) > _MOST_PAUSES else []),
+        "",
+        "Next:",
+        "  exmedic status  what is paused, since when and by whom",
+        "  exmedic resume  ends the pause of everything; with --server or --dag, that of a part",
+    ]
+    text = "\n".join(lines)
+    return _of_no_incident(prefix, now, "exmedic: is still paused", standing[0][2:], text)
 
 
 def session_messages(prefix: str, reason: str, now: datetime) -> tuple[Outgoing, Outgoing]:

@@ -1,6 +1,6 @@
 """The ports of a simulated daemon: each use of each verb may go wrong, or be the last thing the process does."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,8 +12,8 @@ from daemon.domain.audit import AuditRow
 from daemon.domain.commits import PageKind
 from daemon.domain.errors import BusDown, NotifyFailed, SinkDown, StoreError
 from daemon.domain.inventory import Inventory
-from daemon.domain.pauses import reason_for
-from daemon.domain.ports import EVERYTHING, Call, Clock, Delivery, Outage, Permit, Reply
+from daemon.domain.pauses import EVERYTHING, NO_TERMS, Standing, Terms, reason_for
+from daemon.domain.ports import Call, Clock, Delivery, Outage, Permit, Reply
 from daemon.domain.store import Store
 from daemon.simulation.model_shell import ModelShell
 from daemon.testing.memory_bus import MemoryBus
@@ -208,8 +208,21 @@ class MemorySwitch:
         """See `ports.KillSwitch.permit`."""
         yield self.reason(server) is None
 
-    async def engage(self, reason: str, scope: str = EVERYTHING) -> None:
+    def orders(self) -> Sequence[Standing]:
+        """See `ports.KillSwitch.orders`: what stands in memory needs nobody to keep it."""
+        return [Standing(scope=scope, why=why, entry=scope, kept=True) for scope, why in self._standing.items()]
+
+    def keep(self, order: Standing) -> None:
+        """See `ports.KillSwitch.keep`."""
+        self._standing[order.scope] = order.why
+
+    def drop(self, order: Standing) -> None:
+        """See `ports.KillSwitch.drop`."""
+        self._standing.pop(order.scope, None)
+
+    async def engage(self, reason: str, scope: str = EVERYTHING, terms: Terms = NO_TERMS) -> None:
         """See `ports.KillSwitch.engage`."""
+        del terms
         self._standing[scope] = reason
         self._engaged(scope, reason)
 

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from daemon.adapters.pause_file import OF_NOBODY
+from daemon.adapters.pause_orders import entry_of
 from daemon.domain.audit import AuditKind
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import IncidentStatus, UndoStatus
@@ -101,9 +103,9 @@ async def test_pause_works_without_a_daemon_and_holds_the_one_that_is_started_ne
 async def test_a_pause_over_the_bus_outlasts_a_restart_and_only_somebody_on_this_machine_ends_it(site: Site) -> None:
     site.lab.break_server("mbx1", Fault.RESTART_CURES)
     first = await site.daemon()
-    paused, topic = site.directory / "pause.d" / fqdn("mbx1"), "exmedic/control/pause/ada"
-    await site.broker.publish(topic, b'{"server": "mbx1", "reason": "smoke"}')
-    await eventually(lambda: paused.exists() and paused.read_text() == "by bus:ada: smoke\n", "it is paused")
+    paused = site.directory / "pause.ordered" / entry_of(fqdn("mbx1"), OF_NOBODY)
+    await site.broker.publish("exmedic/control/pause/ada", b'{"server": "mbx1", "reason": "smoke"}')
+    await eventually(paused.exists, "it is paused")
     assert await first.stop() == 0
     await site.daemon()
     await site.alert("mbx1")

@@ -1,6 +1,7 @@
 """The kill switch, raced: after `pause` has returned, no effect starts and none is just being sent; and its scopes."""
 
 import errno
+import json
 import os
 import stat
 import sys
@@ -8,13 +9,16 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from daemon.adapters.pause_file import REASON_LIMIT, PauseFile
-from daemon.domain.pauses import scope_of
-from daemon.domain.ports import EVERYTHING
+from daemon.adapters.pause_file import OF_NOBODY, PauseFile
+from daemon.adapters.pause_orders import OF_THE_DAEMON, OPEN_TO_THE_GROUP, REASON_LIMIT, entry_of, new_id
+from daemon.domain.pauses import EVERYTHING, Terms, scope_of
 from tests.realparts.nobody import NOBODY, as_nobody
 from tests.realparts.waiting import HANG
 from tests.remediation.world import ALONE, DAG, MBX1, inventory
@@ -33,6 +37,11 @@ def quick_switching() -> Iterator[None]:
     sys.setswitchinterval(before / 10)
     yield
     sys.setswitchinterval(before)
+
+
+def file(pause: PauseFile, scope: str) -> Path:
+    """Where the daemon keeps a pause that is nobody's in particular."""
+    return pause.ordered / entry_of(scope, OF_NOBODY)
 
 
 class Race:
@@ -116,9 +125,12 @@ def test_a_pause_is_on_the_disk_when_it_returns(tmp_path: Path, monkeypatch: pyt
         synced.append(os.fstat(descriptor).st_ino)
 
     monkeypatch.setattr(os, "fsync", recorded)
-    PauseFile(tmp_path / "pause", SERVERS).pause("now")
+    pause = PauseFile(tmp_path / "pause", SERVERS)
+    pause.pause("now")
+    ordered = pause.order("now", EVERYTHING, Terms(id=new_id()))
     # A power cut may otherwise forget the file, or that there is one, and the next start would act.
-    assert synced == [(tmp_path / "pause").stat().st_ino, tmp_path.stat().st_ino]
+    known = file(pause, EVERYTHING)
+    assert synced == [each.stat().st_ino for each in (known, known.parent, ordered, ordered.parent)]
 
 
 def test_whatever_cannot_be_looked_at_is_paused(tmp_path: Path) -> None:
@@ -181,7 +193,7 @@ def test_a_directory_that_cannot_be_read_pauses_everything(tmp_path: Path) -> No
     pause.directory.write_text("a file in its place")
     assert "cannot be read" in (pause.reason(ALONE) or "")
     with pytest.raises(OSError, match=r"pause\.d"):
-        pause.pause("now", MBX1)
+        pause.order("now", MBX1, Terms(id=new_id()))
 
 
 def test_a_pause_of_a_server_does_not_wait_for_what_is_sent_elsewhere(tmp_path: Path) -> None:
@@ -213,9 +225,8 @@ def test_what_the_disk_does_not_take_is_paused_all_the_same_until_it_is_resumed(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         pause.pause("now", scope)
-    for left in (pause.path, pause.directory / scope):
-        if left.is_file():
-            left.unlink()  # what a full disk would not have taken
+    for left in pause.ordered.glob("*"):
+        left.unlink()  # what a full disk would not have taken
     with pause.permit(MBX1) as allowed:
         assert not allowed
     assert pause.resume(scope) is True
@@ -236,7 +247,7 @@ def test_on_a_full_disk_it_pauses_without_saying_why(
     monkeypatch.setattr(os, "write", no_room)
     pause = PauseFile(tmp_path / "pause", SERVERS)
     pause.pause("by an administrator", scope)
-    assert pause.file(scope).read_bytes() == b""
+    assert file(pause, scope).read_bytes() == b""
     assert set(PauseFile(tmp_path / "pause", SERVERS).standing()) == {scope}
 
 
@@ -297,18 +308,34 @@ def test_what_root_pauses_the_daemons_user_can_read_add_to_and_resume(state: Pat
 @pytest.mark.parametrize("scope", [EVERYTHING, MBX1])
 def test_a_link_is_replaced_and_what_it_leads_to_is_left_alone(tmp_path: Path, scope: str) -> None:
     pause = PauseFile(tmp_path / "pause", SERVERS)
-    pause.directory.mkdir()
+    pause.prepare()
     precious = tmp_path / "precious"
     precious.write_text("of somebody else")
-    link = pause.directory / scope if scope else pause.path
-    link.symlink_to(precious)
+    file(pause, scope).symlink_to(precious)
     pause.pause("now", scope)
     assert precious.read_text() == "of somebody else"
-    assert stat.S_ISREG(link.lstat().st_mode)
+    assert stat.S_ISREG(file(pause, scope).lstat().st_mode)
     assert pause.standing() == {scope: "now"}
 
 
-@pytest.mark.parametrize("name", ["pause", "pause.d", f"pause.d/{MBX1}"])
+def test_no_order_is_written_through_a_link_or_over_a_file(tmp_path: Path) -> None:
+    """Whoever is root writes where others may: neither the directory nor a file in it is what it was taken for."""
+    pause = PauseFile(tmp_path / "pause", SERVERS)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    pause.directory.symlink_to(elsewhere)
+    with pytest.raises(OSError, match=r"pause\.d"):
+        pause.order("now", EVERYTHING, Terms(id=new_id()))
+    assert (list(elsewhere.iterdir()), stat.S_IMODE(elsewhere.stat().st_mode)) == ([], 0o755)
+    pause.directory.unlink()
+    pause.directory.mkdir()
+    (pause.directory / "everything@00c0ffee").symlink_to(elsewhere / "new")
+    with pytest.raises(OSError, match="exists"):
+        pause.order("now", EVERYTHING, Terms(id="00c0ffee"))
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["pause", "pause.d", "pause.ordered", f"pause.d/{MBX1}"])
 def test_a_link_that_leads_nowhere_pauses_what_it_is_about(tmp_path: Path, name: str) -> None:
     pause = PauseFile(tmp_path / "pause", SERVERS)
     link = tmp_path / name
@@ -346,9 +373,101 @@ def test_neither_a_pipe_nor_a_huge_file_holds_the_look_up(tmp_path: Path, scope:
     """Nobody writes to the pipe; the file has more bytes than there is memory, and no line end."""
     pause = PauseFile(tmp_path / "pause", SERVERS)
     pause.directory.mkdir()
-    os.mkfifo(pause.file(scope))
+    entry = pause.directory / (scope or "everything")
+    os.mkfifo(entry)
     assert set(pause.standing()) == {scope}
-    pause.pause("a file again", scope)
-    assert pause.standing() == {scope: "a file again"}
-    os.truncate(pause.file(scope), 1 << 42)
+    entry.unlink()
+    entry.touch()
+    os.truncate(entry, 1 << 42)
     assert set(pause.standing()) == {scope}
+
+
+ROOTS = Terms(id="00c0ffee", uid=0)
+
+
+def standing_again(pause: PauseFile) -> dict[str, str]:
+    """What the next daemon finds."""
+    return dict(PauseFile(pause.path, SERVERS).standing())
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_file_taken_away_by_hand_ends_only_what_was_made_by_hand(tmp_path: Path, scope: str) -> None:
+    pause = PauseFile(tmp_path / "pause", SERVERS)
+    by_hand = pause.path if scope == EVERYTHING else pause.directory / scope
+    pause.prepare()
+    by_hand.touch()
+    assert set(pause.standing()) == {scope}
+    by_hand.unlink()
+    assert not pause.standing()
+    ordered = pause.order("by root: smoke", scope, ROOTS)
+    (found,) = pause.orders()
+    assert (found.ordered, found.by_hand) == (False, False)
+    pause.keep(found)
+    ordered.unlink()
+    assert pause.standing() == standing_again(pause) == {scope: "by root: smoke"}
+    for each in pause.ordered.iterdir():
+        each.unlink()
+    (found,) = pause.orders()
+    assert (found.ordered, found.kept) == (True, False), "this daemon knows it, and the next one would not"
+    pause.keep(found)
+    assert standing_again(pause) == {scope: "by root: smoke"}
+    assert pause.resume(scope)
+    assert not pause.standing()
+    assert not standing_again(pause)
+
+
+def test_an_order_ends_when_its_time_is_over_and_says_whose_it_is(tmp_path: Path) -> None:
+    now = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
+    times = [now]
+    pause = PauseFile(tmp_path / "pause", SERVERS, lambda: times[0])
+    pause.pause("for an hour", MBX1, Terms(id="00c0ffee", uid=7, until=now + timedelta(hours=1)))
+    (found,) = pause.orders()
+    assert (found.since, found.terms.uid, found.over) == (now, 7, False)
+    times[0] += timedelta(hours=1)
+    assert not pause.standing()
+    (found,) = pause.orders()
+    assert found.over
+    pause.drop(found)
+    assert not pause.orders()
+    assert not list(pause.ordered.iterdir())
+
+
+@pytest.mark.parametrize("end", ["soon", "2026-12-01T03:00:00", 7, None])
+def test_an_end_that_is_none_ends_nothing(tmp_path: Path, end: object) -> None:
+    pause = PauseFile(tmp_path / "pause", SERVERS)
+    pause.prepare()
+    (pause.directory / "everything@00c0ffee").write_text(json.dumps({"why": 7, "until": end, "uid": "x", "since": []}))
+    assert pause.standing() == {EVERYTHING: "7"}
+
+
+@given(content=st.binary(max_size=400), entry=st.sampled_from(["everything@00c0ffee", "mbx1", "pause", "@", "x@y"]))
+def test_whatever_is_in_a_file_it_pauses(content: bytes, entry: str) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        pause = PauseFile(Path(place) / "pause", SERVERS)
+        pause.prepare()
+        (pause.directory / entry).write_bytes(content)
+        assert pause.reason(MBX1) is not None
+
+
+def test_the_group_may_pause_and_nobody_takes_away_what_another_has_ordered(state: Path) -> None:
+    pause = PauseFile(state / "pause", SERVERS)
+    pause.order("by root", EVERYTHING, ROOTS)
+    pause.prepare()
+    directory, ordered = pause.directory.stat(), pause.ordered.stat()
+    assert (directory.st_uid, directory.st_gid, stat.S_IMODE(directory.st_mode)) == (NOBODY, NOBODY, OPEN_TO_THE_GROUP)
+    assert (ordered.st_uid, stat.S_IMODE(ordered.st_mode)) == (NOBODY, OF_THE_DAEMON)
+    for place, mode in ((state, 0o750), (pause.directory, OPEN_TO_THE_GROUP), (pause.ordered, OF_THE_DAEMON)):
+        os.chown(place, 1, NOBODY)  # the daemon's user is another one, and nobody is of its group
+        place.chmod(mode)
+
+    def of_the_group() -> None:
+        file = pause.order("by nobody", MBX1, Terms(id="0000beef", uid=NOBODY))
+        assert pause.standing() == {EVERYTHING: "by root", MBX1: "by nobody"}
+        with pytest.raises(PermissionError):
+            pause.resume()
+        assert pause.resume(MBX1), "what it has ordered itself, and the daemon does not know yet"
+        assert not file.exists()
+
+    assert as_nobody(of_the_group) == (0, "")
+    pause.resume()
+    assert not pause.standing()

@@ -1,11 +1,14 @@
 """Commands to a daemon that does not answer as it should, or not to everybody; and text that looks like markup."""
 
+import json
+import re
 import socket
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from daemon.adapters.sqlite.file import lock
 from daemon.cli import main, pause
 from daemon.cli.pause import UNCONFIRMED
 from daemon.config.whereabouts import DATABASE
+from daemon.domain.values import moment
 from daemon.operators.socket import SOCKET_MODE
 from daemon.runtime.unix_socket import socket_address
 from tests.cli.conftest import Exmedic
@@ -56,23 +60,25 @@ def test_an_answer_that_is_none_is_an_error_that_does_not_claim_anything(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "file"),
+    ("arguments", "scope"),
     [
-        ((), "pause"),
-        (("--server", "MBX1"), "pause.d/mbx1.contoso.lab"),
-        (("--dag", "dag1"), "pause.d/dag.DAG1"),
+        ((), "everything"),
+        (("--server", "MBX1"), "mbx1.contoso.lab"),
+        (("--dag", "dag1"), "dag.DAG1"),
     ],
 )
 def test_a_pause_is_on_the_disk_before_a_daemon_that_hangs_is_given_up_on(
-    arguments: tuple[str, ...], file: str, exmedic: Exmedic, config: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: tuple[str, ...], scope: str, exmedic: Exmedic, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pause, "CONFIRMED_WITHIN", 0.1)
     with answering(config.parent / "control.sock", None):
         result = exmedic("pause", *arguments, "--reason", "smoke", "--config", str(config))
     assert (result.code, result.out) == (UNCONFIRMED, "")
-    assert f"paused on disk: wrote {config.parent / file}; the daemon has not confirmed" in result.said
-    assert "a step past its last look may still start" in result.said
-    assert (config.parent / file).read_text("utf-8") == "by root: smoke\n"
+    told = "paused on disk; the daemon has not confirmed, a step past its last look may still start."
+    (file,) = (config.parent / "pause.d").iterdir()
+    assert f"exmedic: {told} The order is {file}." in result.said
+    assert re.fullmatch(rf"{scope}@[0-9a-f]{{8}}", file.name)
+    assert json.loads(file.read_bytes())["why"] == "by root: smoke"
 
 
 def test_so_many_wait_at_a_daemon_that_hangs_that_no_other_may_and_it_is_paused_all_the_same(
@@ -86,7 +92,7 @@ def test_so_many_wait_at_a_daemon_that_hangs_that_no_other_may_and_it_is_paused_
             waiting.connect(address)
         assert "takes no commands: it hangs" in exmedic("status", "--config", str(config)).said
         assert exmedic("pause", "--config", str(config)).code == UNCONFIRMED
-    assert (config.parent / "pause").exists()
+    assert list((config.parent / "pause.d").iterdir())
 
 
 def test_a_daemon_that_has_the_store_open_and_does_not_listen_has_confirmed_nothing(
@@ -101,7 +107,7 @@ def test_a_daemon_that_has_the_store_open_and_does_not_listen_has_confirmed_noth
 def test_a_mistake_in_the_configuration_keeps_nobody_from_pausing_everything(exmedic: Exmedic, config: Path) -> None:
     config.write_text(config.read_text("utf-8").replace("[bus]", "[buss]"), "utf-8")
     result = exmedic("pause", "--config", str(config))
-    assert (result.code, f"wrote {config.parent}/pause" in result.said) == (0, True)
+    assert (result.code, f"the order is {config.parent}/pause.d/everything@" in result.said) == (0, True)
     result = exmedic("pause", "--server", "mbx1", "--config", str(config))
     assert (result.code, "buss" in result.said) == (1, True), "what a name means cannot be told"
 
@@ -110,7 +116,7 @@ def test_a_name_that_only_the_running_daemon_knows_is_paused_by_it(exmedic: Exme
     with answering(config.parent / "control.sock", b'{"paused": "by root: smoke", "scope": "new1.contoso.lab"}\n'):
         result = exmedic("pause", "--server", "new1", "--config", str(config))
     assert (result.code, result.said) == (0, "paused new1.contoso.lab by root: smoke")
-    assert not (config.parent / "pause.d").exists()
+    assert not list((config.parent / "pause.d").glob("*"))
 
 
 def test_a_refusal_of_the_daemon_is_shown_as_it_is_brackets_included(exmedic: Exmedic, config: Path) -> None:
@@ -137,35 +143,82 @@ def test_a_reason_may_hold_brackets(exmedic: Exmedic, config: Path) -> None:
     assert (result.code, "paused: [/] change [4711]" in result.said) == (0, True)
 
 
-def test_pause_and_resume_without_a_daemon_write_and_remove_the_file(exmedic: Exmedic, config: Path) -> None:
-    file = config.parent / "pause"
+def test_pause_and_resume_without_a_daemon_write_and_remove_the_order(exmedic: Exmedic, config: Path) -> None:
     assert exmedic("pause", "--reason", "backup", "--config", str(config)).code == 0
-    assert "backup" in file.read_text("utf-8")
+    assert exmedic("pause", "--reason", "again", "--config", str(config)).code == 0
+    first, second = sorted((config.parent / "pause.d").iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    assert ("backup" in first.read_text("utf-8"), "again" in second.read_text("utf-8")) == (True, True)
+    (config.parent / "pause").touch()  # and somebody by hand
     assert exmedic("resume", "--config", str(config)).code == 0
-    assert not file.exists()
+    assert not list(config.parent.glob("pause*/*"))
+    assert not (config.parent / "pause").exists()
 
 
 @pytest.mark.parametrize(
-    ("option", "name", "file"), [("--server", "MBX1", "mbx1.contoso.lab"), ("--dag", "dag1", "dag.DAG1")]
+    ("option", "name", "scope"), [("--server", "MBX1", "mbx1.contoso.lab"), ("--dag", "dag1", "dag.DAG1")]
 )
 def test_a_server_or_dag_is_paused_and_resumed_without_a_daemon(
-    option: str, name: str, file: str, exmedic: Exmedic, config: Path
+    option: str, name: str, scope: str, exmedic: Exmedic, config: Path
 ) -> None:
     assert exmedic("pause", option, name, "--config", str(config)).code == 0
-    assert [path.name for path in (config.parent / "pause.d").iterdir()] == [file]
-    assert "not paused" in exmedic("resume", "--config", str(config)).said
+    assert [path.name.partition("@")[0] for path in (config.parent / "pause.d").iterdir()] == [scope]
+    assert "everything is not paused by itself" in exmedic("resume", "--config", str(config)).said
     assert exmedic("resume", option, name, "--config", str(config)).code == 0
     assert not list((config.parent / "pause.d").iterdir())
     unknown = exmedic("pause", option, "unknown", "--config", str(config))
     assert (unknown.code, "does not have unknown" in unknown.said) == (1, True)
 
 
-def test_a_pause_file_that_cannot_be_written_or_removed_is_named(exmedic: Exmedic, config: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "seconds"), [(("--for", "90s"), 90), (("--for", "2h"), 7200), (("--until", "2999-01-01"), None)]
+)
+def test_a_pause_may_end_by_itself(
+    arguments: tuple[str, ...], seconds: int | None, exmedic: Exmedic, config: Path
+) -> None:
+    before = datetime.now(UTC)
+    assert exmedic("pause", *arguments, "--config", str(config)).code == 0
+    (file,) = (config.parent / "pause.d").iterdir()
+    order = json.loads(file.read_bytes())
+    lasts = moment(order["until"]) - before
+    since = moment(order["since"])
+    assert (lasts > timedelta(days=300_000)) if seconds is None else lasts >= timedelta(seconds=seconds - 1)
+    assert seconds is None or moment(order["until"]) - since <= timedelta(seconds=seconds)
+
+
+def test_until_a_time_of_day_is_the_next_one_of_this_machine(exmedic: Exmedic, config: Path) -> None:
+    before = datetime.now(UTC)
+    assert exmedic("pause", "--until", "06:30", "--config", str(config)).code == 0
+    (file,) = (config.parent / "pause.d").iterdir()
+    end = moment(json.loads(file.read_bytes())["until"])
+    assert timedelta(0) < end - before <= timedelta(days=1, hours=1)
+    assert f"{end.astimezone():%H:%M}" == "06:30"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--for", "soon"),
+        ("--for", "0h"),
+        ("--until", "noon"),
+        ("--until", "2020-01-01T00:00"),
+        ("--for", "1h", "--until", "23:00"),
+    ],
+)
+def test_an_end_that_makes_no_sense_is_wrong_usage_and_pauses_nothing(
+    arguments: tuple[str, ...], exmedic: Exmedic, config: Path
+) -> None:
+    assert exmedic("pause", *arguments, "--config", str(config)).code == 2
+    assert not (config.parent / "pause.d").exists()
+
+
+def test_an_order_that_cannot_be_written_or_removed_is_named(exmedic: Exmedic, config: Path) -> None:
+    (config.parent / "pause.d").write_text("in the way")
+    result = exmedic("pause", "--config", str(config))
+    assert (result.code, f"the pause file {config.parent}/pause.d/everything@" in result.said) == (1, True)
+    (config.parent / "pause.d").unlink()
     (config.parent / "pause").mkdir()
-    for command in ("pause", "resume"):
-        result = exmedic(command, "--config", str(config))
-        assert result.code == 1
-        assert f"the pause file {config.parent}/pause cannot be" in result.said
+    result = exmedic("resume", "--config", str(config))
+    assert (result.code, f"the pause file {config.parent}/pause cannot be removed" in result.said) == (1, True)
 
 
 @pytest.fixture
@@ -187,7 +240,7 @@ def test_whoever_may_not_use_the_socket_is_told_what_to_do(exmedic: Exmedic, pub
     said = " ".join(said.split())
     assert code == 1
     assert f"you may not use {public}/control.sock: join the daemon's group" in said
-    assert f"{public}/pause cannot be written: Permission denied; use sudo" in said
+    assert "cannot be written: Permission denied; join the daemon's group, or use sudo" in said
 
 
 def test_whoever_may_not_write_the_pause_file_asks_the_daemon_for_it(exmedic: Exmedic, public: Path) -> None:
@@ -196,7 +249,7 @@ def test_whoever_may_not_write_the_pause_file_asks_the_daemon_for_it(exmedic: Ex
         (public / "control.sock").chmod(0o666)
         code, said = as_nobody(lambda: main_of("pause", "--config", str(public / "exmedic.toml")))
     assert (code, said) == (0, "paused by nobody: smoke\n")
-    assert not (public / "pause").exists()
+    assert not list(public.glob("pause*"))
 
 
 def main_of(*arguments: str) -> None:

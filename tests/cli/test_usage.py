@@ -167,7 +167,7 @@ def test_five_mistakes_are_reported_at_once_each_with_its_line(
 def test_without_a_daemon_commands_to_it_say_so(path: tuple[str, ...], exmedic: Exmedic, config: Path) -> None:
     result = exmedic(*path, *WITH_A_SITE[path], "--config", str(config))
     assert result.code == 1
-    expected = "not paused: there is no" if path == ("resume",) else "no daemon listens at"
+    expected = "everything is not paused by itself:" if path == ("resume",) else "no daemon listens at"
     assert result.said.startswith(f"exmedic: {expected} {config.parent}")
 
 

@@ -3,7 +3,9 @@
 import pytest
 
 from daemon.cli.pause import UNCONFIRMED
+from daemon.domain.audit import AuditKind
 from daemon.domain.incidents import IncidentStatus, StepStatus
+from daemon.domain.store import Store
 from daemon.domain.values import moment
 from daemon.lab.faults import Fault
 from tests.acceptance.driven import DaemonProcess
@@ -65,29 +67,38 @@ async def test_a_process_that_stood_still_while_sending_does_not_restart_too_lat
     await site.agrees()
 
 
+async def adopted(store: Store) -> bool:
+    rows = [row.entry for row in await store.audit_after(0, 100) if row.entry.kind is AuditKind.PAUSED]
+    return bool(rows) and rows[-1].fields["user"] == "root"
+
+
 @pytest.mark.parametrize("speed", [100.0])
 @pytest.mark.parametrize(
-    ("arguments", "file", "told"),
+    ("arguments", "scope", "told"),
     [
-        ((), "pause", "paused: by root: smoke"),
-        (("--server", "mbx1"), "pause.d/mbx1.contoso.lab", "paused: mbx1.contoso.lab by root: smoke"),
-        (("--dag", "DAG1"), "pause.d/dag.DAG1", "paused: dag.DAG1 by root: smoke"),
+        ((), "everything", "paused: by root: smoke"),
+        (("--server", "mbx1"), "mbx1.contoso.lab", "paused: mbx1.contoso.lab by root: smoke"),
+        (("--dag", "DAG1"), "dag.DAG1", "paused: dag.DAG1 by root: smoke"),
     ],
 )
 async def test_a_daemon_that_hangs_is_paused_on_the_disk_and_the_one_that_takes_its_place_stays_paused(
-    site: Site, arguments: tuple[str, ...], file: str, told: str
+    site: Site, arguments: tuple[str, ...], scope: str, told: str
 ) -> None:
     site.lab.break_server("mbx1", Fault.RESTART_CURES)
     daemon = await site.daemon()
     freeze(daemon)
     code, text = await site.command("pause", *arguments, "--reason", "smoke")
     assert (code, "the daemon has not confirmed" in " ".join(text.split())) == (UNCONFIRMED, True), text
-    assert (site.directory / file).read_text("utf-8") == "by root: smoke\n"
+    (file,) = (site.directory / "pause.d").iterdir()
+    assert file.name.partition("@")[0] == scope
     daemon.kill()  # as its watchdog would
     await site.daemon()
     await site.alert("mbx1")
     await site.until(lambda store: waits(store, told), "it is held")
     assert site.effects("mbx1") == []
+
+    await site.until(adopted, "who ordered it is on record")
+    file.unlink()  # what was ordered, and the daemon knows, ends by no other hand than that of its role
     code, text = await site.command("pause", *arguments, "--reason", "smoke goes on")
     assert code == 0, text
     code, text = await site.command("resume", *arguments)

@@ -7,6 +7,7 @@ import re
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from pydantic import ValidationError
 
 from daemon.adapters.pause_file import PauseFile
 from daemon.config.roles import OperatorRole, Roles
+from daemon.domain.errors import OperatorError
 from daemon.domain.inventory import Inventory
+from daemon.domain.pauses import Terms
 from daemon.operators.authorisation import Peer, doubts, refusal
 from daemon.operators.commands import Operators
 from daemon.operators.socket import ControlSocket
@@ -85,6 +88,7 @@ async def test_each_command_is_refused_below_its_role_and_only_there(
     path = place / "control.sock"
     async with ControlSocket(path, operators, Roles.model_validate(given)).serving():
         for name, command in Operators.COMMANDS.items():
+            await operators.pause_file.engage("of somebody else")
             answer = await asked_by_nobody(path, name)
             refused = "needs the role" in str(answer.get("error"))
             assert refused == (command.role is not None and (role is None or command.role > role)), (name, answer)
@@ -149,3 +153,34 @@ def test_the_reference_says_of_every_command_who_may_give_it() -> None:
         names.get(name, name): command.role.title if command.role else "none"
         for name, command in Operators.COMMANDS.items()
     }
+
+
+async def test_who_has_paused_may_end_it_without_any_role_and_nobody_elses(operators: Operators, place: Path) -> None:
+    path, roles = place / "control.sock", Roles(admin=("daemon",))
+    async with ControlSocket(path, operators, roles).serving():
+        await asked_by_nobody(path, "pause")
+        assert "error" not in await asked_by_nobody(path, "resume")
+        await asked_by_nobody(path, "pause")
+        await operators.pause_file.engage("of root", terms=Terms(id="00c0ffee", uid=0))
+        assert "needs the role" in (await asked_by_nobody(path, "resume"))["error"]
+        assert {each.terms.uid for each in operators.pause_file.orders()} == {0, NOBODY}
+
+
+async def test_nobody_changes_the_end_of_what_another_has_ordered(operators: Operators) -> None:
+    """By the id of that order, which everybody may read."""
+    await operators.pause_file.engage("of root", terms=Terms(id="00c0ffee", uid=0))
+    until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    order = {"command": "pause", "order": "00c0ffee", "until": until, "uid": NOBODY}
+    await operators.carry_out("nobody", order)
+    ends = {each.terms.uid: each.terms.until for each in operators.pause_file.orders()}
+    assert ends[0] is None
+    assert ends[NOBODY] is not None
+    await operators.carry_out("root", {**order, "uid": 0})
+    ends = {each.terms.uid: each.terms.until for each in operators.pause_file.orders()}
+    assert ends[0] is not None, "their own they may"
+
+
+async def test_a_pause_that_would_be_over_is_refused(operators: Operators) -> None:
+    with pytest.raises(OperatorError, match="must be in the future, so nothing was paused"):
+        await operators.carry_out("root", {"command": "pause", "until": "2020-01-01T00:00+00:00"})
+    assert operators.pause_file.reason() is None

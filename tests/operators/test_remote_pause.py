@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.domain.errors import OperatorError, StoreError
-from daemon.domain.ports import EVERYTHING, Delivery
+from daemon.domain.pauses import EVERYTHING
+from daemon.domain.ports import Delivery
 from daemon.operators.remote_pause import PAYLOAD_LIMIT, RemotePause, sender, understood
 from daemon.testing.memory_bus import MemoryBus
 from tests.remediation.world import MBX1, Daemon, inventory

@@ -41,7 +41,7 @@ async def test_a_pause_is_on_record_by_number_while_the_user_database_hangs(oper
     async with ControlSocket(place / "control.sock", operators, roles).serving():
         answer = await asked_by_nobody(place / "control.sock", "pause")
         assert answer["paused"] == f"by uid {NOBODY}: no reason given"
-        refused = await asked_by_nobody(place / "control.sock", "resume")
+        refused = await asked_by_nobody(place / "control.sock", "release")
     assert "could not be found out" in refused["error"], json.dumps(refused)
     assert operators.pause_file.reason() is not None
 

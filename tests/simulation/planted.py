@@ -22,7 +22,8 @@ from daemon.domain.errors import BusDown, SinkDown, StoreError
 from daemon.domain.incidents import Incident, Quarantine, Step
 from daemon.domain.inventory import Server
 from daemon.domain.notices import NoticeKind
-from daemon.domain.ports import EVERYTHING, Call, Delivery, Reply, ReplyKind
+from daemon.domain.pauses import EVERYTHING
+from daemon.domain.ports import Call, Delivery, Reply, ReplyKind
 from daemon.domain.verdicts import Mode
 from daemon.exchange.answers import ServerHealth, ServerState
 from daemon.exchange.client import Heard, Unheard
