@@ -1,6 +1,6 @@
 """Puts the running parts together on whatever stands behind the ports: who works with what, and who wakes whom."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -12,7 +12,7 @@ from daemon.alerts.intake import Intake
 from daemon.alerts.payloads import Payloads, source_of
 from daemon.alerts.routing import Dispatch
 from daemon.alerts.telling import Telling
-from daemon.audit.follower import AuditFollower
+from daemon.audit.follower import AuditFollower, Held, nothing
 from daemon.audit.ledger_watch import LedgerWatch
 from daemon.audit.logon_watch import LogonWatch
 from daemon.audit.retention import RetentionLoop
@@ -55,12 +55,13 @@ class Outer:
     bus: Bus
     bus_loop: Callable[[], Coroutine[Any, Any, None]]  #: keeps the bus connected
     sink: AuditSink
-    resend: int  #: rows that the sink is sent again after a start
+    resend: int  #: rows that the sink is sent again after a start, but for those that it has
     notifier: Notifier | None
     outside: Outside | None
     pause: KillSwitch
     service: Service
     new_id: Callable[[], str]  #: of incidents
+    held: Callable[[], Awaitable[Held]] = nothing  #: of the latest rows, those that the sink has
     logons: Logons | None = None  #: None: the shell needs no password
     poll: float = POLL  #: seconds between looks of a loop that nobody wakes
 
@@ -71,7 +72,9 @@ def assemble(
     """The daemon, and who carries out operators' commands beside it."""
     store, clock, bus = outer.store, outer.clock, outer.bus
     ladders = Ladders(definitions, store)
-    follower = AuditFollower(store=store, sink=outer.sink, clock=clock, resend=outer.resend, poll=outer.poll)
+    follower = AuditFollower(
+        store=store, sink=outer.sink, clock=clock, held=outer.held, resend=outer.resend, poll=outer.poll
+    )
     outbox = Outbox(store=store, bus=bus, notifier=outer.notifier, clock=clock, poll=outer.poll)
 
     def committed() -> None:

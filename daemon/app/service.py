@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import sys
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -20,7 +21,7 @@ from daemon.adapters.systemd.service_manager import ServiceManager
 from daemon.adapters.winrm.shell import WinrmShell
 from daemon.app.assembly import Outer, assemble, lifecycle
 from daemon.app.offline import beyond_budgets, clock_of, journal_namespace, logons_of, runbooks
-from daemon.audit.follower import RESEND
+from daemon.audit.follower import RESEND, Held, nothing
 from daemon.audit.restored_store import LOOK_BACK, pause_if_older
 from daemon.config.inventory import load_site
 from daemon.config.settings import Settings, read_secret
@@ -55,6 +56,7 @@ def _outer(settings: Settings, inventory: Inventory) -> Outer:
         bus_loop=bus.run,
         sink=JournalSink(settings.journal) if journal else ConsoleSink(sys.stdout),
         resend=RESEND if journal else 0,
+        held=partial(_held, settings) if journal else nothing,
         notifier=_notifier(settings),
         outside=Pop3Client(inventory, settings.credentials, read_secret),
         pause=_switch(settings, inventory),
@@ -107,6 +109,17 @@ async def run_daemon(config: Path) -> None:
     finally:
         await outer.shell.close()
         await outer.store.close()
+
+
+async def _held(settings: Settings) -> Held:
+    """The newest copies in the journal; none where it cannot be read: then the rows are sent again."""
+    copies = newest_copies(2 * RESEND, namespace=journal_namespace(settings.journal), uid=os.geteuid())
+    try:
+        async with asyncio.timeout(_JOURNAL_DEADLINE):
+            return {(copy.seq, copy.hash) async for copy in copies}
+    except (SinkDown, TimeoutError) as error:
+        _log.warning("journal_not_read", reason=str(error) or "journalctl does not answer", todo=_JOIN)
+        return ()
 
 
 async def _compare_with_journal(settings: Settings, outer: Outer) -> None:

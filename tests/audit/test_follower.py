@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.adapters.clock import SystemClock
-from daemon.audit.follower import RESEND, AuditFollower
+from daemon.audit.follower import RESEND, AuditFollower, Held
 from daemon.domain.store import Store
 from daemon.testing.memory_sink import MemorySink
 from daemon.testing.memory_store import MemoryStore
@@ -31,8 +31,13 @@ async def store() -> AsyncIterator[MemoryStore]:
 
 
 @contextlib.asynccontextmanager
-async def following(store: Store, sink: MemorySink, resend: int = RESEND) -> AsyncIterator[AuditFollower]:
-    follower = AuditFollower(store=store, sink=sink, clock=SystemClock(), resend=resend)
+async def following(
+    store: Store, sink: MemorySink, resend: int = RESEND, held: Held = ()
+) -> AsyncIterator[AuditFollower]:
+    async def has() -> Held:
+        return held
+
+    follower = AuditFollower(store=store, sink=sink, clock=SystemClock(), resend=resend, held=has)
     stopping = asyncio.Event()
     running = asyncio.create_task(follower.run(beat, stopping))
     yield follower
@@ -71,7 +76,7 @@ async def test_a_nudge_copies_at_once_and_without_it_the_poll_does(store: Memory
         assert seqs(sink) == [1, 2]
 
 
-async def test_after_a_restart_the_last_hundred_rows_are_sent_again(store: MemoryStore) -> None:
+async def test_where_nobody_can_tell_what_arrived_the_last_hundred_rows_are_sent_again(store: MemoryStore) -> None:
     await record(store, [entry() for _ in range(250)])
     async with following(store, MemorySink()):
         pass
@@ -80,6 +85,22 @@ async def test_after_a_restart_the_last_hundred_rows_are_sent_again(store: Memor
     async with following(store, sink):
         pass
     assert seqs(sink) == list(range(151, 252))
+
+
+async def test_after_a_restart_only_what_the_sink_lacks_is_sent_again(store: MemoryStore) -> None:
+    await record(store, [entry() for _ in range(250)])
+    first = MemorySink()
+    async with following(store, first):
+        pass
+    lost = {170, 249, 250}
+    has = [(row.seq, row.hash) for row in first.rows if row.seq not in lost]
+    has.append((171, "of another store"))
+    sink = MemorySink()
+    await record(store, [entry()])
+    async with following(store, sink, held=has):
+        pass
+    assert seqs(sink) == [170, 249, 250, 251]
+    assert await store.cursor("journal") == 251
 
 
 async def test_while_the_sink_is_down_nothing_is_lost_and_it_is_logged_once(store: MemoryStore) -> None:

@@ -63,11 +63,15 @@ def _renderer(*, journal: bool, on_terminal: bool) -> Processor:
         # The renderer's own choice where rich is installed shows local variables, and a password may be among them.
         plain = structlog.dev.plain_traceback
         return structlog.dev.ConsoleRenderer(colors=True, timestamp_key="time", exception_formatter=plain)
-    if journal:  # the fields carry the facts; the message is what `journalctl` shows in a line
-        return structlog.processors.KeyValueRenderer(
-            key_order=["event"],
-            drop_missing=True,
-            sort_keys=True,
-            repr_native_str=False,
-        )
+    if journal:
+        return _in_a_line
     return structlog.processors.JSONRenderer()
+
+
+def _in_a_line(_logger: object, _name: str, event: EventDict) -> str:
+    """What `journalctl` shows in a line: what happened, then the facts, but for those that it shows itself."""
+    what = str(event.pop("event", ""))
+    facts = {name: value for name, value in sorted(event.items()) if name not in {"level", "logger", "time"}}
+    trace = facts.pop("exception", None)
+    line = " ".join([what, *(f"{name}={value}" for name, value in facts.items())])
+    return line if trace is None else f"{line}\n{trace}"
