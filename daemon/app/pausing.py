@@ -42,7 +42,9 @@ def resume_on_disk(config: Path, server: str, dag: str) -> KillSwitch:
     try:
         resumed = switch.resume(scope)
     except OSError as error:
-        raise OperatorError(f"the pause file {error.filename} cannot be removed: {error.strerror}") from error
+        raise OperatorError(
+            f"the pause file {error.filename or switch.path} cannot be removed: {error.strerror}"
+        ) from error
     if not resumed:
         raise OperatorError(f"{scope or 'everything'} is not paused by itself: {switch.directory} has nothing of it")
     return switch

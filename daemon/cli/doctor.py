@@ -66,7 +66,11 @@ def doctor(
 
 
 def print_report(report: Report) -> None:
-    """One line or two for each finding, by topic; what to do below those that do not hold."""
+    """One line or two for each finding, by topic, with what to do; of a server that cannot be reached, one line."""
+    if report.silence:
+        told = f"{escape(report.server)}: [bold red]not reached[/]: {escape(report.silence)}; nothing else was asked"
+        out.print(told, soft_wrap=True)
+        return
     missing = [finding for finding in report.findings if finding.missing]
     verdict = "[green]fit[/]" if report.good else f"[bold red]{len(missing)} missing[/]"
     out.print(f"[bold]{escape(report.server)}[/]: {verdict}", soft_wrap=True)

@@ -33,6 +33,7 @@ class Report:
 
     server: str
     findings: tuple[Finding, ...]
+    silence: str = ""  #: why no connection can be made to it, so that nothing was asked
 
     @property
     def good(self) -> bool:
@@ -61,7 +62,7 @@ async def diagnose(examiner: Examiner, server: Server, timing: Timing) -> Report
     """Examine one server of the inventory, and judge what was seen."""
     seen = await examiner.examine(server)
     paced = pace(seen, timing.facts_age, timing.slow_facts_age)
-    return Report(server.name, (*needs(seen), paced, *facts(seen, examiner.inventory)))
+    return Report(server.name, (*needs(seen), paced, *facts(seen, examiner.inventory)), seen.silence)
 
 
 def facts(seen: Examination, inventory: Inventory) -> Iterator[Finding]:

@@ -72,7 +72,8 @@ async def test_a_restored_daemon_runs_and_is_paused_and_root_may_resume_it(
     journald.open_to_all()
 
     await asyncio.to_thread(by_root, site, backup)
-    assert (site.directory / "data/pause").stat().st_uid == 0
+    (order,) = (site.directory / "data/pause.d").iterdir()
+    assert order.stat().st_uid == 0
 
     await site.daemon()
     (row,) = await site.audit(AuditKind.STORE_OLDER)

@@ -108,6 +108,9 @@ def test_an_endpoint_where_nothing_listens_is_not_reachable(site: Site) -> None:
     assert str(port) in found["reachable"]["seen"]
     assert found["logon and WinRM"]["verdict"] == "cannot tell"
     assert site.lab.reads() == {}
+    told, after, *_ = site.doctor("--server", "mbx1").output.splitlines()
+    assert told.startswith(f"mbx1.contoso.lab: not reached: 127.0.0.1:{port}: Connect call failed")
+    assert after.startswith("roles: "), "nothing else about the server"
 
 
 def test_a_refused_second_hop_is_told_with_what_would_help(site: Site) -> None:
