@@ -10,9 +10,13 @@ from rich.table import Table
 from daemon.app.offline import reading
 from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, coloured, out
 from daemon.cli.site import site
+from daemon.cli.times import shown
 from daemon.domain.audit import AuditRow
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus, UndoItem, UndoStatus
+from daemon.domain.store import IncidentStore
+
+_LOOKED_AT = 10_000  #: incidents, newest first, for one whose id begins as told
 
 
 def incidents(
@@ -44,37 +48,52 @@ def print_incidents(found: list[Incident]) -> None:
         out.print(f"         {escape(incident.waiting_for or incident.reason)}", style="dim", soft_wrap=True)
 
 
+async def found_by(store: IncidentStore, beginning: str) -> Incident:
+    """The incident of an id, or the only one whose id begins so.
+
+    Raises:
+        OperatorError: there is none, or there are several.
+    """
+    if (exact := await store.incident(beginning)) is not None:
+        return exact
+    alike = [each for each in await store.incidents(None, _LOOKED_AT) if beginning and each.id.startswith(beginning)]
+    if len(alike) == 1:
+        return alike[0]
+    if alike:
+        raise OperatorError(f"{beginning} fits several incidents: {', '.join(each.id for each in alike[:10])}")
+    raise OperatorError(f"there is no incident {beginning}; `exmedic incidents` lists them")
+
+
 def show(
-    incident: Annotated[str, typer.Argument(help="The incident's id, from `exmedic incidents`.")],
+    incident: Annotated[str, typer.Argument(help="The incident's id, or how it begins.")],
     config: Config = DEFAULT_CONFIG,
+    utc: Annotated[bool, typer.Option("--utc", help="Times in UTC, not of this machine.")] = False,
 ) -> None:
     """Show one incident's timeline from the audit trail: alerts, decisions, intents, outcomes, transitions."""
     settings, _ = site(config)
 
-    async def read() -> tuple[Incident | None, list[AuditRow], list[UndoItem]]:
+    async def read() -> tuple[Incident, list[AuditRow], list[UndoItem]]:
         async with reading(settings) as store:
-            found = await store.incident(incident)
-            return found, await store.audit_of(incident), await store.undo_items(incident)
+            found = await found_by(store, incident)
+            return found, await store.audit_of(found.id), await store.undo_items(found.id)
 
-    found, rows, changes = asyncio.run(read())
-    if found is None:
-        raise OperatorError(f"there is no incident {incident}; `exmedic incidents` lists them")
-    print_story(found, rows, changes)
+    print_story(*asyncio.run(read()), utc=utc)
 
 
-def print_story(incident: Incident, rows: list[AuditRow], changes: list[UndoItem]) -> None:
+def print_story(incident: Incident, rows: list[AuditRow], changes: list[UndoItem], *, utc: bool = True) -> None:
     """Print an incident: its head, its timeline, and what it changed."""
     what = escape(f"{incident.monitor} ({incident.health_set}) on {incident.server}")
     out.print(f"[bold]{incident.id}[/] {what}: {coloured(incident.status)}")
     if incident.reason:
         out.print(f"  {escape(incident.reason)}", soft_wrap=True)
     if incident.status is IncidentStatus.OPEN and incident.waiting_for:
-        out.print(f"  waits until {clock_time(incident.due_at)}: {escape(incident.waiting_for)}", soft_wrap=True)
+        until = shown(incident.due_at, utc=utc) if incident.due_at else ""
+        out.print(f"  waits until {until}: {escape(incident.waiting_for)}", soft_wrap=True)
     table = Table(box=None, show_header=False, pad_edge=False)
     for column in ("time", "seq", "kind", "message"):
         table.add_column(column, no_wrap=column != "message", style="dim" if column in {"time", "seq"} else "")
     for row in rows:
-        at = f"{row.entry.at:%H:%M:%S}"
+        at = shown(row.entry.at, utc=utc)
         table.add_row(at, str(row.seq), row.entry.kind.value, escape(row.entry.message))
     out.print(table)
     for change in changes:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from daemon.app.pausing import may_run, pause_on_disk
 from daemon.cli.asking import NotRunningError, asked
 from daemon.cli.console import DEFAULT_CONFIG, Config, Dag, Reason, ServerPart, errors, out
+from daemon.cli.times import span
 from daemon.config.whereabouts import whereabouts
 from daemon.domain.errors import ConfigError, OperatorError
 from daemon.domain.pauses import Terms
@@ -21,7 +22,6 @@ _UNCONFIRMED = (
     "[bold red]exmedic:[/] paused on disk; the daemon has not confirmed, a step past its last look may still start. "
     "The order is {file}. Pause once more to have it confirmed, or kill the daemon: it starts paused. ({why})"
 )
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 For = Annotated[str, typer.Option("--for", help="How long: 90s, 45m, 2h or 1d. Left out: until it is resumed.")]
 Until = Annotated[str, typer.Option(help="Until when: 06:30, or a date and time; of this machine if it has no offset.")]
@@ -75,10 +75,7 @@ def _end(lasting: str, until: str, now: datetime) -> datetime | None:
     if lasting and until:
         raise typer.BadParameter("give --for or --until, not both")
     if lasting:
-        number, unit = lasting[:-1], lasting[-1:]
-        if not number.isdecimal() or not int(number) or unit not in _UNITS:
-            raise typer.BadParameter(f"--for {lasting} is no time; such as 90s, 45m, 2h or 1d")
-        return now + timedelta(seconds=int(number) * _UNITS[unit])
+        return now + span(lasting, "--for")
     if not until:
         return None
     try:

@@ -36,6 +36,19 @@ TABLE: Mapping[str, Listed] = MappingProxyType(
             "incidents",
             "Show one incident's timeline from the audit trail: alerts, decisions, intents, outcomes, transitions.",
         ),
+        "todo": Listed(
+            "todo",
+            "Show what waits for you: questions, quarantines, what is left changed, escalations, pauses, "
+            "rejected alerts.",
+        ),
+        "actions": Listed(
+            "todo",
+            "List what was done to servers, a line each: when, where, what, with which outcome, who asked, "
+            "which incident.",
+        ),
+        "explain": Listed(
+            "todo", "Explain an incident in three sentences: what it was about, what was done, and how it stands."
+        ),
         "autonomy": Listed(
             "autonomy",
             "Report what modes observe and approve kept from being done, and how it turned out, by runbook and rung.",
