@@ -239,6 +239,7 @@ def _operators(settings: Settings, inventory: Inventory, outer: Outer, wake: Cal
         wake=wake,
         windows=windows_of(settings),
         approval_lasts=timedelta(seconds=settings.timing.approval_expires),
+        started_at=outer.clock.now(),
         notifies=outer.notifier is not None,
         form_of=partial(source_of, settings=settings.bus),
         resting=outer.logons.resting if outer.logons else tuple,

@@ -1,17 +1,32 @@
 """Where the commands print, and how a status or a moment looks there."""
 
 import json
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 from daemon.domain.incidents import IncidentStatus
 
-out = Console(highlight=False)
-errors = Console(stderr=True)
+_UNBROKEN = 10_000  #: columns; a line of ours is shorter
+
+
+class _Printed(Console):
+    """A console that breaks no line for who reads through a pipe: what is searched for must not be torn apart."""
+
+    @property  # type: ignore[misc]  # nobody sets it here
+    def size(self) -> ConsoleDimensions:
+        """See rich: of the terminal, or as COLUMNS says."""
+        found = super().size
+        told = self.is_terminal or "COLUMNS" in os.environ
+        return found if told else ConsoleDimensions(_UNBROKEN, found.height)
+
+
+out = _Printed(highlight=False)
+errors = _Printed(stderr=True)
 
 Config = Annotated[
     Path,

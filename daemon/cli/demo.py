@@ -204,7 +204,9 @@ async def _break_and_watch(settings: Settings, folder: Path) -> None:
 async def _view(store: IncidentStore, found: list[Incident], now: datetime) -> Table:
     """The ladders as they stand: state, timer, what is being done, what is waited for."""
     title = f"Ladders, {now:%H:%M:%S} of the lab"
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, expand=True, pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", header_style="bold", box=None, expand=out.is_terminal, pad_edge=False
+    )
     for column, width in (("server", 6), ("monitor", 18), ("state", 16), ("timer", 6)):
         table.add_column(column, min_width=width, max_width=width, no_wrap=True, overflow="ellipsis")
     for column, share in (("done to it", 2), ("waits for, or why", 3)):

@@ -1,41 +1,102 @@
 """`exmedic incidents` and `exmedic show`: what was done, read from the store, whether the daemon runs or not."""
 
 import asyncio
+import json
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.app.offline import reading
-from daemon.cli.console import DEFAULT_CONFIG, Config, clock_time, coloured, out
+from daemon.app.offline import clock_of, reading
+from daemon.cli.console import DEFAULT_CONFIG, Config, Dag, ServerPart, clock_time, coloured, out
 from daemon.cli.site import site
-from daemon.cli.times import shown
+from daemon.cli.times import shown, since
 from daemon.domain.audit import AuditRow
 from daemon.domain.errors import OperatorError
 from daemon.domain.incidents import Incident, IncidentStatus, UndoItem, UndoStatus
+from daemon.domain.pauses import covered, scope_of
 from daemon.domain.store import IncidentStore
+from daemon.domain.values import Json, timestamp
 
 _LOOKED_AT = 10_000  #: incidents, newest first, for one whose id begins as told
 
 
 def incidents(
     config: Config = DEFAULT_CONFIG,
+    *,
     status: Annotated[IncidentStatus | None, typer.Option(help="Only incidents of this status.")] = None,
+    server: ServerPart = "",
+    dag: Dag = "",
+    monitor: Annotated[str, typer.Option(help="Only of monitors or health sets in whose name this is.")] = "",
+    begin: Annotated[str, typer.Option("--since", help="Only those open or ended since: 24h, 7d, or a date.")] = "",
+    waits: Annotated[bool, typer.Option("--waits", help="Only those that wait for a human.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """List incidents, newest first: where each stands and what it waits for."""
-    settings, _ = site(config)
+    settings, inventory = site(config)
+    scope = scope_of(inventory, server, dag)
+    if scope is None:
+        raise OperatorError(f"the inventory does not have {server or dag}, or both a server and a DAG are named")
+    wanted = _Wanted(
+        servers=covered(inventory, scope) if scope else None,
+        monitor=monitor.lower(),
+        since=since(begin, clock_of(settings).now()) if begin else None,
+        waits=waits,
+    )
 
     async def read() -> list[Incident]:
         async with reading(settings) as store:
-            return await store.incidents(status, limit)
+            return [each for each in await store.incidents(status, _LOOKED_AT) if wanted.has(each)][:limit]
 
     found = asyncio.run(read())
+    if as_json:
+        typer.echo(json.dumps([_json(each) for each in found], indent=2))
+        return
     if not found:
         out.print("no incidents")
         return
     print_incidents(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """Which incidents are listed."""
+
+    servers: frozenset[str] | None
+    monitor: str
+    since: datetime | None
+    waits: bool
+
+    def has(self, incident: Incident) -> bool:
+        """Whether an incident is one of them."""
+        asks = incident.status is IncidentStatus.OPEN and incident.question is not None and incident.approval is None
+        return (
+            (self.servers is None or incident.server in self.servers)
+            and self.monitor in f"{incident.monitor} {incident.health_set}".lower()
+            and (self.since is None or incident.ended_at is None or incident.ended_at >= self.since)
+            and (not self.waits or incident.latched or asks)
+        )
+
+
+def _json(incident: Incident) -> Json:
+    return {
+        "id": incident.id,
+        "server": incident.server,
+        "health_set": incident.health_set,
+        "monitor": incident.monitor,
+        "status": incident.status.value,
+        "latched": incident.latched,
+        "state": incident.state,
+        "opened_at": timestamp(incident.opened_at),
+        "ended_at": incident.ended_at and timestamp(incident.ended_at),
+        "waiting_for": incident.waiting_for,
+        "due_at": incident.due_at and timestamp(incident.due_at),
+        "reason": incident.reason,
+    }
 
 
 def print_incidents(found: list[Incident]) -> None:
@@ -43,9 +104,17 @@ def print_incidents(found: list[Incident]) -> None:
     for incident in found:
         since = incident.ended_at or incident.opened_at
         what = escape(f"{incident.monitor or incident.health_set} on {incident.server}")
-        state = "" if incident.status is not IncidentStatus.OPEN else f" in [bold]{incident.state}[/]"
+        state = _standing(incident)
         out.print(f"{incident.id} {clock_time(since)} {coloured(incident.status)}{state}  {what}", soft_wrap=True)
         out.print(f"         {escape(incident.waiting_for or incident.reason)}", style="dim", soft_wrap=True)
+
+
+def _standing(incident: Incident) -> str:
+    if incident.status is IncidentStatus.OPEN:
+        return f" in [bold]{incident.state}[/]"
+    if incident.status is IncidentStatus.ESCALATED:
+        return ", latched" if incident.latched else ", closed"
+    return ""
 
 
 async def found_by(store: IncidentStore, beginning: str) -> Incident:

@@ -71,6 +71,9 @@ def _print_stored(config: Path) -> None:
 def print_status(answer: Figures) -> Standing:
     """Print what the daemon answered; how it stands."""
     paused, quarantined = paused_in_words(answer), answer.get("quarantined") or ()
+    if answer.get("up_since"):
+        since = f"{moment(str(answer['up_since'])):%Y-%m-%d %H:%M} UTC"
+        out.print(f"exmedic {escape(str(answer.get('version', '')))}, up since {since}", soft_wrap=True)
     _print_bus(answer)
     out.print(f"paused: {f'[yellow]{escape(paused)}[/]' if paused else 'no'}", soft_wrap=True)
     out.print(f"quarantined: {escape(', '.join(map(str, quarantined))) or 'none'}", soft_wrap=True)

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import Any, ClassVar
 
 from daemon.audit.session_watch import forgotten
@@ -68,6 +69,7 @@ class Operators:
     wake: Callable[[], None]
     windows: tuple[Window, ...] = ()  #: those of the configuration
     approval_lasts: timedelta = timedelta(hours=1)
+    started_at: datetime | None = None
     notifies: bool = True  #: whether a notification channel is configured
     form_of: Callable[[str], str | None] = str  #: of a topic: what is judged together
     resting: Callable[[], Iterable[Refusal]] = tuple  #: passwords that are not offered now
@@ -93,6 +95,8 @@ class Operators:
         waiting = {each.value: len(await self.store.outbox(each, MOST_WAITING)) for each in Channel}
         outage, now = self.bus.outage, self.clock.now()
         return {
+            "version": version("exmedic"),
+            "up_since": timestamp(self.started_at) if self.started_at else None,
             "bus": "connected" if outage is None else "not connected",
             "outage": outage
             and {

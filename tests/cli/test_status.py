@@ -25,6 +25,8 @@ GOOD: dict[str, Any] = {
     "told": [],
 }
 ANSWER = {
+    "version": "0.1.0",
+    "up_since": "2026-11-02T01:00:00.000000+00:00",
     "bus": "connected",
     "paused": None,
     "quarantined": ["mbx2.contoso.com"],
@@ -54,6 +56,7 @@ def test_each_sum_is_a_line_with_its_verdict(exmedic: Exmedic, config: Path) -> 
     code, text = shown(exmedic, config, ANSWER)
     assert code == 0
     assert [" ".join(line.split()) for line in text.splitlines()] == [
+        "exmedic 0.1.0, up since 2026-11-02 01:00 UTC",
         "bus: connected",
         "paused: no",
         "quarantined: mbx2.contoso.com",

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +20,7 @@ from tests.adapters.sqlite import samples
 from tests.cli.conftest import Exmedic
 
 ENDED = samples.later(3600)
+LONG = "LONG " + "word " * 60 + "end"
 LEFT = "the database DB01 could not be moved [back]"
 
 
@@ -39,7 +43,8 @@ def night(config: Path) -> Path:
         ended = replace(
             looked, status=IncidentStatus.ESCALATED, state="escalated", latched=True, ended_at=ENDED, reason=LEFT
         )
-        await store.commit(samples.work(incident=ended, undo=(left,)))
+        entry = samples.entry(message=LONG, incident_id="abc1")
+        await store.commit(samples.work(incident=ended, undo=(left,), audit=(entry,)))
         asks = Question(state="reboot", what="reboot mbx2", since=samples.later(60))
         await store.commit(samples.work(incident=samples.on(samples.OTHER, "abd2", question=asks)))
         rests = samples.quarantine(server="mbx3.contoso.lab", incident_id="abc1", step_id="s1")
@@ -96,6 +101,38 @@ def test_the_beginning_of_an_id_is_enough_if_it_fits_one(exmedic: Exmedic, night
         True,
     )
     assert "there is no incident x" in exmedic("explain", "x", "--config", str(night)).said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids"),
+    [
+        ((), {"abc1", "abd2"}),
+        (("--server", "mbx1"), {"abc1"}),
+        (("--dag", "DAG1", "--status", "open"), {"abd2"}),
+        (("--monitor", "popdeep"), {"abc1", "abd2"}),
+        (("--monitor", "owa"), set()),
+        (("--waits",), {"abc1", "abd2"}),
+        (("--since", samples.later(4000).isoformat()), {"abd2"}),
+        (("--limit", "1"), {"abd2"}),
+    ],
+)
+def test_incidents_are_filtered(arguments: tuple[str, ...], ids: set[str], exmedic: Exmedic, night: Path) -> None:
+    told = json.loads(exmedic("incidents", *arguments, "--json", "--config", str(night)).out)
+    assert {each["id"] for each in told} == ids
+
+
+def test_latched_and_closed_are_told_apart(exmedic: Exmedic, night: Path) -> None:
+    assert "escalated, latched" in exmedic("incidents", "--config", str(night)).said
+    (told,) = json.loads(exmedic("incidents", "--server", "mbx1", "--json", "--config", str(night)).out)
+    assert told["latched"] is True
+
+
+def test_no_line_is_broken_for_who_reads_through_a_pipe(night: Path) -> None:
+    command = [sys.executable, "-m", "daemon", "show", "abc1", "--config", str(night)]
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    row = next(line for line in ended.stdout.splitlines() if "LONG" in line)
+    assert row.rstrip().endswith(LONG)
 
 
 def test_where_nothing_waits_that_is_said(exmedic: Exmedic, config: Path) -> None:
