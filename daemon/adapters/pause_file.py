@@ -41,6 +41,7 @@ class PauseFile:
         self._now = now
         self._latched: dict[str, str] = {}  # pauses that could not be written, or not yet
         self._known: dict[str, Order] = {}  # what is in `ordered`, or was: taking it away there ends nothing
+        self._knowing = threading.Lock()  # never held while something is written: whoever asks why waits for no disk
         self._sending: Counter[str] = Counter()  # by server
         self._changed = threading.Condition()
 
@@ -67,9 +68,9 @@ class PauseFile:
 
     def orders(self) -> Sequence[Standing]:
         """See `ports.KillSwitch.orders`. Those that are known as ordered come first."""
-        found = [Standing(scope=scope, why=why, entry="") for scope, why in self._latched.items()]
+        found = [Standing(scope=scope, why=why, entry="") for scope, why in dict(self._latched).items()]
         kept, unreadable = self._listed(self.ordered)
-        with self._changed:
+        with self._knowing:
             for entry in kept - self._known.keys():
                 if (order := pause_orders.read(self.ordered / entry)) is not None:
                     self._known[entry] = order
@@ -197,7 +198,8 @@ class PauseFile:
             pause_orders.replace(self.ordered, entry, pause_orders.written(order), self.path)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from error
-        self._known[entry] = order
+        with self._knowing:
+            self._known[entry] = order
 
     def _sends_in(self, scope: str) -> bool:
         about = None if scope == EVERYTHING else covered(self._inventory, scope)
@@ -210,11 +212,12 @@ class PauseFile:
 
     def _drop(self, order: Standing) -> None:
         # What only the daemon may take away goes first: who may not, ends nothing.
-        _remove(self.ordered / order.entry)
+        with self._knowing:
+            _remove(self.ordered / order.entry)
+            self._known.pop(order.entry, None)
         if order.entry == self.path.name and order.by_hand:
             _remove(self.path)
         _remove(self.directory / order.entry)
-        self._known.pop(order.entry, None)
 
     def resume(self, scope: str = EVERYTHING) -> bool:
         """Take away all that pauses a scope; False when there was nothing.

@@ -108,6 +108,28 @@ def test_pause_waits_for_an_effect_that_is_being_sent(tmp_path: Path) -> None:
         assert not allowed
 
 
+def test_while_a_disk_hangs_under_a_pause_whoever_asks_why_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop asks: it must not stand still because of one pause."""
+    hangs, over = threading.Event(), threading.Event()
+
+    def sync(_descriptor: int) -> None:
+        hangs.set()
+        over.wait()
+
+    pause = PauseFile(tmp_path / "pause", SERVERS)
+    monkeypatch.setattr(os, "fsync", sync)
+    with ThreadPoolExecutor(2) as threads:
+        stopping = threads.submit(pause.pause, "now")
+        try:
+            assert hangs.wait(HANG)
+            assert threads.submit(pause.reason).result(timeout=HANG) == "now"
+        finally:
+            over.set()
+        stopping.result(timeout=HANG)
+
+
 def test_a_send_that_fails_does_not_keep_a_pause_waiting(tmp_path: Path) -> None:
     pause = PauseFile(tmp_path / "pause", SERVERS)
     with pytest.raises(ConnectionError), pause.permit(MBX1):
