@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Annotated
 
 import typer
@@ -161,9 +162,10 @@ def print_story(incident: Incident, rows: list[AuditRow], changes: list[UndoItem
     table = Table(box=None, show_header=False, pad_edge=False)
     for column in ("time", "seq", "kind", "message"):
         table.add_column(column, no_wrap=column != "message", style="dim" if column in {"time", "seq"} else "")
-    for row in rows:
-        at = shown(row.entry.at, utc=utc)
-        table.add_row(at, str(row.seq), row.entry.kind.value, escape(row.entry.message))
+    for (kind, message), alike in groupby(rows, key=lambda row: (row.entry.kind, row.entry.message)):
+        first, *others = alike
+        again = f" (and {len(others)} times more until {shown(others[-1].entry.at, utc=utc)})" if others else ""
+        table.add_row(shown(first.entry.at, utc=utc), str(first.seq), kind.value, escape(message + again))
     out.print(table)
     for change in changes:
         state = {UndoStatus.PENDING: "not put back yet", UndoStatus.DONE: "put back", UndoStatus.LEFT: "LEFT CHANGED"}

@@ -44,7 +44,8 @@ def night(config: Path) -> Path:
             looked, status=IncidentStatus.ESCALATED, state="escalated", latched=True, ended_at=ENDED, reason=LEFT
         )
         entry = samples.entry(message=LONG, incident_id="abc1")
-        await store.commit(samples.work(incident=ended, undo=(left,), audit=(entry,)))
+        held = [samples.entry(message="held", incident_id="abc1", at=samples.later(each)) for each in (0, 60, 120)]
+        await store.commit(samples.work(incident=ended, undo=(left,), audit=(entry, *held)))
         asks = Question(state="reboot", what="reboot mbx2", since=samples.later(60))
         await store.commit(samples.work(incident=samples.on(samples.OTHER, "abd2", question=asks)))
         rests = samples.quarantine(server="mbx3.contoso.lab", incident_id="abc1", step_id="s1")
@@ -119,6 +120,12 @@ def test_the_beginning_of_an_id_is_enough_if_it_fits_one(exmedic: Exmedic, night
 def test_incidents_are_filtered(arguments: tuple[str, ...], ids: set[str], exmedic: Exmedic, night: Path) -> None:
     told = json.loads(exmedic("incidents", *arguments, "--json", "--config", str(night)).out)
     assert {each["id"] for each in told} == ids
+
+
+def test_what_is_told_again_and_again_is_a_line(exmedic: Exmedic, night: Path) -> None:
+    said = exmedic("show", "abc1", "--utc", "--config", str(night)).said
+    assert said.count("held") == 1
+    assert "held (and 2 times more until 2026-11-02 03:06:05)" in said
 
 
 def test_latched_and_closed_are_told_apart(exmedic: Exmedic, night: Path) -> None:
