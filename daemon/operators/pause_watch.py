@@ -15,7 +15,6 @@ from daemon.domain.ports import Clock, KillSwitch
 from daemon.domain.store import Commits
 from daemon.operators.users import name_of
 from daemon.outgoing.messages import pause_messages
-from daemon.runtime.threads import in_own_thread
 from daemon.runtime.wakeup import POLL, Nudge
 
 REMINDED_AFTER = timedelta(hours=4)  #: of standing, and again after each as long
@@ -71,7 +70,7 @@ class PauseWatch:
             OSError: a file could not be written or removed.
             StoreError: nothing could be put on record, so nothing of it was done.
         """
-        now, pauses = self._now(), await in_own_thread(self._switch.orders)
+        now, pauses = self._now(), self._switch.orders()
         for each in pauses:
             if each.over:
                 await self._record(AuditKind.RESUMED, "is over, as ordered", each)
