@@ -26,10 +26,11 @@ powershell-ladders: dev
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m powershell_ladders tests/powershell
 
 # Killed everywhere, and every real part failing in its own way: takes long, so it is not part of `make test`.
+# Kills and nights go on where they were cut off, by the list in .campaigns/, until the code changes; so do the mutants.
 chaos: dev system-test
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal -m chaos
 	$(BIN)/python -m tests.chaos.campaign
-	$(BIN)/exmedic simulate --seeds 100000
+	$(BIN)/exmedic simulate --seeds 100000 --kept .campaigns/nights
 
 # Is the checker right? Every runbook that is one edit away from a shipped one, checked and played.
 mutants: dev
@@ -72,4 +73,4 @@ debian:
 	@$(APT) update >/dev/null && $(APT) install -y --no-install-recommends $(PACKAGES) >/dev/null
 
 clean:
-	rm -rf $(VENV) .powershell .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .powershell .campaigns .mypy_cache .ruff_cache .hypothesis

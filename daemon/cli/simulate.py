@@ -1,7 +1,10 @@
 """`exmedic simulate`: the whole daemon on virtual time against the lab's organisation, on nights full of bad luck."""
 
+import itertools
 import os
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,11 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from daemon.cli.console import errors, out
 from daemon.simulation.campaign import Figures, Played, campaign, hush, totals
 from daemon.simulation.generate import story_of
+from daemon.simulation.kept import Kept, code
 from daemon.simulation.run import Outcome, play
 from daemon.simulation.shrink import shrink
 from statemachines.loader import load_runbooks, shipped_directory
-from statemachines.model import Definition
 
+_TOLD_EVERY = 500  #: nights, where there is nobody to see the bar
 _STORIES = 3  #: failing seeds of which the short story is printed
 
 
@@ -24,12 +28,16 @@ def simulate(
     first: Annotated[int, typer.Option(min=0, help="The first seed.")] = 1,
     seed: Annotated[int | None, typer.Option(help="Play this seed only, and tell all that happens.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="How many at a time.")] = os.cpu_count() or 1,
+    kept: Annotated[
+        Path | None, typer.Option(help="A file for what was played, to go on from when this is cut off.")
+    ] = None,
 ) -> None:
     """Prove the daemon on simulated nights: lost answers, crashes, outages, wrong clocks, operators.
 
     Each seed is a night of sick servers with faults at every port, played on virtual time by the daemon as it is, on a
     store in memory. After everything that happens the rules of docs/guarantees.md are checked against what the servers
-    really were. A seed is played the same way each time. Ends with the figures; exit code 1 on any violation.
+    really were. A seed is played the same way each time. Ends with the figures; exit code 1 on any violation. With
+    --kept, what the same code has played before is not played again.
     """
     definitions = load_runbooks(shipped_directory())
     if seed is not None:
@@ -38,30 +46,37 @@ def simulate(
         return
     began = time.monotonic()
     failed: list[int] = []
-    figures = _played(range(first, first + seeds), definitions, processes, failed)
+    nights, before = range(first, first + seeds), Kept(kept, code())
+    known = sum(before.get(night) is not None for night in nights)
+    if known:
+        errors.print(f"{known} of them were played before, by the same code: {kept}", highlight=False)
+    figures = _played(campaign(nights, definitions, processes, before), seeds, failed)
     for number in failed[:_STORIES]:
         hush()
         _tell(shrink(play(story_of(number), definitions), definitions), shortened=True)
     for number in failed[_STORIES:]:
         out.print(f"[bold red]seed {number}[/] fails too: exmedic simulate --seed {number}")
-    an_hour = figures.seeds / (time.monotonic() - began) * 3600
+    an_hour = (figures.seeds - known) / (time.monotonic() - began) * 3600
     out.print(f"{figures}; {an_hour:,.0f} seeds an hour", soft_wrap=True)
     if figures.violations:
         raise typer.Exit(1)
 
 
-def _played(seeds: range, definitions: tuple[Definition, ...], processes: int, failed: list[int]) -> Figures:
-    """Play them, with a bar where somebody watches."""
+def _played(nights: Iterator[Played], number: int, failed: list[int]) -> Figures:
+    """Play them, with a bar where somebody watches and a line now and then where nobody does."""
     columns = (TextColumn("nights"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        bar = progress.add_task("nights", total=len(seeds))
+        bar, count = progress.add_task("nights", total=number), itertools.count(1)
 
         def one(played: Played) -> None:
             progress.advance(bar)
             if played.violations:
                 failed.append(played.seed)
+                errors.print(f"seed {played.seed}: {escape(played.violations[0])}", highlight=False)
+            if (done := next(count)) % _TOLD_EVERY == 0 and not errors.is_terminal:
+                errors.print(f"{done} of {number} nights, {len(failed)} broke a rule", highlight=False)
 
-        return totals(campaign(seeds, definitions, processes), one)
+        return totals(nights, one)
 
 
 def _tell(outcome: Outcome, *, shortened: bool = False) -> None:

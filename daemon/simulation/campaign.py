@@ -1,14 +1,15 @@
-"""Plays many seeds, on all cores, and counts."""
+"""Plays many seeds, on all cores, and counts; what was played before is not played again."""
 
 import gc
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import structlog
 
 from daemon.simulation.generate import story_of
+from daemon.simulation.kept import Kept
 from daemon.simulation.run import Outcome, play
 from statemachines.model import Definition
 
@@ -63,9 +64,20 @@ def play_seed(seed: int, definitions: tuple[Definition, ...]) -> Played:
     return _kept(outcome)
 
 
-def campaign(seeds: Sequence[int], definitions: tuple[Definition, ...], processes: int) -> Iterator[Played]:
-    """Play seeds in so many processes; in their order."""
-    if processes == 1:
+def campaign(
+    seeds: Sequence[int], definitions: tuple[Definition, ...], processes: int, kept: Kept | None = None
+) -> Iterator[Played]:
+    """Play seeds in so many processes; in their order, those first that were played before and are `kept`."""
+    kept = Kept(None, "") if kept is None else kept
+    before = {seed: found for seed in seeds if (found := kept.get(seed)) is not None}
+    yield from (Played(**{**found, "violations": tuple(found["violations"])}) for found in before.values())
+    for one in _fresh([seed for seed in seeds if seed not in before], definitions, processes):
+        kept.add(one.seed, asdict(one))
+        yield one
+
+
+def _fresh(seeds: Sequence[int], definitions: tuple[Definition, ...], processes: int) -> Iterator[Played]:
+    if processes == 1 or not seeds:
         hush()
         yield from map(partial(play_seed, definitions=definitions), seeds)
         return

@@ -17,6 +17,7 @@ from daemon.simulation.rules import Rules, Violation
 from daemon.simulation.storms import StormJudge
 from daemon.simulation.story import Break, ClockStep, Cure, Event, Kill, Mishap, Order, Outage, Publish, Story
 from daemon.simulation.taken import TakenJudge
+from daemon.simulation.virtual_time import VirtualLoop
 from daemon.simulation.world import START, World
 from daemon.testing.memory_state import State
 from statemachines.model import Definition
@@ -65,9 +66,7 @@ class Outcome:
 def play(story: Story, definitions: tuple[Definition, ...]) -> Outcome:
     """Play a story from its beginning to its end. Deterministic."""
     random.seed(story.seed)  # the pauses between attempts of the bus are drawn by tenacity, from the one of the process
-    import looptime  # noqa: PLC0415 - it brings pytest along, which every other command would wait for
-
-    loop = looptime.new_event_loop(start=0, noop_cycles=0)
+    loop = VirtualLoop()
     try:
         return loop.run_until_complete(_play(story, definitions))
     finally:

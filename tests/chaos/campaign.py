@@ -1,6 +1,7 @@
 """The whole crash test: every branch once undisturbed, then once for each of its points, killed there.
 
-`python -m tests.chaos.campaign` plays all and prints a table; `--branch N --at POINT` plays one kill again.
+`python -m tests.chaos.campaign` plays all and prints a table, and goes on where it was cut off; `--branch N --at POINT`
+plays one kill again.
 """
 
 import argparse
@@ -12,17 +13,20 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from daemon.simulation.kept import Kept, code
 from tests.chaos.branches import Branch, branches
 from tests.chaos.judge import Facts, judge, reasons, same_end
 from tests.chaos.points import distinct, merge_key, outcomes
 from tests.chaos.world import Nursery, Played, play
 
+TESTS = Path(__file__).parent.parent
+KEPT = TESTS.parent / ".campaigns" / "kills"
 AT_ONCE = 5  #: runs side by side; they wait more than they work
 TRIES = 4  #: runs until one comes to the point
 
@@ -102,8 +106,9 @@ def judged(kill: Kill, reference: Facts, played: Played | str, seconds: float) -
 class Campaign:
     """The worker processes, and what they found."""
 
-    def __init__(self, console: Console, at_once: int) -> None:
+    def __init__(self, console: Console, at_once: int, kept: Kept) -> None:
         self._console = console
+        self._kept = kept
         self._pool = ProcessPoolExecutor(at_once, mp_context=multiprocessing.get_context("spawn"))
         self._began = time.monotonic()
 
@@ -125,10 +130,13 @@ class Campaign:
 
     def killed(self, wanted: Sequence[Kill], references: dict[int, Played]) -> list[Result]:
         """Each kill, judged."""
+        known = {kill: found for kill in wanted if (found := self._kept.get(kill)) is not None}
+        results = [Result(**{**found, "kill": kill}) for kill, found in known.items()]
+        if known:
+            self._say(f"{len(known)} of {len(wanted)} kills were survived before, by the same code")
         running: dict[Future[tuple[Played | str, float]], Kill] = {
-            self._pool.submit(timed, kill.branch, kill.at): kill for kill in wanted
+            self._pool.submit(timed, kill.branch, kill.at): kill for kill in wanted if kill not in known
         }
-        results = []
         for future in as_completed(running):
             kill = running[future]
             played, seconds = future.result()
@@ -138,7 +146,9 @@ class Campaign:
                 self._say(f"[red]branch {kill.branch}[/], killed at {kill.at}:")
                 for violation in result.violations:
                     self._say(f"    {violation}")
-            elif not result.same:
+            else:  # one that fails is played again
+                self._kept.add(kill, {name: found for name, found in asdict(result).items() if name != "kill"})
+            if not result.violations and not result.same:
                 self._say(f"branch {kill.branch}, killed at {kill.at}: ended otherwise, {result.why}")
             if len(results) % 50 == 0:
                 self._say(f"{len(results)} of {len(wanted)} kills")
@@ -174,7 +184,7 @@ def everything(console: Console, numbers: Sequence[int], at: str, at_once: int) 
     """Play it all; whether all is well."""
     began = time.monotonic()
     all_branches = branches()
-    campaign = Campaign(console, at_once)
+    campaign = Campaign(console, at_once, Kept(None if at else KEPT, code(TESTS)))
     try:
         played = campaign.undisturbed(numbers)
         references = {number: each for number, each in played.items() if not isinstance(each, str)}

@@ -1,17 +1,21 @@
-"""The command line of the mutation campaign: `python -m tests.mutants`."""
+"""The command line of the mutation campaign: `python -m tests.mutants`. It goes on where it was cut off."""
 
 import argparse
 import sys
 import time
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
+from daemon.simulation.kept import Kept, code
 from statemachines.checker import prove
 from statemachines.loader import load_runbooks, shipped_directory
 from tests.mutants.campaign import Report, all_nights, every_mutant, judged
 from tests.mutants.stories import never_left
 
+TESTS = Path(__file__).parent.parent
+KEPT = TESTS.parent / ".campaigns" / "mutants"
 TOLD_EVERY = 100  #: mutants, where there is nobody to see the bar
 
 
@@ -37,7 +41,9 @@ def main() -> None:
         for state, outcomes in never_left(next(one for one in shipped if one.runbook == name), ours).items():
             console.print(f"    on no story: {state}: {', '.join(outcomes)}", highlight=False)
     errors = Console(stderr=True)
-    verdicts = judged(chosen, nights, shipped, wanted.processes)
+    kept = Kept(KEPT, code(TESTS))
+    errors.print(f"{len(kept)} were judged before, by the same code: {KEPT}", highlight=False)
+    verdicts = judged(chosen, nights, shipped, wanted.processes, kept)
     for number, verdict in enumerate(track(verdicts, "judging", len(chosen), console=errors), 1):
         report.add(verdict)
         if number % TOLD_EVERY == 0 and not errors.is_terminal:

@@ -9,12 +9,13 @@ import gc
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 
 from rich.table import Table
 
 from daemon.simulation.campaign import hush
+from daemon.simulation.kept import Kept
 from daemon.simulation.run import play
 from statemachines.checker import prove
 from statemachines.checker.findings import Finding
@@ -178,12 +179,20 @@ def _prepare(nights: dict[str, list[Played]], shipped: tuple[Definition, ...]) -
 
 
 def judged(
-    chosen: Sequence[Mutant], nights: dict[str, list[Played]], shipped: tuple[Definition, ...], processes: int
+    chosen: Sequence[Mutant],
+    nights: dict[str, list[Played]],
+    shipped: tuple[Definition, ...],
+    processes: int,
+    kept: Kept,
 ) -> Iterator[Verdict]:
-    """Judge them, in so many processes."""
+    """Judge them, in so many processes; those first that were judged before and are kept."""
+    known = {mutant.name: found for mutant in chosen if (found := kept.get(mutant.name)) is not None}
+    yield from (Verdict(**{**found, "rules": tuple(found["rules"])}) for found in known.values())
     # Spawned: a fork would take over the threads and loops of whoever asks.
     with multiprocessing.get_context("spawn").Pool(processes, _prepare, (nights, shipped)) as pool:
-        yield from pool.imap(_judge, chosen, chunksize=8)
+        for verdict in pool.imap(_judge, [one for one in chosen if one.name not in known], chunksize=8):
+            kept.add(verdict.mutant, asdict(verdict))
+            yield verdict
 
 
 def all_nights(shipped: tuple[Definition, ...], runbooks: Sequence[str], processes: int) -> dict[str, list[Played]]:
