@@ -26,6 +26,7 @@ _LOOKED_AT = 10_000  #: incidents, newest first, for one whose id begins as told
 
 
 def incidents(
+    context: typer.Context,
     config: Config = DEFAULT_CONFIG,
     *,
     status: Annotated[IncidentStatus | None, typer.Option(help="Only incidents of this status.")] = None,
@@ -38,6 +39,8 @@ def incidents(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """List incidents, newest first: where each stands and what it waits for."""
+    if context.invoked_subcommand is not None:
+        return
     settings, inventory = site(config)
     scope = scope_of(inventory, server, dag)
     if scope is None:

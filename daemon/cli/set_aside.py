@@ -4,26 +4,14 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.console import DEFAULT_CONFIG, Config, out
-from daemon.cli.site import site
+from daemon.cli.console import DEFAULT_CONFIG, Config, Reason, out
 from daemon.cli.incidents import incidents
-from daemon.cli.operators import Reason, steer
+from daemon.cli.operators import steer
+from daemon.cli.site import site
 from daemon.domain.errors import OperatorError
-from daemon.domain.incidents import IncidentStatus
 
 app = typer.Typer()
-
-
-@app.callback(invoke_without_command=True)
-def listed(
-    context: typer.Context,
-    config: Config = DEFAULT_CONFIG,
-    status: Annotated[IncidentStatus | None, typer.Option(help="Only incidents of this status.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
-) -> None:
-    """List incidents, newest first: where each stands and what it waits for."""
-    if context.invoked_subcommand is None:
-        incidents(config, status, limit)
+app.callback(invoke_without_command=True)(incidents)
 
 
 @app.command()
