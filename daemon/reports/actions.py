@@ -6,7 +6,7 @@ from datetime import datetime
 
 from daemon.domain.incidents import Incident, IncidentStatus, Step, StepStatus, UndoItem, UndoStatus
 from daemon.domain.values import Json, timestamp
-from statemachines.actions import Effect
+from statemachines.actions import ACTIONS, Effect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +39,14 @@ def actions(incident: Incident, steps: Iterable[Step], since: datetime) -> Itera
         if step.effect is Effect.READ or step.started_at < since:
             continue
         outcome = {StepStatus.OPEN: "under way", StepStatus.WITHDRAWN: "did not happen"}.get(step.status, step.outcome)
-        asked_by = approved.get(step.id) or (incident.undo_by or incident.close_by if step.action == "undo" else "")
+        spec = ACTIONS.get(step.action)  # none: an older release's action
+        ordered_by = (incident.undo_by or incident.close_by) if spec is not None and spec.puts_back else ""
         yield Action(
             at=step.started_at,
             server=step.server,
             action=step.action,
             outcome=outcome,
-            asked_by=asked_by,
+            asked_by=approved.get(step.id) or ordered_by,
             incident=incident.id,
         )
 

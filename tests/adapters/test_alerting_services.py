@@ -21,6 +21,7 @@ from daemon.domain.errors import ConfigError
 from daemon.domain.incidents import Incident, IncidentStatus, Key
 from daemon.domain.kept import Question
 from daemon.domain.ledger import Mismatch
+from daemon.domain.pauses import Standing
 from daemon.outgoing import messages
 from daemon.outgoing.outbox import Outbox
 from daemon.testing.memory_bus import MemoryBus
@@ -43,6 +44,7 @@ QUESTION = messages.Asking(
     question=Question(state="reboot", what="reboot it", since=NOW),
     why="a restart did not help",
 )
+STANDING = Standing(scope="", why="paused by root", entry="pause.d/1", since=NOW)
 NEED_A_HUMAN = {
     "an escalation": messages.escalation_messages("exmedic", messages.Story(incident=INCIDENT), NOW),
     "a shared cause": messages.cause_messages("exmedic", CAUSE, "3 servers within 15 minutes", NOW),
@@ -50,6 +52,7 @@ NEED_A_HUMAN = {
     "the ledger": messages.ledger_messages("exmedic", [Mismatch(name="open", text="", counted=1, found=2)], NOW),
     "an older store": messages.older_store_messages("exmedic", "the journal knows more", NOW),
     "a forgotten session": messages.session_messages("exmedic", "the broker forgot our session", NOW),
+    "a pause that stands": messages.pause_messages("exmedic", [STANDING], NOW),
     "a refused password": messages.logon_messages("exmedic", "no logon until 03:15", NOW),
 }
 OPSGENIE, PAGERDUTY = "opsgenie://api-key", "pagerduty://integration-key@api-key"

@@ -14,7 +14,7 @@ from tests.powershell.organisation import CULTURES
 from tests.powershell.plugin import key, passed
 
 CASES = [*cases_exchange.all_of_them(), *cases_windows.all_of_them()]
-MOST = 350
+MOST = 400
 
 
 def _marks(case: Case) -> list[pytest.MarkDecorator]:

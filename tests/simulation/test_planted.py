@@ -18,7 +18,7 @@ LATE = {
     "quarantine nothing": 239,
     "wait for another incident with a claim": 1270,
     "climb because nothing could be read": 148,
-    "forget the moment after which it is too late": 132,
+    "forget the moment after which it is too late": 1527,
     "take all that is held for told": 116,
     "act under the hands of somebody who is logged on": 98,
     "trust an empty answer": 55,
