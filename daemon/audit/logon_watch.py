@@ -1,24 +1,23 @@
 """Tells a human of a refused password, once until it was accepted."""
 
-import asyncio
 from collections.abc import Callable
 
 import structlog
 
+from daemon.audit.watch import Watch
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit, Told
-from daemon.domain.errors import StoreError
 from daemon.domain.ports import Clock
 from daemon.domain.store import Commits
 from daemon.domain.values import timestamp
 from daemon.exchange.logons import Logons
 from daemon.outgoing.messages import logon_messages
-from daemon.runtime.wakeup import POLL, Nudge
+from daemon.runtime.wakeup import POLL
 
 _log = structlog.get_logger("exmedic.logons")
 
 
-class LogonWatch:
+class LogonWatch(Watch):
     """The loop that pages. The threads that log on do not: they may not touch the store."""
 
     def __init__(
@@ -33,24 +32,11 @@ class LogonWatch:
     ) -> None:
         self._logons = logons
         self._store = store
-        self._clock = clock
-        self._prefix = prefix
-        self._committed = committed
-        self._bell = Nudge(clock, poll)
+        super().__init__(clock=clock, prefix=prefix, committed=committed, poll=poll)
 
-    def nudge(self) -> None:
-        """Look whether to stop."""
-        self._bell.ring()
-
-    async def run(self, beat: Callable[[], None], stopping: asyncio.Event) -> None:
-        """Look from time to time until told to stop."""
-        while not stopping.is_set():
-            beat()
-            try:
-                await self.look()
-            except StoreError as error:
-                _log.warning("refused_logon_not_told", reason=str(error))
-            await self._bell.wait()
+    def missed(self, reason: str) -> None:
+        """See `Watch.missed`."""
+        _log.warning("refused_logon_not_told", reason=reason)
 
     async def look(self) -> None:
         """Page for what nobody was told of. Dies it after the commit: it is told twice.

@@ -1,17 +1,16 @@
 """Tells a human, once, that the broker has forgotten our session: what it kept for us until then is lost."""
 
-import asyncio
 from collections.abc import Callable
 
 import structlog
 
+from daemon.audit.watch import Watch
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit, Told
-from daemon.domain.errors import StoreError
 from daemon.domain.ports import Bus, Clock
 from daemon.domain.store import WatchStore
 from daemon.outgoing.messages import session_messages
-from daemon.runtime.wakeup import POLL, Nudge
+from daemon.runtime.wakeup import POLL
 
 _SESSIONS = "bus sessions"  #: how many sessions the broker began for us, in the store: over restarts as well
 
@@ -23,7 +22,7 @@ async def forgotten(store: WatchStore) -> int:
     return max(0, await store.cursor(_SESSIONS) - 1)
 
 
-class SessionWatch:
+class SessionWatch(Watch):
     """Compares the sessions that the broker began with the one that was to be expected."""
 
     def __init__(
@@ -38,25 +37,12 @@ class SessionWatch:
     ) -> None:
         self._bus = bus
         self._store = store
-        self._clock = clock
-        self._prefix = prefix
-        self._committed = committed
-        self._bell = Nudge(clock, poll)
+        super().__init__(clock=clock, prefix=prefix, committed=committed, poll=poll)
         self._seen = 0  # fresh sessions of this process that are accounted for
 
-    def nudge(self) -> None:
-        """Look whether to stop."""
-        self._bell.ring()
-
-    async def run(self, beat: Callable[[], None], stopping: asyncio.Event) -> None:
-        """Look from time to time until told to stop."""
-        while not stopping.is_set():
-            beat()
-            try:
-                await self.look()
-            except StoreError as error:
-                _log.warning("session_not_compared", reason=str(error))
-            await self._bell.wait()
+    def missed(self, reason: str) -> None:
+        """See `Watch.missed`."""
+        _log.warning("session_not_compared", reason=reason)
 
     async def look(self) -> None:
         """Compare once. Dies it between its two commits: told, and not counted.

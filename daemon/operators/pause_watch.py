@@ -1,11 +1,11 @@
 """Looks after pauses: those ordered without the daemon, those whose time is over, and those that stand long."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
 
+from daemon.audit.watch import Watch
 from daemon.domain.audit import AuditEntry, AuditKind
 from daemon.domain.commits import Commit, Told
 from daemon.domain.errors import StoreError
@@ -15,7 +15,7 @@ from daemon.domain.ports import Clock, KillSwitch
 from daemon.domain.store import Commits
 from daemon.operators.users import name_of
 from daemon.outgoing.messages import pause_messages
-from daemon.runtime.wakeup import POLL, Nudge
+from daemon.runtime.wakeup import POLL
 
 REMINDED_AFTER = timedelta(hours=4)  #: of standing, and again after each as long
 _ASKED_FOR = timedelta(seconds=15)  #: who has put an order on the disk may just be asking the daemon to confirm it
@@ -23,8 +23,10 @@ _ASKED_FOR = timedelta(seconds=15)  #: who has put an order on the disk may just
 _log = structlog.get_logger("exmedic.pauses")
 
 
-class PauseWatch:
+class PauseWatch(Watch):
     """Puts on record what becomes of pauses without a command to the daemon, and reminds of what is forgotten."""
+
+    passes = (StoreError, OSError)
 
     def __init__(
         self,
@@ -41,27 +43,14 @@ class PauseWatch:
         self._switch = switch
         self._inventory = inventory
         self._store = store
-        self._prefix = prefix
-        self._committed = committed
-        self._clock = clock
-        self._bell = Nudge(clock, poll)
+        super().__init__(clock=clock, prefix=prefix, committed=committed, poll=poll)
         self._now = now
         self._reminded: datetime | None = None
         self._looked = False
 
-    def nudge(self) -> None:
-        """Look whether to stop."""
-        self._bell.ring()
-
-    async def run(self, beat: Callable[[], None], stopping: asyncio.Event) -> None:
-        """Look from time to time until told to stop."""
-        while not stopping.is_set():
-            beat()
-            try:
-                await self.look()
-            except (StoreError, OSError) as error:
-                _log.warning("pauses_not_looked_after", reason=str(error))
-            await self._bell.wait()
+    def missed(self, reason: str) -> None:
+        """See `Watch.missed`."""
+        _log.warning("pauses_not_looked_after", reason=reason)
 
     async def look(self) -> None:
         """Look once.

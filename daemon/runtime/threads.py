@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -27,7 +28,7 @@ async def in_own_thread(work: Callable[[], Result]) -> Result:
             outcome: tuple[Result | None, BaseException | None] = (work(), None)
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             outcome = (None, error)
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(told, *outcome)
 
     threading.Thread(target=run, daemon=True).start()
