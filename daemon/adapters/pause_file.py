@@ -186,10 +186,14 @@ class PauseFile:
         """
         await in_own_thread(partial(self.pause, reason, scope, terms))
 
-    def keep(self, order: Standing) -> None:
+    async def keep(self, order: Standing) -> None:
         """See `ports.KillSwitch.keep`."""
+        await in_own_thread(partial(self._keep_standing, order))
+
+    def _keep_standing(self, order: Standing) -> None:
         with self._changed:
-            self._keep(order.entry, Order(why=order.why, terms=order.terms, since=order.since))
+            if any(each.entry == order.entry for each in self.orders()):
+                self._keep(order.entry, Order(why=order.why, terms=order.terms, since=order.since))
 
     def _keep(self, entry: str, order: Order) -> None:
         """On the disk when it returns, in the place of what was known by that name."""
@@ -205,8 +209,11 @@ class PauseFile:
         about = None if scope == EVERYTHING else covered(self._inventory, scope)
         return any(number and (about is None or server in about) for server, number in self._sending.items())
 
-    def drop(self, order: Standing) -> None:
+    async def drop(self, order: Standing) -> None:
         """See `ports.KillSwitch.drop`."""
+        await in_own_thread(partial(self._drop_alone, order))
+
+    def _drop_alone(self, order: Standing) -> None:
         with self._changed:
             self._drop(order)
 

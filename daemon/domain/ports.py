@@ -171,15 +171,17 @@ class KillSwitch(Protocol):
         """
         ...
 
-    def keep(self, order: Standing) -> None:
+    async def keep(self, order: Standing) -> None:
         """Know a pause as ordered, over restarts too: from now on only `resume` ends it, or its time.
+
+        One that was ended since it was seen stays ended.
 
         Raises:
             OSError: it could not be written.
         """
         ...
 
-    def drop(self, order: Standing) -> None:
+    async def drop(self, order: Standing) -> None:
         """Take one pause away.
 
         Raises:

@@ -63,14 +63,14 @@ class PauseWatch(Watch):
         for each in pauses:
             if each.over:
                 await self._record(AuditKind.RESUMED, "is over, as ordered", each)
-                self._switch.drop(each)
+                await self._switch.drop(each)
             elif each.by_hand or each.kept:
                 continue
             elif each.ordered:
-                self._switch.keep(each)  # somebody took its file away, which ends nothing
+                await self._switch.keep(each)  # somebody took its file away, which ends nothing
             elif not self._looked or each.since is None or now - each.since > _ASKED_FOR:
                 await self._record(AuditKind.PAUSED, "was ordered without exmedic", each)
-                self._switch.keep(each)
+                await self._switch.keep(each)
         self._looked = True
         await self._remind([each for each in pauses if not each.over], now)
 

@@ -212,11 +212,11 @@ class MemorySwitch:
         """See `ports.KillSwitch.orders`: what stands in memory needs nobody to keep it."""
         return [Standing(scope=scope, why=why, entry=scope, kept=True) for scope, why in self._standing.items()]
 
-    def keep(self, order: Standing) -> None:
+    async def keep(self, order: Standing) -> None:
         """See `ports.KillSwitch.keep`."""
         self._standing[order.scope] = order.why
 
-    def drop(self, order: Standing) -> None:
+    async def drop(self, order: Standing) -> None:
         """See `ports.KillSwitch.drop`."""
         self._standing.pop(order.scope, None)
 

@@ -413,7 +413,7 @@ def standing_again(pause: PauseFile) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_a_file_taken_away_by_hand_ends_only_what_was_made_by_hand(tmp_path: Path, scope: str) -> None:
+async def test_a_file_taken_away_by_hand_ends_only_what_was_made_by_hand(tmp_path: Path, scope: str) -> None:
     pause = PauseFile(tmp_path / "pause", SERVERS)
     by_hand = pause.path if scope == EVERYTHING else pause.directory / scope
     pause.prepare()
@@ -424,21 +424,21 @@ def test_a_file_taken_away_by_hand_ends_only_what_was_made_by_hand(tmp_path: Pat
     ordered = pause.order("by root: smoke", scope, ROOTS)
     (found,) = pause.orders()
     assert (found.ordered, found.by_hand) == (False, False)
-    pause.keep(found)
+    await pause.keep(found)
     ordered.unlink()
     assert pause.standing() == standing_again(pause) == {scope: "by root: smoke"}
     for each in pause.ordered.iterdir():
         each.unlink()
     (found,) = pause.orders()
     assert (found.ordered, found.kept) == (True, False), "this daemon knows it, and the next one would not"
-    pause.keep(found)
+    await pause.keep(found)
     assert standing_again(pause) == {scope: "by root: smoke"}
     assert pause.resume(scope)
     assert not pause.standing()
     assert not standing_again(pause)
 
 
-def test_an_order_ends_when_its_time_is_over_and_says_whose_it_is(tmp_path: Path) -> None:
+async def test_an_order_ends_when_its_time_is_over_and_says_whose_it_is(tmp_path: Path) -> None:
     now = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
     times = [now]
     pause = PauseFile(tmp_path / "pause", SERVERS, lambda: times[0])
@@ -449,7 +449,7 @@ def test_an_order_ends_when_its_time_is_over_and_says_whose_it_is(tmp_path: Path
     assert not pause.standing()
     (found,) = pause.orders()
     assert found.over
-    pause.drop(found)
+    await pause.drop(found)
     assert not pause.orders()
     assert not list(pause.ordered.iterdir())
 

@@ -1,21 +1,26 @@
 """Pauses that no command to the daemon made or ended: on record, kept, and reminded of."""
 
+import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from daemon.adapters import pause_orders
 from daemon.adapters.pause_file import PauseFile
 from daemon.domain.audit import AuditKind
-from daemon.domain.commits import Channel
+from daemon.domain.commits import Channel, Commit
 from daemon.domain.errors import StoreError
 from daemon.domain.pauses import EVERYTHING, SYSTEM_TIME, Terms
 from daemon.operators.pause_watch import REMINDED_AFTER, PauseWatch
 from daemon.testing.clock import ManualClock
 from daemon.testing.memory_store import MemoryStore
+from tests.realparts.waiting import eventually
 from tests.remediation.world import MBX1, inventory
 
 ORDER = Terms(id="00c0ffee", uid=0)
@@ -95,6 +100,44 @@ async def test_what_cannot_be_put_on_record_is_put_there_later_and_pauses_meanwh
     assert world.switch.reason() == "smoke"
     await watch.look()
     assert [kind for kind, _ in await world.told()] == [AuditKind.PAUSED]
+
+
+async def test_what_is_resumed_while_it_is_put_on_record_stays_resumed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = world.store.commit
+
+    async def resumed_meanwhile(what: Commit) -> None:
+        await commit(what)
+        assert world.switch.resume(MBX1)
+
+    world.switch.order("smoke", MBX1, ORDER)
+    monkeypatch.setattr(world.store, "commit", resumed_meanwhile)
+    await world.watch().look()
+    assert not world.switch.orders()
+
+
+async def test_while_a_disk_hangs_under_a_pause_the_loop_that_looks_after_pauses_hangs_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, goes_on = threading.Event(), threading.Event()
+    replace = pause_orders.replace
+
+    def slow(*args: Any) -> None:  # noqa: ANN401 - as it is called
+        hangs.set()
+        goes_on.wait(60)
+        replace(*args)
+
+    monkeypatch.setattr(pause_orders, "replace", slow)
+    world.switch.order("smoke", MBX1, ORDER)
+    pausing = asyncio.create_task(world.switch.engage("hangs"))
+    await asyncio.to_thread(hangs.wait)
+    looking = asyncio.create_task(world.watch().look())
+    await eventually(lambda: bool(world.commits), "the order is on record")
+    assert not looking.done()
+    goes_on.set()
+    await asyncio.gather(pausing, looking)
+    assert set(world.switch.standing()) == {EVERYTHING, MBX1}
 
 
 async def test_a_pause_whose_time_is_over_is_taken_away_and_on_record(world: World) -> None:
